@@ -1,0 +1,462 @@
+//! The vocabulary of what happened: every line of the journal is one [`Entry`]. A new field is a new kind; no
+//! kind ever changes its meaning. Bytes belong to the schema's codec, meaning to [`crate::overlay`]'s fold.
+
+use crate::address::Address;
+use crate::campaign::Verb;
+use crate::cause::Cause;
+use crate::content::Content;
+use crate::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId};
+use crate::optout::Wish;
+use crate::pacing::Lane;
+use crate::part::PartStart;
+use crate::status::Status;
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+/// The entry's number in its shard, from 1; the same on every backend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The one `count` places later.
+    #[must_use]
+    pub fn plus(self, count: u64) -> Self {
+        Self(self.0 + count)
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// When Kabar learned it.
+    pub at: Timestamp,
+    /// What it was.
+    pub what: What,
+}
+
+/// What can happen. Numbers of recipients in lists are bounded so that an entry stays below 32 KiB.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// A node took the shard under this epoch.
+    Opened {
+        /// The new epoch.
+        epoch: u64,
+    },
+    /// A conversation came to be; its first address stands beside.
+    Conversation(Box<ConversationOpened>),
+    /// A further address of a conversation became known (a user id beside the phone).
+    Alias {
+        /// The session.
+        session: SessionId,
+        /// The conversation.
+        conversation: ConversationId,
+        /// The further address.
+        address: Address,
+    },
+    /// An outbound message was accepted from the API, a bot or a person.
+    Intent(Box<Intent>),
+    /// These messages go on the wire now.
+    Claim {
+        /// The sending session.
+        session: SessionId,
+        /// At most 256.
+        messages: Vec<MessageId>,
+    },
+    /// These claims were taken back before a byte was written.
+    Released {
+        /// The session.
+        session: SessionId,
+        /// At most 256.
+        messages: Vec<MessageId>,
+    },
+    /// These claims have no result and none will come: their outcome is not known.
+    Parked {
+        /// The session.
+        session: SessionId,
+        /// At most 256.
+        messages: Vec<MessageId>,
+    },
+    /// The provider answered.
+    Results(Vec<(MessageId, Outcome)>),
+    /// The provider reported.
+    Statuses(Vec<StatusReport<MessageId>>),
+    /// Waiting for proof ended: as `again` says, unknown or sent once more.
+    Resolved {
+        /// Sent once more instead of becoming unknown.
+        again: bool,
+        /// At most 256.
+        messages: Vec<MessageId>,
+    },
+    /// Ended before they were sent.
+    Ended {
+        /// `None`: their validity passed; otherwise failed with this cause.
+        cause: Option<Cause>,
+        /// At most 256.
+        messages: Vec<MessageId>,
+    },
+    /// A person wrote.
+    Inbound(Box<Inbound>),
+    /// A person, or the tenant for a person, changed consent.
+    Consent {
+        /// The person.
+        address: Address,
+        /// In or out.
+        wish: Wish,
+        /// Where it was said.
+        source: ConsentSource,
+    },
+    /// The campaign's recipients are fixed.
+    Frozen(Box<Frozen>),
+    /// The tenant wants the campaign in another phase.
+    Moved {
+        /// The campaign.
+        campaign: CampaignId,
+        /// What is wanted.
+        verb: Verb,
+        /// Names this want to the parts.
+        command: CommandId,
+    },
+    /// Parts have taken the command over.
+    Obeyed {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The command.
+        command: CommandId,
+        /// Which parts.
+        parts: Vec<u32>,
+    },
+    /// Every recipient of the campaign has ended.
+    Finished {
+        /// The campaign.
+        campaign: CampaignId,
+    },
+    /// A part came to its session's shard.
+    PartStarted(Box<PartStart>),
+    /// A command reached a part.
+    PartMoved {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The part.
+        part: u32,
+        /// What is wanted.
+        verb: Verb,
+        /// The command's name; an older one than the last is ignored.
+        command: CommandId,
+    },
+    /// These recipients go on the wire now.
+    PartClaim {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Ranges of indexes.
+        ranges: Vec<Range>,
+    },
+    /// Claims taken back before a byte was written.
+    PartReleased {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Ranges of indexes.
+        ranges: Vec<Range>,
+    },
+    /// Claims whose outcome is not known.
+    PartParked {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Ranges of indexes.
+        ranges: Vec<Range>,
+    },
+    /// The provider answered for recipients.
+    PartResults {
+        /// The campaign.
+        campaign: CampaignId,
+        /// At most 256.
+        results: Vec<(u32, Outcome)>,
+    },
+    /// The provider reported on recipients.
+    PartStatuses {
+        /// The campaign.
+        campaign: CampaignId,
+        /// At most 512.
+        statuses: Vec<StatusReport<u32>>,
+    },
+    /// Waiting for proof ended.
+    PartResolved {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Sent once more instead of becoming unknown.
+        again: bool,
+        /// Ranges of indexes.
+        ranges: Vec<Range>,
+    },
+    /// Recipients ended before they were sent.
+    PartEnded {
+        /// The campaign.
+        campaign: CampaignId,
+        /// `None`: the validity passed; otherwise failed with this cause.
+        cause: Option<Cause>,
+        /// Ranges of indexes.
+        ranges: Vec<Range>,
+    },
+    /// Recipients wait for their send window.
+    PartDeferred {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Not before.
+        due: Timestamp,
+        /// Ranges of indexes.
+        ranges: Vec<Range>,
+    },
+    /// Every recipient of a part has ended.
+    PartFinished {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The part.
+        part: u32,
+    },
+    /// A recipient answered: its message joins the conversation's history for good.
+    Touched {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The recipient.
+        index: u32,
+        /// The session it was sent from.
+        session: SessionId,
+        /// The conversation.
+        conversation: ConversationId,
+        /// The recipient's message id (chunk base + offset).
+        message: MessageId,
+    },
+}
+
+/// A run of recipients' indexes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Range {
+    /// The first index.
+    pub first: u32,
+    /// How many; at least 1.
+    pub count: u32,
+}
+
+impl Range {
+    /// Packs sorted indexes into as few ranges as possible.
+    #[must_use]
+    pub fn pack(indexes: &[u32]) -> Vec<Self> {
+        let mut ranges: Vec<Self> = Vec::new();
+        for index in indexes {
+            match ranges.last_mut() {
+                Some(last) if last.first + last.count == *index => last.count += 1,
+                _ => ranges.push(Self { first: *index, count: 1 }),
+            }
+        }
+        ranges
+    }
+
+    /// The indexes again.
+    pub fn indexes(ranges: &[Self]) -> impl Iterator<Item = u32> + '_ {
+        ranges.iter().flat_map(|r| r.first..r.first.saturating_add(r.count))
+    }
+}
+
+/// A conversation's begin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConversationOpened {
+    /// Its id, allocated by the shard.
+    pub id: ConversationId,
+    /// The number it belongs to.
+    pub session: SessionId,
+    /// The person.
+    pub address: Address,
+}
+
+/// An accepted outbound message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intent {
+    /// Its id.
+    pub id: MessageId,
+    /// The sending session.
+    pub session: SessionId,
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// The recipient.
+    pub to: Address,
+    /// The body.
+    pub content: Arc<Content>,
+    /// Its lane.
+    pub lane: Lane,
+    /// Not before this moment.
+    pub due: Timestamp,
+    /// `expired` when not sent by then.
+    pub valid_until: Timestamp,
+    /// The quoted message's provider id.
+    pub context: Option<Arc<str>>,
+    /// Hashes of the idempotency key and of the request's body.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What makes a repeat of a request recognisable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Idempotency {
+    /// 128-bit hash of the key.
+    pub key: u128,
+    /// 128-bit hash of the body.
+    pub body: u128,
+}
+
+/// What a call to the provider came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Taken, under this provider id.
+    Accepted(Arc<str>),
+    /// Refused for good.
+    Failed(Cause),
+    /// Refused for now; due again then.
+    Retry {
+        /// Not before.
+        due: Timestamp,
+        /// Why it was refused.
+        cause: Cause,
+    },
+    /// Not known.
+    Ambiguous,
+}
+
+/// One status of the provider, for a message or a recipient's index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusReport<K> {
+    /// Which message.
+    pub of: K,
+    /// Its new status.
+    pub status: Status,
+    /// When, by the provider's clock.
+    pub at: Timestamp,
+    /// Why, when failed.
+    pub cause: Option<Cause>,
+    /// The provider's id, when it says so.
+    pub provider_id: Option<Arc<str>>,
+}
+
+/// A received message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inbound {
+    /// Its id.
+    pub id: MessageId,
+    /// The number it came to.
+    pub session: SessionId,
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// Who wrote.
+    pub from: Address,
+    /// The name the person shows.
+    pub name: Option<String>,
+    /// The provider's id: repeats are recognised by it.
+    pub provider_id: Arc<str>,
+    /// The provider's time.
+    pub sent_at: Timestamp,
+    /// The body.
+    pub content: Arc<Content>,
+    /// The quoted message's provider id.
+    pub context: Option<Arc<str>>,
+}
+
+/// Where a consent was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ConsentSource {
+    /// A word like STOP or BERHENTI in a message.
+    Word = 1,
+    /// WhatsApp's own switch, or its code 131050.
+    Provider = 2,
+    /// The tenant by API.
+    Api = 3,
+}
+
+impl ConsentSource {
+    /// Decodes the stored byte.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Word, Self::Provider, Self::Api].into_iter().find(|s| *s as u8 == byte)
+    }
+}
+
+/// The frozen audience, counted in the order of design: imported − opted out − missing variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// Which attempt to freeze is the valid one; others are garbage in the ledger.
+    pub attempt: u32,
+    /// Contacts in the audience.
+    pub audience: u64,
+    /// Of them opted out.
+    pub opted_out: u64,
+    /// Of the rest, those that miss a variable without a default.
+    pub missing_variable: u64,
+    /// One line a part, in order of the part's number.
+    pub parts: Vec<PartLine>,
+    /// SHA-256 over all chunks.
+    pub digest: [u8; 32],
+}
+
+/// A part in the campaign's eyes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartLine {
+    /// The session it is sent from; its shard holds the part.
+    pub session: SessionId,
+    /// How many recipients.
+    pub recipients: u32,
+}
+
+impl What {
+    /// The kind's stable name, for logs, events and golden files.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "opened",
+            Self::Conversation(_) => "conversation",
+            Self::Alias { .. } => "alias",
+            Self::Intent(_) => "intent",
+            Self::Claim { .. } => "claim",
+            Self::Released { .. } => "released",
+            Self::Parked { .. } => "parked",
+            Self::Results(_) => "results",
+            Self::Statuses(_) => "statuses",
+            Self::Resolved { .. } => "resolved",
+            Self::Ended { .. } => "ended",
+            Self::Inbound(_) => "inbound",
+            Self::Consent { .. } => "consent",
+            Self::Frozen(_) => "frozen",
+            Self::Moved { .. } => "moved",
+            Self::Obeyed { .. } => "obeyed",
+            Self::Finished { .. } => "finished",
+            Self::PartStarted(_) => "part_started",
+            Self::PartMoved { .. } => "part_moved",
+            Self::PartClaim { .. } => "part_claim",
+            Self::PartReleased { .. } => "part_released",
+            Self::PartParked { .. } => "part_parked",
+            Self::PartResults { .. } => "part_results",
+            Self::PartStatuses { .. } => "part_statuses",
+            Self::PartResolved { .. } => "part_resolved",
+            Self::PartEnded { .. } => "part_ended",
+            Self::PartDeferred { .. } => "part_deferred",
+            Self::PartFinished { .. } => "part_finished",
+            Self::Touched { .. } => "touched",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ranges_hold_exactly_the_indexes_packed(set in proptest::collection::btree_set(0..5_000_u32, 0..400)) {
+            let list: Vec<u32> = set.into_iter().collect();
+            let packed = Range::pack(&list);
+            prop_assert_eq!(Range::indexes(&packed).collect::<Vec<_>>(), list);
+            prop_assert!(packed.windows(2).all(|w| w[0].first + w[0].count < w[1].first));
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Decisions about what the provider tells: statuses, received messages. Repeats are recognised and journaled
+//! no second time.
+
+use super::{Answer, Effect, Effects, Received, chunk_key, says_stop, seen_hash};
+use crate::address::Address;
+use crate::cause::Cause;
+use crate::entry::{ConsentSource, ConversationOpened, Inbound, StatusReport, What};
+use crate::id::{CampaignId, ConversationId, MessageId, Sequence, SessionId, TenantId};
+use crate::mark::{MarkState, step};
+use crate::optout::{self, Wish};
+use crate::outgoing::Reference;
+use crate::overlay::Overlay;
+use crate::overlay::needs::MATCHED_PARTS;
+use crate::part::{chunk_of, part_of};
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Statuses in one entry.
+const PER_ENTRY: usize = 256;
+
+impl Overlay {
+    pub(super) fn statuses(
+        &self,
+        tenant: TenantId,
+        session: SessionId,
+        reports: &[StatusReport<Reference>],
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let mut effects = Effects::new(tenant, now);
+        let mut single: Vec<StatusReport<MessageId>> = Vec::new();
+        let mut packed: BTreeMap<CampaignId, Vec<StatusReport<u32>>> = BTreeMap::new();
+        let mut stopped = Vec::new();
+        for report in reports {
+            match report.of {
+                Reference::Message(id) if self.news_of_message(tenant, session, id, report) => {
+                    if report.cause.is_some_and(says_stop) {
+                        stopped.extend(self.messages.get(&id).map(|m| m.address.clone()));
+                    }
+                    single.push(of(report, id));
+                }
+                Reference::Campaign(campaign, index)
+                    if self.news_of_recipient((tenant, session), campaign, index, report) =>
+                {
+                    packed.entry(campaign).or_default().push(of(report, index));
+                }
+                _ => {}
+            }
+        }
+        let new = single.len() + packed.values().map(Vec::len).sum::<usize>();
+        for list in single.chunks(PER_ENTRY) {
+            effects.append(What::Statuses(list.to_vec()));
+        }
+        for (campaign, list) in packed {
+            for statuses in list.chunks(PER_ENTRY) {
+                effects.append(What::PartStatuses { campaign, statuses: statuses.to_vec() });
+            }
+        }
+        for address in stopped {
+            effects.append(What::Consent { address, wish: Wish::OptOut, source: ConsentSource::Provider });
+        }
+        effects.reply(Ok(Answer::Counted { new, known: reports.len() - new }))
+    }
+
+    /// Whether the report is about a message of this session and changes it. A report of another tenant's
+    /// webhook about it changes nothing, whatever its reference says.
+    fn news_of_message(
+        &self,
+        tenant: TenantId,
+        session: SessionId,
+        id: MessageId,
+        report: &StatusReport<Reference>,
+    ) -> bool {
+        self.messages.get(&id).filter(|m| m.tenant == tenant && m.session == session).is_some_and(|row| {
+            let mut after = row.clone();
+            after.heard(report.status, report.at, report.cause);
+            after.provider_id = after.provider_id.or_else(|| report.provider_id.clone());
+            after != *row
+        })
+    }
+
+    fn news_of_recipient(
+        &self,
+        (tenant, session): (TenantId, SessionId),
+        campaign: CampaignId,
+        index: u32,
+        report: &StatusReport<Reference>,
+    ) -> bool {
+        let part = self.parts.get(&(campaign, part_of(index)));
+        let Some(part) = part.filter(|p| p.tenant == tenant && p.start.session == session) else {
+            return false;
+        };
+        self.mark(campaign, index).is_some_and(|mark| {
+            let mut after = mark;
+            after.heard(report.status, step(part.start.launched, report.at), report.cause);
+            after != mark
+        })
+    }
+
+    pub(super) fn receive(
+        &self,
+        tenant: TenantId,
+        session: SessionId,
+        messages: &[Received],
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let mut desk = Desk {
+            overlay: self,
+            effects: Effects::new(tenant, now),
+            sequence: self.sequence,
+            session,
+            fresh: HashMap::new(),
+            seen: HashSet::new(),
+            touched: HashSet::new(),
+        };
+        let new = messages.iter().filter(|m| desk.take(m)).count();
+        desk.effects.reply(Ok(Answer::Counted { new, known: messages.len() - new }))
+    }
+
+    /// The newest parts of a session, by launch.
+    pub(in crate::overlay) fn newest_parts(&self, session: SessionId, max: usize) -> Vec<(CampaignId, u32)> {
+        let known = self.session_parts.get(&session).map(Vec::as_slice).unwrap_or_default();
+        let mut list: Vec<_> = known
+            .iter()
+            .map(|key| (self.parts.get(key).map(|p| p.start.launched), *key))
+            .collect();
+        // Parts that are not loaded sort first among equals, so that they are asked for.
+        list.sort_unstable_by(|a, b| b.cmp(a));
+        list.into_iter().map(|(_, key)| key).take(max).collect()
+    }
+
+    /// The newest campaign message this person got from the session and has not answered yet.
+    fn answered(&self, session: SessionId, from: &Address) -> Option<(CampaignId, u32, MessageId)> {
+        self.newest_parts(session, MATCHED_PARTS).into_iter().find_map(|key| {
+            let part = self.parts.get(&key)?;
+            let number = part.chunk_of(from)?;
+            let offset = self.chunks.get(&chunk_key(part, number))?.find(from)?;
+            let index = number * crate::mark::CHUNK + offset;
+            let mark = self.mark(key.0, index)?;
+            let reached = !matches!(
+                mark.state(),
+                MarkState::Pending | MarkState::Retry | MarkState::Failed | MarkState::Expired
+            );
+            debug_assert_eq!(chunk_of(index), (number, offset));
+            reached.then(|| part.message(index).map(|id| (key.0, index, id)))?
+        })
+    }
+}
+
+fn of<K>(report: &StatusReport<Reference>, key: K) -> StatusReport<K> {
+    StatusReport {
+        of: key,
+        status: report.status,
+        at: report.at,
+        cause: report.cause.or_else(|| {
+            (report.status == crate::status::Status::Failed).then_some(Cause::UNREADABLE)
+        }),
+        provider_id: report.provider_id.clone(),
+    }
+}
+
+/// Works one batch of received messages off, remembering what the batch itself brought.
+struct Desk<'a> {
+    overlay: &'a Overlay,
+    effects: Effects,
+    sequence: Sequence,
+    session: SessionId,
+    fresh: HashMap<Address, ConversationId>,
+    seen: HashSet<Arc<str>>,
+    touched: HashSet<(CampaignId, u32)>,
+}
+
+impl Desk<'_> {
+    /// Whether the message was new.
+    fn take(&mut self, m: &Received) -> bool {
+        if self.is_repeat(m) {
+            return false;
+        }
+        let conversation = self.conversation(m);
+        self.touch(m, conversation);
+        let id = MessageId(self.sequence.next(self.overlay.shard, self.effects.now));
+        self.effects.append(What::Inbound(Box::new(Inbound {
+            id,
+            session: self.session,
+            conversation,
+            from: m.from.clone(),
+            name: m.name.clone(),
+            provider_id: Arc::clone(&m.provider_id),
+            sent_at: m.sent_at,
+            content: Arc::clone(&m.content),
+            context: m.context.clone(),
+        })));
+        if let Some(wish) = m.content.text().and_then(optout::read) {
+            for address in [Some(&m.from), m.alias.as_ref()].into_iter().flatten() {
+                let (address, source) = (address.clone(), ConsentSource::Word);
+                self.effects.append(What::Consent { address, wish, source });
+            }
+        }
+        true
+    }
+
+    /// A hash that was seen is proof only with the full id in the message it became.
+    fn is_repeat(&mut self, m: &Received) -> bool {
+        if !self.seen.insert(Arc::clone(&m.provider_id)) {
+            return true;
+        }
+        let row = self.overlay.seen.get(&(self.session, seen_hash(&m.provider_id)));
+        row.and_then(|r| self.overlay.messages.get(&r.message))
+            .is_some_and(|known| known.provider_id.as_ref() == Some(&m.provider_id))
+    }
+
+    fn known(&self, address: &Address) -> Option<ConversationId> {
+        let stored = self.overlay.addresses.get(&(self.session, address.clone()));
+        self.fresh.get(address).copied().or_else(|| stored.map(|a| a.conversation))
+    }
+
+    /// The conversation of the sender; phone and user id meet on one.
+    fn conversation(&mut self, m: &Received) -> ConversationId {
+        let by_from = self.known(&m.from);
+        let by_alias = m.alias.as_ref().and_then(|a| self.known(a));
+        let id = by_from.or(by_alias).unwrap_or_else(|| {
+            let id = ConversationId(self.sequence.next(self.overlay.shard, self.effects.now));
+            let opened = ConversationOpened { id, session: self.session, address: m.from.clone() };
+            self.effects.append(What::Conversation(Box::new(opened)));
+            self.fresh.insert(m.from.clone(), id);
+            id
+        });
+        let unknown = |known: Option<ConversationId>| known.is_none();
+        let mut lead = Vec::new();
+        if unknown(self.known(&m.from)) {
+            lead.push(m.from.clone());
+        }
+        if let Some(alias) = m.alias.as_ref().filter(|a| unknown(self.known(a))) {
+            lead.push(alias.clone());
+        }
+        for address in lead {
+            self.fresh.insert(address.clone(), id);
+            self.effects.append(What::Alias { session: self.session, conversation: id, address });
+        }
+        id
+    }
+
+    /// The first answer to a campaign joins its message to the conversation, before the answer itself.
+    fn touch(&mut self, m: &Received, conversation: ConversationId) {
+        let Some((campaign, index, message)) = self.overlay.answered(self.session, &m.from) else { return };
+        let before = self.overlay.mark(campaign, index).is_some_and(crate::mark::Mark::replied);
+        if before || !self.touched.insert((campaign, index)) {
+            return;
+        }
+        let session = self.session;
+        self.effects.append(What::Touched { campaign, index, session, conversation, message });
+    }
+}

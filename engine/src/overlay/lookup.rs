@@ -1,0 +1,213 @@
+//! What the overlay is told (rows from the views) and what can be read of it. Not decisions.
+
+use super::decide::DueAt;
+use super::parts::{PartIndex, part_of_chunk};
+use super::{CONSENT_TRUST_MS, Key, OutboxKey, OutboxLine, Overlay, Row};
+use crate::campaign::CampaignRow;
+use crate::chunk::{Chunk, ChunkKey};
+use crate::consent::{SuppressedRow, newest};
+use crate::conversation::ConversationRow;
+use crate::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
+use crate::mark::{Mark, MarksRow};
+use crate::message::MessageRow;
+use crate::part::{PartRow, Totals, chunk_of, part_of};
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+impl Overlay {
+    /// Tells what the views hold under `key`, as read after [`Overlay::generation`] said `generation`. `false`:
+    /// the read is too old to be trusted (two flushes have passed) and is to be repeated.
+    pub fn insert(&mut self, generation: u32, key: Key, row: Row, now: Timestamp) -> bool {
+        if self.generation.saturating_sub(generation) >= 2 {
+            return false;
+        }
+        match (key, row) {
+            (Key::Message(id), Row::Message(row)) => {
+                if row.is_open() {
+                    self.filed.entry(id).or_insert_with(|| OutboxKey::of(&row));
+                }
+                self.messages.learn(id, Some(row));
+            }
+            (Key::Message(id), _) => self.messages.learn(id, None),
+            (Key::Conversation(id), Row::Conversation(row)) => self.conversations.learn(id, Some(row)),
+            (Key::Conversation(id), _) => self.conversations.learn(id, None),
+            (Key::Address(s, a), Row::Address(row)) => self.addresses.learn((s, a), Some(row)),
+            (Key::Address(s, a), _) => self.addresses.learn((s, a), None),
+            (Key::Seen(s, h), Row::Seen(row)) => self.seen.learn((s, h), Some(row)),
+            (Key::Seen(s, h), _) => self.seen.learn((s, h), None),
+            (Key::Idempotency(s, k), Row::Idempotency(row)) => self.idempotency.learn((s, k), Some(row)),
+            (Key::Idempotency(s, k), _) => self.idempotency.learn((s, k), None),
+            (Key::Campaign(id), Row::Campaign(row)) => self.campaigns.learn(id, Some(row)),
+            (Key::Campaign(id), _) => self.campaigns.learn(id, None),
+            (Key::Part(c, p), Row::Part(row, marks)) => self.learn_part((c, p), row, marks),
+            (Key::Part(c, p), _) => self.parts.learn((c, p), None),
+            (Key::Marks(c, n), Row::Marks(row)) => self.marks.learn((c, n), Some(row)),
+            (Key::Marks(c, n), _) => self.marks.learn((c, n), None),
+            (Key::SessionParts(session), Row::SessionParts(rows)) => self.learn_session(session, rows),
+            (Key::SessionParts(session), _) => self.learn_session(session, Vec::new()),
+            (Key::Run(id), Row::Run(row)) => self.runs.learn(id, Some(row)),
+            (Key::Run(id), _) => self.runs.learn(id, None),
+            (Key::Consent(t, a), Row::Consent(rows)) => self.learn_consent((t, a), rows, now),
+            (Key::Consent(t, a), _) => self.learn_consent((t, a), Vec::new(), now),
+            (Key::Chunk(key), Row::Chunk(chunk)) => self.chunks.learn(key, Some(chunk)),
+            (Key::Chunk(key), _) => self.chunks.learn(key, None),
+        }
+        true
+    }
+
+    fn learn_part(&mut self, key: (CampaignId, u32), row: Arc<PartRow>, marks: Vec<Arc<MarksRow>>) {
+        for row in marks {
+            self.marks.learn((row.campaign, row.chunk), Some(row));
+        }
+        for chunk in row.chunk_numbers() {
+            self.marks.learn((key.0, chunk), None);
+        }
+        let finished = row.finished;
+        self.parts.learn(key, Some(row));
+        if !finished {
+            self.index_part(key);
+        }
+    }
+
+    /// Counts a part's waiting recipients anew from its marks.
+    pub(super) fn index_part(&mut self, key: (CampaignId, u32)) {
+        let Some(part) = self.parts.shared(&key) else { return };
+        let rows: Vec<_> = part.chunk_numbers().filter_map(|n| self.marks.shared(&(key.0, n))).collect();
+        self.part_index.insert(key, PartIndex::count(&part, rows.iter().map(AsRef::as_ref)));
+    }
+
+    fn learn_session(&mut self, session: SessionId, rows: Vec<Arc<PartRow>>) {
+        let list = self.session_parts.entry(session).or_default();
+        for row in rows {
+            let key = (row.start.campaign, row.start.part);
+            if !list.contains(&key) {
+                list.push(key);
+            }
+        }
+        self.sessions_known.insert(session);
+    }
+
+    fn learn_consent(&mut self, key: (TenantId, crate::address::Address), rows: Vec<SuppressedRow>, now: Timestamp) {
+        let (own, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.shard == self.shard);
+        self.consents.learn(key.clone(), own.into_iter().next().map(Arc::new));
+        self.others.insert(key, (newest(&others), now));
+    }
+
+    /// Whether other shards' wishes about the address were told recently enough.
+    pub(super) fn consent_known(&mut self, key: &(TenantId, crate::address::Address), now: Timestamp) -> bool {
+        let fresh = self.others.get(key).is_some_and(|o| now.since_ms(o.1).abs() < CONSENT_TRUST_MS);
+        self.consents.want(key) && fresh
+    }
+
+    /// Tells one line of the outbox view at a start.
+    pub fn learn_outbox(&mut self, line: OutboxLine, now: Timestamp) {
+        if let OutboxLine::Open { key, session, stage, valid_until } = line {
+            let known = self.messages.get(&key.message).map(MessageRow::is_open);
+            self.filed.entry(key.message).or_insert(key);
+            if known != Some(false) {
+                self.outbox.entry(session).or_default().learn(key, stage, valid_until, now);
+            }
+        }
+    }
+
+    /// A message.
+    #[must_use]
+    pub fn message(&self, id: MessageId) -> Option<Arc<MessageRow>> {
+        self.messages.shared(&id)
+    }
+
+    /// A conversation.
+    #[must_use]
+    pub fn conversation(&self, id: ConversationId) -> Option<Arc<ConversationRow>> {
+        self.conversations.shared(&id)
+    }
+
+    /// A campaign.
+    #[must_use]
+    pub fn campaign(&self, id: CampaignId) -> Option<Arc<CampaignRow>> {
+        self.campaigns.shared(&id)
+    }
+
+    /// A part.
+    #[must_use]
+    pub fn part(&self, campaign: CampaignId, part: u32) -> Option<Arc<PartRow>> {
+        self.parts.shared(&(campaign, part))
+    }
+
+    /// The run a message id lies in.
+    #[must_use]
+    pub fn run(&self, id: MessageId) -> Option<Arc<super::RunRow>> {
+        self.runs.shared(&id)
+    }
+
+    /// A chunk that was told.
+    #[must_use]
+    pub fn chunk(&self, key: &ChunkKey) -> Option<Arc<Chunk>> {
+        self.chunks.shared(key)
+    }
+
+    /// A recipient's mark.
+    #[must_use]
+    pub fn mark(&self, campaign: CampaignId, index: u32) -> Option<Mark> {
+        let (chunk, offset) = chunk_of(index);
+        self.marks.get(&(campaign, chunk)).and_then(|m| m.get(offset))
+    }
+
+    /// A part's totals, counted from its marks now; `None` when the part is not known here.
+    #[must_use]
+    pub fn totals(&self, campaign: CampaignId, part: u32) -> Option<Totals> {
+        let row = self.parts.get(&(campaign, part))?;
+        let mut totals = Totals::default();
+        for chunk in row.chunk_numbers() {
+            for mark in self.marks.get(&(campaign, chunk))?.iter() {
+                totals.count(mark);
+            }
+        }
+        Some(totals)
+    }
+
+    /// The outbox of a session, when something is open in it.
+    #[must_use]
+    pub fn outbox(&self, session: SessionId) -> Option<&super::Outbox> {
+        self.outbox.get(&session)
+    }
+
+    /// Sessions with something open in their outbox.
+    pub fn open_sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.outbox.iter().filter(|(_, o)| !o.is_empty()).map(|(s, _)| *s)
+    }
+
+    /// Parts that are not finished, with their session.
+    pub fn open_parts(&self) -> impl Iterator<Item = Arc<PartRow>> + '_ {
+        self.part_index.keys().filter_map(|k| self.parts.shared(k)).filter(|p| !p.finished)
+    }
+
+    /// Campaigns whose actor has something to do.
+    #[must_use]
+    pub fn is_live(&self, campaign: CampaignId) -> bool {
+        self.campaigns.get(&campaign).is_some_and(CampaignRow::is_live)
+    }
+
+    /// When a part has something to do by itself, and whether it could claim at `now`.
+    #[must_use]
+    pub fn part_due(&self, campaign: CampaignId, part: u32, now: Timestamp, proof_ms: i64) -> DueAt {
+        let index = self.part_index.get(&(campaign, part));
+        DueAt {
+            ready: index.is_some_and(|i| i.has_ready(now)),
+            next: index.and_then(|i| i.wake(proof_ms)),
+            finished: index.is_none_or(PartIndex::is_finished),
+        }
+    }
+
+    /// Claims without a result, in outboxes and parts: what a crash now would leave undecided.
+    #[must_use]
+    pub fn open_claims(&self) -> usize {
+        let outbox: usize = self.outbox.values().map(|o| o.claimed(usize::MAX).len()).sum();
+        outbox + self.part_index.values().map(PartIndex::undecided).sum::<usize>()
+    }
+
+    pub(super) fn part_key_of(&self, campaign: CampaignId, index: u32) -> (CampaignId, u32) {
+        debug_assert_eq!(part_of_chunk(campaign, chunk_of(index).0), (campaign, part_of(index)));
+        (campaign, part_of(index))
+    }
+}

@@ -1,0 +1,257 @@
+//! The live state of one shard: what its entries came to, on top of what the views hold. The one place that
+//! says what an entry means. It is not a store: what it does not know it names ([`Overlay::needs`]) and is told.
+//!
+//! One door for everybody: `needs` → load → `decide` → positions → `fold` → journal. Replies, transmits and
+//! reads wait until the position they saw is durable; that waiting is the shard's, not the overlay's.
+
+pub mod decide;
+mod fold;
+mod key;
+mod lookup;
+mod needs;
+mod outbox;
+mod parts;
+mod table;
+
+pub use decide::{Answer, Effect, Input, Picked, Refusal, Wake};
+pub use key::{AddressRow, Changes, DiscoveredRow, IdempotencyRow, Key, OutboxKey, OutboxLine, Row, RunRow, SeenRow};
+pub use outbox::Outbox;
+
+use crate::address::Address;
+use crate::campaign::CampaignRow;
+use crate::chunk::{Chunk, ChunkKey};
+use crate::consent::{SuppressedRow, newer};
+use crate::conversation::ConversationRow;
+use crate::entry::Position;
+use crate::id::{CampaignId, ConversationId, MessageId, Sequence, SessionId, ShardId, TenantId};
+use crate::mark::MarksRow;
+use crate::message::MessageRow;
+use crate::optout::Wish;
+use crate::part::PartRow;
+use crate::time::Timestamp;
+use parts::PartIndex;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use table::Table;
+
+/// What other shards wrote of an address is trusted this long (ms).
+pub const CONSENT_TRUST_MS: i64 = 1_000;
+/// Clean rows kept per kind before old ones are forgotten.
+const CAPACITY: usize = 20_000;
+/// Clean chunks kept: 512 recipients each.
+const CHUNK_CAPACITY: usize = 64;
+
+/// The live state of one shard.
+#[derive(Debug)]
+pub struct Overlay {
+    shard: ShardId,
+    position: Position,
+    sequence: Sequence,
+    generation: u32,
+    messages: Table<MessageId, MessageRow>,
+    conversations: Table<ConversationId, ConversationRow>,
+    addresses: Table<(SessionId, Address), AddressRow>,
+    seen: Table<(SessionId, u64), SeenRow>,
+    idempotency: Table<(SessionId, u128), IdempotencyRow>,
+    campaigns: Table<CampaignId, CampaignRow>,
+    parts: Table<(CampaignId, u32), PartRow>,
+    marks: Table<(CampaignId, u32), MarksRow>,
+    runs: Table<MessageId, RunRow>,
+    consents: Table<(TenantId, Address), SuppressedRow>,
+    discovered: Table<(TenantId, Address), DiscoveredRow>,
+    chunks: Table<ChunkKey, Chunk>,
+    /// Which parts of a session are known; complete when the session is in `sessions_known`.
+    session_parts: HashMap<SessionId, Vec<(CampaignId, u32)>>,
+    sessions_known: HashSet<SessionId>,
+    /// What waits in each part.
+    part_index: BTreeMap<(CampaignId, u32), PartIndex>,
+    /// What waits in each session's outbox.
+    outbox: BTreeMap<SessionId, Outbox>,
+    /// Outbox lines as the views hold them, to delete what moved.
+    filed: HashMap<MessageId, OutboxKey>,
+    /// Other shards' wishes, handed in: address → (wish, heard there, told here).
+    others: HashMap<(TenantId, Address), (Option<(Wish, Timestamp)>, Timestamp)>,
+    /// Other shards' wishes that were handed in for the parts that run here; kept while any does.
+    noted: HashMap<(TenantId, Address), (Wish, Timestamp)>,
+    /// Entries that could not be folded because they make no sense; counted, never fatal.
+    impossible: u64,
+}
+
+impl Overlay {
+    /// The overlay of a shard whose views stand at `position` and which has given ids up to `last_id`.
+    #[must_use]
+    pub fn new(shard: ShardId, position: Position, last_id: u64) -> Self {
+        let mut sequence = Sequence::default();
+        sequence.seen(last_id);
+        Self {
+            shard,
+            position,
+            sequence,
+            generation: 0,
+            messages: Table::new(CAPACITY),
+            conversations: Table::new(CAPACITY),
+            addresses: Table::new(CAPACITY),
+            seen: Table::new(CAPACITY),
+            idempotency: Table::new(CAPACITY),
+            campaigns: Table::new(CAPACITY),
+            parts: Table::new(CAPACITY),
+            marks: Table::new(CAPACITY),
+            runs: Table::new(CAPACITY),
+            consents: Table::new(CAPACITY),
+            discovered: Table::new(CAPACITY),
+            chunks: Table::new(CHUNK_CAPACITY),
+            session_parts: HashMap::new(),
+            sessions_known: HashSet::new(),
+            part_index: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            filed: HashMap::new(),
+            others: HashMap::new(),
+            noted: HashMap::new(),
+            impossible: 0,
+        }
+    }
+
+    /// The shard.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The last entry folded.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The highest id given.
+    #[must_use]
+    pub fn last_id(&self) -> u64 {
+        self.sequence.last()
+    }
+
+    /// Entries that made no sense since this overlay was made.
+    #[must_use]
+    pub fn impossible(&self) -> u64 {
+        self.impossible
+    }
+
+    /// Rows that wait for the projector.
+    #[must_use]
+    pub fn dirty(&self) -> usize {
+        self.messages.dirty()
+            + self.conversations.dirty()
+            + self.marks.dirty()
+            + self.addresses.dirty()
+            + self.seen.dirty()
+            + self.idempotency.dirty()
+            + self.runs.dirty()
+            + self.parts.dirty()
+            + self.campaigns.dirty()
+            + self.consents.dirty()
+            + self.discovered.dirty()
+    }
+
+    /// Rows held, dirty or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.messages.len()
+            + self.conversations.len()
+            + self.addresses.len()
+            + self.seen.len()
+            + self.idempotency.len()
+            + self.marks.len()
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names the moment a load from the views begins; to be handed to [`Overlay::insert`].
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Everything that changed since the last drain. The rows stay here, and count as clean; when the views
+    /// hold them [`Overlay::flushed`] is to be called, and before the next drain.
+    pub fn drain(&mut self) -> Changes {
+        let messages = self.messages.drain();
+        let outbox = messages.iter().flat_map(|m| self.refile(m)).collect();
+        Changes {
+            outbox,
+            messages,
+            conversations: self.conversations.drain(),
+            addresses: self.addresses.drain(),
+            seen: self.seen.drain(),
+            idempotency: self.idempotency.drain(),
+            campaigns: self.campaigns.drain(),
+            parts: self.parts.drain(),
+            marks: self.marks.drain(),
+            runs: self.runs.drain(),
+            suppressed: self.consents.drain(),
+            discovered: self.discovered.drain(),
+        }
+    }
+
+    fn refile(&mut self, message: &MessageRow) -> Vec<OutboxLine> {
+        let now = message.is_open().then(|| OutboxKey::of(message));
+        let was = match &now {
+            Some(key) => self.filed.insert(message.id, *key),
+            None => self.filed.remove(&message.id),
+        };
+        let moved = was.filter(|w| Some(*w) != now).map(OutboxLine::Gone);
+        let put = now.map(|key| OutboxLine::Open {
+            key,
+            session: message.session,
+            stage: message.stage,
+            valid_until: message.valid_until,
+        });
+        moved.into_iter().chain(put).collect()
+    }
+
+    /// What was drained is in the views now; rows nobody wanted for a while are forgotten.
+    pub fn flushed(&mut self) {
+        self.generation += 1;
+        self.messages.flushed(|_, _| false);
+        self.conversations.flushed(|_, _| false);
+        self.addresses.flushed(|_, _| false);
+        self.seen.flushed(|_, _| false);
+        self.idempotency.flushed(|_, _| false);
+        self.campaigns.flushed(|_, row| row.is_some_and(CampaignRow::is_live));
+        let index = &self.part_index;
+        self.parts.flushed(|key, _| index.contains_key(key));
+        self.marks.flushed(|key, _| index.contains_key(&(key.0, key.1 / crate::part::CHUNKS)));
+        self.runs.flushed(|_, _| false);
+        self.consents.flushed(|_, _| false);
+        self.discovered.flushed(|_, _| false);
+        self.chunks.flushed(|_, _| false);
+        if self.others.len() > CAPACITY {
+            // They are read again by whoever needs them.
+            self.others.clear();
+        }
+        if self.part_index.is_empty() {
+            self.noted.clear();
+        }
+    }
+
+    /// What the node read of other shards' opt-outs, for the parts that run here.
+    pub fn note_consents(&mut self, rows: &[SuppressedRow]) {
+        for row in rows {
+            let heard = (row.wish, row.at);
+            let slot = self.noted.entry((row.tenant, row.address.clone())).or_insert(heard);
+            *slot = newer(*slot, heard);
+        }
+    }
+
+    /// Whether the person has opted out, by the newest wish of any shard that is known here.
+    #[must_use]
+    pub fn opted_out(&self, tenant: TenantId, address: &Address) -> bool {
+        let key = (tenant, address.clone());
+        let own = self.consents.get(&key).map(|r| (r.wish, r.at));
+        let other = self.others.get(&key).and_then(|o| o.0);
+        let noted = self.noted.get(&key).copied();
+        let newest = [own, other, noted].into_iter().flatten().reduce(newer);
+        newest.is_some_and(|(wish, _)| wish == Wish::OptOut)
+    }
+}

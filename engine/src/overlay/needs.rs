@@ -1,0 +1,281 @@
+//! What must be known before an input can be decided or an entry folded. Asked again after every load, until
+//! nothing is missing: one answer can lead to the next question. Nothing is changed here but the memory of
+//! what is wanted.
+
+use super::decide::Input;
+use super::{Key, Overlay};
+use crate::address::Address;
+use crate::entry::{Entry, Range, What};
+use crate::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
+use crate::part::{PartRow, chunk_of, part_of};
+use crate::time::Timestamp;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Campaigns of a session that an answer is matched against: the newest ones.
+pub(super) const MATCHED_PARTS: usize = 32;
+
+struct Missing<'a> {
+    overlay: &'a mut Overlay,
+    keys: Vec<Key>,
+}
+
+impl Overlay {
+    /// What [`Overlay::decide`] lacks for this input; empty when it can decide.
+    pub fn needs(&mut self, input: &Input, now: Timestamp) -> Vec<Key> {
+        let mut missing = Missing { overlay: self, keys: Vec::new() };
+        missing.input(input, now);
+        missing.keys
+    }
+
+    /// What [`Overlay::fold`] lacks for this entry of the tail; empty when it can fold.
+    pub fn needs_of(&mut self, entry: &Entry) -> Vec<Key> {
+        let mut missing = Missing { overlay: self, keys: Vec::new() };
+        missing.entry(entry);
+        missing.keys
+    }
+}
+
+impl Missing<'_> {
+    fn message(&mut self, id: MessageId) {
+        if !self.overlay.messages.want(&id) {
+            self.keys.push(Key::Message(id));
+        }
+    }
+
+    fn conversation(&mut self, id: ConversationId) {
+        if !self.overlay.conversations.want(&id) {
+            self.keys.push(Key::Conversation(id));
+        }
+    }
+
+    /// The conversation of an address, and the conversation itself once it is known which.
+    fn address(&mut self, session: SessionId, address: &Address) {
+        let key = (session, address.clone());
+        if !self.overlay.addresses.want(&key) {
+            self.keys.push(Key::Address(session, address.clone()));
+        } else if let Some(row) = self.overlay.addresses.shared(&key) {
+            self.conversation(row.conversation);
+        }
+    }
+
+    fn consent(&mut self, tenant: TenantId, address: &Address, now: Timestamp) {
+        let key = (tenant, address.clone());
+        if !self.overlay.consent_known(&key, now) {
+            // A row of our own that waits for the projector is never overwritten by the answer.
+            self.overlay.others.remove(&key);
+            self.keys.push(Key::Consent(tenant, address.clone()));
+        }
+    }
+
+    fn campaign(&mut self, id: CampaignId) {
+        if !self.overlay.campaigns.want(&id) {
+            self.keys.push(Key::Campaign(id));
+        }
+    }
+
+    fn part(&mut self, campaign: CampaignId, part: u32) -> Option<Arc<PartRow>> {
+        if !self.overlay.parts.want(&(campaign, part)) {
+            self.keys.push(Key::Part(campaign, part));
+            return None;
+        }
+        let row = self.overlay.parts.shared(&(campaign, part))?;
+        for chunk in row.chunk_numbers() {
+            self.marks(campaign, chunk);
+        }
+        Some(row)
+    }
+
+    fn marks(&mut self, campaign: CampaignId, chunk: u32) {
+        if !self.overlay.marks.want(&(campaign, chunk)) {
+            self.keys.push(Key::Marks(campaign, chunk));
+        }
+    }
+
+    /// A mark and its part's row (the launch is there), without the part's other marks.
+    fn mark(&mut self, campaign: CampaignId, index: u32) {
+        let part = part_of(index);
+        if !self.overlay.parts.want(&(campaign, part)) {
+            self.keys.push(Key::Part(campaign, part));
+            return;
+        }
+        self.marks(campaign, chunk_of(index).0);
+    }
+
+    fn ranges(&mut self, campaign: CampaignId, ranges: &[Range]) {
+        let chunks: BTreeSet<u32> = Range::indexes(ranges).map(|i| chunk_of(i).0).collect();
+        for chunk in chunks {
+            self.mark(campaign, chunk * crate::mark::CHUNK);
+        }
+    }
+
+    fn chunk(&mut self, part: &PartRow, chunk: u32) {
+        let key = super::decide::chunk_key(part, chunk);
+        if !self.overlay.chunks.want(&key) {
+            self.keys.push(Key::Chunk(key));
+        }
+    }
+
+    /// Whether an answer from `address` touches a campaign: the parts, then the chunk that could hold it.
+    fn campaigns_of(&mut self, session: SessionId, address: &Address) {
+        if !self.overlay.sessions_known.contains(&session) {
+            self.keys.push(Key::SessionParts(session));
+            return;
+        }
+        for key in self.overlay.newest_parts(session, MATCHED_PARTS) {
+            if !self.overlay.parts.want(&key) {
+                self.keys.push(Key::Part(key.0, key.1));
+                continue;
+            }
+            let Some(part) = self.overlay.parts.shared(&key) else { continue };
+            if let Some(chunk) = part.chunk_of(address) {
+                self.chunk(&part, chunk);
+                self.marks(key.0, chunk);
+            }
+        }
+    }
+
+    fn input(&mut self, input: &Input, now: Timestamp) {
+        match input {
+            Input::Send(draft) => {
+                self.address(draft.session, &draft.to);
+                self.consent(draft.tenant, &draft.to, now);
+                if let Some(idempotency) = draft.idempotency {
+                    let key = (draft.session, idempotency.key);
+                    if !self.overlay.idempotency.want(&key) {
+                        self.keys.push(Key::Idempotency(key.0, key.1));
+                    }
+                }
+            }
+            Input::Claim { session, max, .. } => {
+                let next = self.overlay.outbox.get(session).map(|o| o.next(now, *max)).unwrap_or_default();
+                next.into_iter().for_each(|id| self.message(id));
+                for id in self.overlay.outbox.get(session).map(|o| o.next(now, *max)).unwrap_or_default() {
+                    let row = self.overlay.messages.shared(&id);
+                    if let Some(row) = row {
+                        self.consent(row.tenant, &row.address, now);
+                        self.conversation(row.conversation);
+                    }
+                }
+            }
+            Input::Release { messages, .. } => messages.iter().for_each(|id| self.message(*id)),
+            Input::Adopt { session, .. } => {
+                let claimed = self.overlay.outbox.get(session).map(|o| o.claimed(256)).unwrap_or_default();
+                claimed.into_iter().for_each(|id| self.message(id));
+            }
+            Input::Answers { results, .. } => results.iter().for_each(|(id, _)| self.message(*id)),
+            Input::Due { session, proof_ms, .. } => {
+                let due = self.overlay.outbox.get(session).map(|o| {
+                    let mut list = o.overdue(now, 256);
+                    list.extend(o.unproven(now.plus_ms(-proof_ms), 256));
+                    list
+                });
+                due.unwrap_or_default().into_iter().for_each(|id| self.message(id));
+            }
+            Input::CancelMessage { message, .. } => self.message(*message),
+            Input::Statuses { reports, .. } => {
+                for report in reports {
+                    match report.of {
+                        crate::outgoing::Reference::Message(id) => self.message(id),
+                        crate::outgoing::Reference::Campaign(campaign, index) => self.mark(campaign, index),
+                    }
+                }
+            }
+            Input::Receive { session, messages, .. } => {
+                messages.iter().for_each(|received| self.received(*session, received));
+            }
+            Input::Consent { .. } => {}
+            Input::Launch { campaign, .. }
+            | Input::Freeze { frozen: crate::entry::Frozen { campaign, .. }, .. }
+            | Input::Move { campaign, .. }
+            | Input::Obey { campaign, .. }
+            | Input::Finish { campaign, .. } => self.campaign(*campaign),
+            Input::Order(order) => _ = self.part(order.campaign, order.part),
+            Input::PartAdopt { campaign, part, .. }
+            | Input::PartDue { campaign, part, .. } => _ = self.part(*campaign, *part),
+            Input::PartAnswers { campaign, part, .. } | Input::PartRelease { campaign, part, .. } => {
+                _ = self.part(*campaign, *part);
+            }
+            Input::PartClaim(claim) => self.part_claim(claim, now),
+        }
+    }
+
+    fn received(&mut self, session: SessionId, received: &super::decide::Received) {
+        self.address(session, &received.from);
+        if let Some(alias) = &received.alias {
+            self.address(session, alias);
+        }
+        let key = (session, super::decide::seen_hash(&received.provider_id));
+        if !self.overlay.seen.want(&key) {
+            self.keys.push(Key::Seen(key.0, key.1));
+        } else if let Some(row) = self.overlay.seen.shared(&key) {
+            self.message(row.message);
+        }
+        self.campaigns_of(session, &received.from);
+    }
+
+    fn part_claim(&mut self, claim: &super::decide::PartClaim, now: Timestamp) {
+        let Some(part) = self.part(claim.campaign, claim.part) else { return };
+        let Some(index) = self.overlay.part_index.get(&(claim.campaign, claim.part)) else { return };
+        let next = index.next(now, claim.max);
+        let chunks: BTreeSet<u32> = next.iter().map(|i| chunk_of(*i).0).collect();
+        for chunk in chunks {
+            self.chunk(&part, chunk);
+        }
+        if !claim.free_form {
+            return;
+        }
+        for index in next {
+            let (chunk, offset) = chunk_of(index);
+            let chunk = self.overlay.chunks.shared(&super::decide::chunk_key(&part, chunk));
+            if let Some(recipient) = chunk.as_ref().and_then(|c| c.recipients.get(offset as usize)) {
+                self.address(part.start.session, &recipient.address);
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        match &entry.what {
+            What::Opened { .. } | What::Conversation(_) | What::PartStarted(_) => {}
+            What::Alias { conversation, .. } => self.conversation(*conversation),
+            What::Intent(intent) => self.conversation(intent.conversation),
+            What::Inbound(inbound) => self.conversation(inbound.conversation),
+            What::Claim { messages, .. }
+            | What::Released { messages, .. }
+            | What::Parked { messages, .. }
+            | What::Resolved { messages, .. }
+            | What::Ended { messages, .. } => messages.iter().for_each(|id| self.message(*id)),
+            What::Results(results) => results.iter().for_each(|(id, _)| self.message(*id)),
+            What::Statuses(reports) => reports.iter().for_each(|r| self.message(r.of)),
+            What::Consent { address, .. } => {
+                let key = (entry.tenant, address.clone());
+                if !self.overlay.consents.want(&key) {
+                    self.keys.push(Key::Consent(entry.tenant, address.clone()));
+                }
+            }
+            What::Frozen(frozen) => self.campaign(frozen.campaign),
+            What::Moved { campaign, .. } | What::Obeyed { campaign, .. } | What::Finished { campaign } => {
+                self.campaign(*campaign);
+            }
+            What::PartMoved { campaign, part, .. } | What::PartFinished { campaign, part } => {
+                _ = self.part(*campaign, *part);
+            }
+            What::PartClaim { campaign, ranges }
+            | What::PartReleased { campaign, ranges }
+            | What::PartParked { campaign, ranges }
+            | What::PartDeferred { campaign, ranges, .. }
+            | What::PartResolved { campaign, ranges, .. }
+            | What::PartEnded { campaign, ranges, .. } => self.ranges(*campaign, ranges),
+            What::PartResults { campaign, results } => {
+                results.iter().for_each(|(index, _)| self.mark(*campaign, *index));
+            }
+            What::PartStatuses { campaign, statuses } => {
+                statuses.iter().for_each(|s| self.mark(*campaign, s.of));
+            }
+            What::Touched { campaign, index, conversation, .. } => {
+                self.mark(*campaign, *index);
+                self.conversation(*conversation);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What waits in one session's outbox: small lines, ordered by when and how urgently; the bodies are message
+//! rows and may be forgotten meanwhile. Not a queue of its own truth: rebuilt from the outbox view and kept by
+//! the fold.
+
+use crate::id::MessageId;
+use crate::message::{MessageRow, Stage};
+use crate::pacing::Lane;
+use crate::time::Timestamp;
+use std::collections::{BTreeSet, HashMap};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Line {
+    stage: Stage,
+    lane: Lane,
+    due: Timestamp,
+    since: Timestamp,
+    valid_until: Timestamp,
+}
+
+/// One session's open messages.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    lines: HashMap<MessageId, Line>,
+    /// Waiting, by lane, then age.
+    ready: BTreeSet<(Lane, MessageId)>,
+    /// Waiting for a later moment.
+    later: BTreeSet<(Timestamp, MessageId)>,
+    /// On the wire.
+    claimed: BTreeSet<MessageId>,
+    /// Outcome not known, by the moment that was learned.
+    parked: BTreeSet<(Timestamp, MessageId)>,
+    /// Waiting ones by the end of their validity.
+    expiry: BTreeSet<(Timestamp, MessageId)>,
+}
+
+impl Outbox {
+    /// Files a message as it stands now; a settled one leaves.
+    pub(super) fn file(&mut self, message: &MessageRow) {
+        self.remove(message.id);
+        if !message.is_open() {
+            return;
+        }
+        self.insert(
+            message.id,
+            Line {
+                stage: message.stage,
+                lane: message.lane,
+                due: message.due,
+                since: message.times.parked.unwrap_or(message.times.accepted),
+                valid_until: message.valid_until,
+            },
+        );
+    }
+
+    /// Files a line read from the outbox view, unless the message is known already.
+    pub(super) fn learn(&mut self, key: super::OutboxKey, stage: Stage, valid_until: Timestamp, now: Timestamp) {
+        if self.lines.contains_key(&key.message) {
+            return;
+        }
+        let due = Timestamp(i64::from(key.minute) * crate::time::MINUTE_MS);
+        self.insert(key.message, Line { stage, lane: key.lane, due, since: now, valid_until });
+    }
+
+    fn insert(&mut self, id: MessageId, line: Line) {
+        match line.stage {
+            Stage::Waiting if line.due <= id.at() => _ = self.ready.insert((line.lane, id)),
+            Stage::Waiting => _ = self.later.insert((line.due, id)),
+            Stage::Claimed => _ = self.claimed.insert(id),
+            Stage::Parked => _ = self.parked.insert((line.since, id)),
+            Stage::Done => return,
+        }
+        if line.stage == Stage::Waiting {
+            self.expiry.insert((line.valid_until, id));
+        }
+        self.lines.insert(id, line);
+    }
+
+    fn remove(&mut self, id: MessageId) {
+        let Some(line) = self.lines.remove(&id) else { return };
+        self.ready.remove(&(line.lane, id));
+        self.later.remove(&(line.due, id));
+        self.claimed.remove(&id);
+        self.parked.remove(&(line.since, id));
+        self.expiry.remove(&(line.valid_until, id));
+    }
+
+    /// The next messages to put on the wire at `now`: by lane, then age; at most `max`.
+    #[must_use]
+    pub fn next(&self, now: Timestamp, max: usize) -> Vec<MessageId> {
+        let due = self.later.range(..=(now, MessageId(u64::MAX))).map(|(_, id)| *id);
+        let mut due: Vec<(Lane, MessageId)> =
+            due.filter_map(|id| self.lines.get(&id).map(|l| (l.lane, id))).take(4_096).collect();
+        due.extend(self.ready.iter().take(max));
+        due.sort_unstable();
+        due.truncate(max);
+        due.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Messages on the wire.
+    #[must_use]
+    pub fn claimed(&self, max: usize) -> Vec<MessageId> {
+        self.claimed.iter().take(max).copied().collect()
+    }
+
+    /// Waiting messages whose validity has passed at `now`.
+    #[must_use]
+    pub fn overdue(&self, now: Timestamp, max: usize) -> Vec<MessageId> {
+        self.expiry.iter().take_while(|(until, _)| *until < now).map(|(_, id)| *id).take(max).collect()
+    }
+
+    /// Parked messages that waited for proof since `before` or longer.
+    #[must_use]
+    pub fn unproven(&self, before: Timestamp, max: usize) -> Vec<MessageId> {
+        self.parked.iter().take_while(|(since, _)| *since <= before).map(|(_, id)| *id).take(max).collect()
+    }
+
+    /// When something happens here by itself: the next due, expiry or end of waiting for proof.
+    #[must_use]
+    pub fn wake(&self, proof_ms: i64) -> Option<Timestamp> {
+        let due = self.later.first().map(|(at, _)| *at);
+        let expiry = self.expiry.first().map(|(at, _)| at.plus_ms(1));
+        let proof = self.parked.first().map(|(since, _)| since.plus_ms(proof_ms));
+        [due, expiry, proof].into_iter().flatten().min()
+    }
+
+    /// Whether something could go on the wire at `now`.
+    #[must_use]
+    pub fn has_ready(&self, now: Timestamp) -> bool {
+        !self.ready.is_empty() || self.later.first().is_some_and(|(at, _)| *at <= now)
+    }
+
+    /// Open messages.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether nothing is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}

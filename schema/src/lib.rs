@@ -1,0 +1,24 @@
+//! Kabar's schema: **it remembers**. The store's seams (journal, views, records, ledger, contacts, leases), the
+//! bytes of an entry, sealing at rest, and the backends `memory` (the model) and embedded (`journal/` segment
+//! files with `sqlite/` views behind them). The only room that speaks SQL or touches a data file.
+//!
+//! It is not: the meaning of an entry (that is the engine's fold), and not a decision about anything.
+
+pub mod codec;
+pub mod contacts;
+pub mod error;
+pub mod journal;
+pub mod leases;
+pub mod ledger;
+pub mod memory;
+pub mod metrics;
+pub mod records;
+pub mod seal;
+pub mod sqlite;
+pub mod store;
+pub mod views;
+
+pub use error::{OpenError, StoreError};
+
+/// What every call of the store gives: a future that ends with a value or a [`StoreError`].
+pub type Answer<'a, T> = futures::future::BoxFuture<'a, Result<T, StoreError>>;
