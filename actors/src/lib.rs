@@ -1,1 +1,28 @@
-//! Placeholder.
+//! Kabar's actors: **they act**. Shards with their state and its one door, session, conversation, campaign and
+//! part actors, the projector, the dispatcher in front of them all, and the performing of the engine's effects.
+//!
+//! They decide nothing (the engine does), speak to nobody (the connectors do), know no SQL and no HTTP status.
+
+pub mod campaign;
+pub mod conversation;
+pub mod dispatcher;
+mod freeze;
+pub mod import;
+pub mod metrics;
+mod name;
+pub mod node;
+mod open;
+pub mod part;
+mod plant;
+mod projector;
+pub mod session;
+pub mod shard;
+pub mod view;
+pub mod webhook;
+mod wire;
+
+pub use dispatcher::{DispatchError, Dispatcher};
+pub use kabar_runtime::{Clock, Compute};
+pub use name::Name;
+pub use node::{Node, NodeOptions, NodeStats, StartError};
+pub use plant::Plant;

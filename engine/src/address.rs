@@ -78,7 +78,9 @@ pub enum AddressError {
     #[error("a phone number holds no letters: write digits, e.g. +62 812 3456 7890")]
     Letters,
     /// A spreadsheet rounded the number; its digits are lost.
-    #[error("a spreadsheet turned the number into scientific notation and lost digits: format the column as text and export again")]
+    #[error(
+        "a spreadsheet turned the number into scientific notation and lost digits: format the column as text and export again"
+    )]
     Spreadsheet,
     /// A character that is neither digit nor punctuation of numbers.
     #[error("a phone number cannot hold `{0}`: write digits, spaces, dashes, dots or brackets")]
@@ -90,13 +92,17 @@ pub enum AddressError {
     #[error("the number has too many digits: give one number only, without extension")]
     TooLong,
     /// The text has no `+` and there is no default region.
-    #[error("the number has no country code: write it with + and the country code, or name a default region such as ID")]
+    #[error(
+        "the number has no country code: write it with + and the country code, or name a default region such as ID"
+    )]
     NoCountryCode,
     /// No country has this calling code.
     #[error("no country has this calling code: check the digits after the +")]
     UnknownCountryCode,
     /// The national form is not a number of the default region.
-    #[error("this is not a valid number of {0}: check the digits, or write a foreign number with + and its country code")]
+    #[error(
+        "this is not a valid number of {0}: check the digits, or write a foreign number with + and its country code"
+    )]
     InvalidForRegion(Region),
     /// Not a region with phone numbers.
     #[error("`{0}` is not a region: use two letters of ISO 3166, e.g. ID")]

@@ -110,7 +110,7 @@ impl Content {
     /// A plain text without preview.
     #[must_use]
     pub fn plain(body: &str) -> Self {
-        Self::Text(Text { body: body.to_owned(), preview_url: false })
+        Self::Text(Text { body: body.to_owned(), preview_url: None })
     }
 
     /// Reads Meta's message object. Without `type` it is a text, as Meta reads it.

@@ -249,7 +249,7 @@ mod tests {
         let shard = |t, s| ShardId::of_session(TenantId(t), SessionId(s)).0;
         assert_eq!([shard(1, 1), shard(1, 2), shard(2, 1), shard(7, u64::MAX >> 1)], GOLDEN);
     }
-    const GOLDEN: [u8; 4] = [0, 0, 0, 0];
+    const GOLDEN: [u8; 4] = [124, 173, 181, 31];
 
     #[test]
     fn text_goes_there_and_back_and_refuses_the_rest() {
@@ -258,7 +258,9 @@ mod tests {
             assert_eq!(text.len(), 17);
             assert_eq!(text.parse(), Ok(MessageId(value)));
         }
-        for bad in ["", "msg_", "ses_0000000000000", "msg_000000000000", "msg_zzzzzzzzzzzzz", "msg_00000000000il"] {
+        for bad in
+            ["", "msg_", "ses_0000000000000", "msg_000000000000", "msg_zzzzzzzzzzzzz", "msg_00000000000il"]
+        {
             assert!(bad.parse::<MessageId>().is_err(), "{bad}");
         }
     }

@@ -11,9 +11,6 @@ mod syntax;
 pub use content_pattern::{ContentPattern, PatternError};
 pub use pattern::{Pattern, Rendered};
 
-/// The value of a variable by its name; `None` when there is none. A blank value counts as none.
-pub type Lookup<'l, 'v> = &'l dyn Fn(&str) -> Option<&'v str>;
-
 /// Where a text cannot be read, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]
@@ -62,14 +59,11 @@ impl Template {
         self.0.variables()
     }
 
-    /// Fills the variables in.
+    /// Fills the variables in. `lookup` gives a value by its name; a blank value counts as none.
     ///
     /// # Errors
     /// [`MissingVariable`] for the first one without value and default.
-    pub fn render<'v>(
-        &self,
-        lookup: &dyn Fn(&str) -> Option<&'v str>,
-    ) -> Result<String, MissingVariable> {
+    pub fn render<'v>(&self, lookup: &dyn Fn(&str) -> Option<&'v str>) -> Result<String, MissingVariable> {
         self.0.render(0, lookup).map(|rendered| rendered.text)
     }
 }
@@ -138,10 +132,22 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_line_and_column() {
         for (text, error) in [
-            ("Hi {{name", "line 1, column 4: the variable is not closed: write {{name}}, or \\{{ for two braces"),
-            ("a\nbé {{}}", "line 2, column 6: a variable needs a name: write {{name}}, or \\{{ for two braces"),
-            ("{{na$me}}", "line 1, column 5: `$` cannot stand in a variable's name: use letters, digits, _ . - and spaces"),
-            ("{{name|titel}}", "line 1, column 8: unknown filter `titel`: use default:\"…\", title, capitalize, upper, lower, trim, first_word or truncate:N"),
+            (
+                "Hi {{name",
+                "line 1, column 4: the variable is not closed: write {{name}}, or \\{{ for two braces",
+            ),
+            (
+                "a\nbé {{}}",
+                "line 2, column 6: a variable needs a name: write {{name}}, or \\{{ for two braces",
+            ),
+            (
+                "{{na$me}}",
+                "line 1, column 5: `$` cannot stand in a variable's name: use letters, digits, _ . - and spaces",
+            ),
+            (
+                "{{name|titel}}",
+                "line 1, column 8: unknown filter `titel`: use default:\"…\", title, capitalize, upper, lower, trim, first_word or truncate:N",
+            ),
             ("{{name|default}}", "line 1, column 8: default needs a text: default:\"friend\""),
             ("{{name|default:friend}}", "line 1, column 8: default needs a text: default:\"friend\""),
             ("{{name|default:\"friend}}", "line 1, column 16: the text in quotes is not closed"),
@@ -156,7 +162,8 @@ mod tests {
 
     #[test]
     fn variables_stand_once_and_have_a_default_only_when_every_use_has() {
-        let template = Template::parse("{{b}} {{a|default:\"x\"}} {{b|default:\"y\"}} {{a|default:\"\"}}").unwrap();
+        let template =
+            Template::parse("{{b}} {{a|default:\"x\"}} {{b|default:\"y\"}} {{a|default:\"\"}}").unwrap();
         let variable = |name: &str, has_default| Variable { name: name.to_owned(), has_default };
         assert_eq!(template.variables(), [variable("b", false), variable("a", true)]);
     }

@@ -129,13 +129,7 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn new(limit: u32, idle_ms: Option<u64>, label: Arc<Label>) -> Self {
         let now = label.clock.uptime_us();
-        Self {
-            pending: AtomicU32::new(0),
-            last_active_us: AtomicU64::new(now),
-            limit,
-            idle_ms,
-            label,
-        }
+        Self { pending: AtomicU32::new(0), last_active_us: AtomicU64::new(now), limit, idle_ms, label }
     }
 
     /// Messages waiting or being handled.

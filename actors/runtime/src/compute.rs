@@ -231,7 +231,8 @@ impl Compute {
     fn wake_keeper(&self) {
         let mut keeper = self.inner.keeper.lock();
         if keeper.is_none() && !self.inner.closed.load(Ordering::Acquire) {
-            let duty = keeper::Duty { desk: Arc::clone(&self.inner.desk), workers: self.inner.options.workers };
+            let duty =
+                keeper::Duty { desk: Arc::clone(&self.inner.desk), workers: self.inner.options.workers };
             let (actor, _task) = ActorRuntime::spawn_instant(None, Keeper, duty)
                 .expect("invariant: an actor without a name cannot clash with another");
             *keeper = Some(actor);
@@ -282,7 +283,8 @@ mod tests {
 
     async fn generation(compute: &Compute, wanted: u64) {
         let mut state = compute.inner.desk.state.subscribe();
-        let ready = state.wait_for(|state| matches!(state, State::Ready(pool) if pool.generation() >= wanted));
+        let ready =
+            state.wait_for(|state| matches!(state, State::Ready(pool) if pool.generation() >= wanted));
         tokio::time::timeout(Duration::from_secs(20), ready)
             .await
             .expect("new workers within the deadline")

@@ -65,4 +65,3 @@ impl<K: Key> Directory<K> {
 fn same(one: &Arc<dyn AnyCell>, other: &Arc<dyn AnyCell>) -> bool {
     std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
-

@@ -37,7 +37,6 @@ pub struct Reply<R>(oneshot::Sender<R>);
 
 impl<R> Reply<R> {
     /// A reply and the answer it gives, for a question put through `Supervisor::deliver`.
-    #[must_use]
     pub fn channel() -> (Self, Answer<R>) {
         let (sender, receiver) = oneshot::channel();
         (Self(sender), Answer(receiver))

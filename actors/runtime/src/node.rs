@@ -138,7 +138,8 @@ impl<K: Key> Node<K> {
     /// A node without actors; starts no thread and no task yet.
     #[must_use]
     pub fn new(options: NodeOptions) -> Self {
-        let NodeOptions { clock, in_flight, max_resident, max_resident_by_label, restarts, compute } = options;
+        let NodeOptions { clock, in_flight, max_resident, max_resident_by_label, restarts, compute } =
+            options;
         let shared = Shared {
             directory: Arc::new(Directory::new()),
             gauge: Arc::new(NodeGauge::new(in_flight.get())),

@@ -96,7 +96,10 @@ impl<K: Key> Supervisor<K> {
     ///
     /// # Errors
     /// As [`Supervisor::activate`] and [`Handle::offer`].
-    #[expect(clippy::too_many_arguments, reason = "an activation and the message it is for; the receiver counts")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an activation and the message it is for; the receiver counts"
+    )]
     pub async fn deliver<A: Actor>(
         &self,
         key: K,

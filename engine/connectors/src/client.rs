@@ -147,7 +147,11 @@ impl Client {
     ///
     /// # Errors
     /// [`CallError`]; a status is never an error.
-    pub async fn call(&self, mut request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, CallError> {
+    pub async fn call(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        deadline: Duration,
+    ) -> Result<Answer, CallError> {
         let until = Instant::now() + deadline;
         let chosen = capture_connection(&mut request);
         let response = match timeout_at(until, self.pool.request(request)).await {

@@ -129,7 +129,8 @@ impl Graph {
             End::Accepted(id) => {
                 Ok(answer_json(StatusCode::OK, draft.accepted(&wamid::outbound(&draft.to, id))))
             }
-            End::Throttled(code) => Ok(self.throttled(code)),
+            End::Throttled(code) => Ok(self.throttled(code, self.network.behaviour.get().throttle_status)),
+            End::TooMany(code) => Ok(self.throttled(code, 429)),
             End::Refused(code) => Ok(self.refused(&Refusal::of(code))),
             End::ServerError(code) => Ok(self.refused(&Refusal::of(code).at(500))),
             End::Bare => Ok(bare_502()),
@@ -138,9 +139,9 @@ impl Graph {
         }
     }
 
-    fn throttled(&self, code: u32) -> Answer {
+    fn throttled(&self, code: u32, status: u16) -> Answer {
         let behaviour = self.network.behaviour.get();
-        let mut answer = self.refused(&Refusal::of(code).at(behaviour.throttle_status));
+        let mut answer = self.refused(&Refusal::of(code).at(status));
         if behaviour.throttle_retry_after_s > 0 {
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(behaviour.throttle_retry_after_s));
         }

@@ -59,8 +59,10 @@ pub(crate) struct Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Accepted(Id),
-    /// Over one of the limits, or a fault that says so.
+    /// Over one of the limits, at the HTTP status the behaviour says.
     Throttled(u32),
+    /// HTTP 429 with this code, by a fault.
+    TooMany(u32),
     /// Refused with this code, at the HTTP status the code has.
     Refused(u32),
     /// HTTP 500 with this code.
@@ -135,7 +137,7 @@ impl Network {
             id: answer.id,
             outcome,
             code: match end {
-                End::Throttled(code) | End::Refused(code) | End::ServerError(code) => code,
+                End::TooMany(code) | End::Refused(code) | End::ServerError(code) => code,
                 _ => 0,
             },
             fault: answer.fault.or(answer.refused.map(|_| FaultKind::FailInAnswer)),
@@ -320,7 +322,7 @@ pub(crate) async fn pause(time: Option<std::time::Duration>) {
 fn end_of(answer: &Answer, behaviour: &Behaviour) -> (End, Outcome) {
     match (answer.fault, answer.refused) {
         (Some(FaultKind::ResetBeforeAccept), _) => (End::Reset, Outcome::Lost),
-        (Some(FaultKind::Throttled), _) => (End::Throttled(130_429), Outcome::Rejected),
+        (Some(FaultKind::Throttled), _) => (End::TooMany(130_429), Outcome::Rejected),
         (Some(FaultKind::Graph500), _) => {
             (End::ServerError(behaviour.faults.graph_500_code), Outcome::Rejected)
         }

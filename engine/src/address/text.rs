@@ -20,7 +20,18 @@ pub(super) fn parse(input: &str, default_region: Option<Region>) -> Result<Parse
     };
     let region = PHONE_NUMBER_UTIL.get_region_for_number(&number).and_then(Region::of_library);
     let text = PHONE_NUMBER_UTIL.format(&number, PhoneNumberFormat::E164);
+    if text != cleaned && !is_settled(&text) {
+        return Err(region.map_or(AddressError::UnknownCountryCode, AddressError::InvalidForRegion));
+    }
     Ok(Parsed { address: Address::phone_digits(&text)?, input: input.to_owned(), region })
+}
+
+/// Whether E.164 text reads as itself. Where trunk zeros or carrier codes stand after the country code they may
+/// come off one by one, and one text would give several addresses.
+fn is_settled(text: &str) -> bool {
+    PHONE_NUMBER_UTIL
+        .parse(text, None)
+        .is_ok_and(|again| PHONE_NUMBER_UTIL.format(&again, PhoneNumberFormat::E164) == text)
 }
 
 /// The region of international digits.

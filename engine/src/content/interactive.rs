@@ -76,7 +76,9 @@ fn check_frame(root: &Node<'_>, allowed: Header, footer_allowed: bool) -> Result
             "text" => {
                 header.key("text").text(SHORT)?;
             }
-            _ if allowed == Header::TextOnly => return Err(kind_node.invalid("`text`: this kind takes no other header")),
+            _ if allowed == Header::TextOnly => {
+                return Err(kind_node.invalid("`text`: this kind takes no other header"));
+            }
             kind @ ("image" | "video" | "document") => check_media(&header.key(kind))?,
             _ => return Err(kind_node.invalid("text, image, video or document")),
         }
@@ -342,29 +344,88 @@ mod tests {
     }
 
     #[test]
-    fn refused_messages_name_path_limit_and_value() {
+    fn refused_buttons_and_rows_name_path_limit_and_value() {
         for (value, error) in [
             (json!({}), "`interactive.type` is missing or empty"),
-            (json!({"type": "button_reply"}), "`interactive.type` must be a kind to send such as button or list; replies are only received"),
+            (
+                json!({"type": "button_reply"}),
+                "`interactive.type` must be a kind to send such as button or list; replies are only received",
+            ),
             (json!({"type": "button"}), "`interactive.body.text` is missing or empty"),
             (buttons(json!([])), "`interactive.action.buttons` has 0 items, allowed are 1 to 3"),
-            (buttons(json!([button("a", "A"), button("b", "B"), button("c", &"x".repeat(21))])), "`interactive.action.buttons[2].reply.title` has 21 characters, the limit is 20: shorten it"),
-            (buttons(json!([button("a", "A"), button("a", "B")])), "`interactive.action.buttons[1].reply.id` repeats an earlier value: each must be unique"),
-            (buttons(json!([button("a", "A"), button("b", "A")])), "`interactive.action.buttons[1].reply.title` repeats an earlier value: each must be unique"),
+            (
+                buttons(json!([button("a", "A"), button("b", "B"), button("c", &"x".repeat(21))])),
+                "`interactive.action.buttons[2].reply.title` has 21 characters, the limit is 20: shorten it",
+            ),
+            (
+                buttons(json!([button("a", "A"), button("a", "B")])),
+                "`interactive.action.buttons[1].reply.id` repeats an earlier value: each must be unique",
+            ),
+            (
+                buttons(json!([button("a", "A"), button("b", "A")])),
+                "`interactive.action.buttons[1].reply.title` repeats an earlier value: each must be unique",
+            ),
             (buttons(json!([{"type": "url"}])), "`interactive.action.buttons[0].type` must be `reply`"),
-            (list(json!([{"rows": rows(0, 6)}, {"rows": rows(6, 6)}])), "`interactive.action.sections[0].title` is missing or empty"),
-            (list(json!([{"title": "a", "rows": rows(0, 6)}, {"title": "b", "rows": rows(6, 6)}])), "`interactive.action.sections[*].rows` has 12 items, allowed are 1 to 10"),
-            (list(json!([{"title": "a", "rows": rows(0, 2)}, {"title": "b", "rows": rows(1, 1)}])), "`interactive.action.sections[1].rows[0].id` repeats an earlier value: each must be unique"),
-            (json!({"type": "list", "header": {"type": "image"}, "body": {"text": "?"}}), "`interactive.header.type` must be `text`: this kind takes no other header"),
-            (json!({"type": "cta_url", "header": {"type": "image", "image": {}}, "body": {"text": "?"}}), "`interactive.header.image.id` is missing or empty"),
-            (json!({"type": "cta_url", "footer": {"text": "x".repeat(61)}, "body": {"text": "?"}}), "`interactive.footer.text` has 61 characters, the limit is 60: shorten it"),
-            (json!({"type": "cta_url", "body": {"text": "?"}, "action": {"name": "cta_url", "parameters": {"display_text": "a", "url": "shop"}}}), "`interactive.action.parameters.url` must be an http or https address"),
-            (json!({"type": "location_request_message", "body": {"text": "?"}, "action": {"name": "x"}}), "`interactive.action.name` must be `send_location`"),
-            (carousel(json!([card(link_action("Buy"))])), "`interactive.action.cards` has 1 items, allowed are 2 to 10"),
-            (carousel(json!([card(link_action("Buy")), card(quick("1"))])), "`interactive.action.cards[1]` must be of the kind of the first card, with as many buttons"),
-            (json!({"type": "carousel", "header": {"type": "text", "text": "a"}, "body": {"text": "?"}}), "`interactive.header` is not allowed here: this kind has no header"),
-            (json!({"type": "product_list", "body": {"text": "?"}}), "`interactive.header` is missing or empty"),
-            (json!({"type": "flow", "body": {"text": "?"}, "action": {"name": "flow", "parameters": {"flow_cta": "a"}}}), "`interactive.action.parameters.flow_id` is missing or empty"),
+            (
+                list(json!([{"rows": rows(0, 6)}, {"rows": rows(6, 6)}])),
+                "`interactive.action.sections[0].title` is missing or empty",
+            ),
+            (
+                list(json!([{"title": "a", "rows": rows(0, 6)}, {"title": "b", "rows": rows(6, 6)}])),
+                "`interactive.action.sections[*].rows` has 12 items, allowed are 1 to 10",
+            ),
+            (
+                list(json!([{"title": "a", "rows": rows(0, 2)}, {"title": "b", "rows": rows(1, 1)}])),
+                "`interactive.action.sections[1].rows[0].id` repeats an earlier value: each must be unique",
+            ),
+        ] {
+            assert_eq!(check(&value).map_err(|e| e.to_string()), Err(error.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refused_frames_links_and_cards_name_their_path() {
+        for (value, error) in [
+            (
+                json!({"type": "list", "header": {"type": "image"}, "body": {"text": "?"}}),
+                "`interactive.header.type` must be `text`: this kind takes no other header",
+            ),
+            (
+                json!({"type": "cta_url", "header": {"type": "image", "image": {}}, "body": {"text": "?"}}),
+                "`interactive.header.image.id` is missing or empty",
+            ),
+            (
+                json!({"type": "cta_url", "footer": {"text": "x".repeat(61)}, "body": {"text": "?"}}),
+                "`interactive.footer.text` has 61 characters, the limit is 60: shorten it",
+            ),
+            (
+                json!({"type": "cta_url", "body": {"text": "?"}, "action": {"name": "cta_url", "parameters": {"display_text": "a", "url": "shop"}}}),
+                "`interactive.action.parameters.url` must be an http or https address",
+            ),
+            (
+                json!({"type": "location_request_message", "body": {"text": "?"}, "action": {"name": "x"}}),
+                "`interactive.action.name` must be `send_location`",
+            ),
+            (
+                carousel(json!([card(link_action("Buy"))])),
+                "`interactive.action.cards` has 1 items, allowed are 2 to 10",
+            ),
+            (
+                carousel(json!([card(link_action("Buy")), card(quick("1"))])),
+                "`interactive.action.cards[1]` must be of the kind of the first card, with as many buttons",
+            ),
+            (
+                json!({"type": "carousel", "header": {"type": "text", "text": "a"}, "body": {"text": "?"}}),
+                "`interactive.header` is not allowed here: this kind has no header",
+            ),
+            (
+                json!({"type": "product_list", "body": {"text": "?"}}),
+                "`interactive.header` is missing or empty",
+            ),
+            (
+                json!({"type": "flow", "body": {"text": "?"}, "action": {"name": "flow", "parameters": {"flow_cta": "a"}}}),
+                "`interactive.action.parameters.flow_id` is missing or empty",
+            ),
         ] {
             assert_eq!(check(&value).map_err(|e| e.to_string()), Err(error.to_owned()));
         }

@@ -69,7 +69,7 @@ fn check_media(kind: &str, media: &Media, caption: bool, filename: bool) -> Resu
         None => {}
     }
     match &media.filename {
-        Some(_) if !filename => return Err(not_allowed(&path("filename"), "only a document has a filename")),
+        Some(_) if !filename => Err(not_allowed(&path("filename"), "only a document has a filename")),
         Some(name) => within(name, FILENAME, || path("filename")),
         None => Ok(()),
     }
@@ -155,10 +155,8 @@ fn check_component(component: &Node<'_>, depth: usize) -> Result<(), ContentErro
         parameters.count(0, PARAMETERS)?;
     }
     match kind.as_str() {
-        "header" => {
-            if parameters.exists() {
-                parameters.count(0, 1)?;
-            }
+        "header" if parameters.exists() => {
+            parameters.count(0, 1)?;
         }
         "button" => {
             component.key("sub_type").text(64)?;
@@ -239,34 +237,103 @@ mod tests {
 
     #[test]
     fn refused_content_names_path_limit_and_value() {
+        for (message, error) in [
+            (
+                json!({"text": {"body": "x".repeat(4_097)}}),
+                "`text.body` has 4097 characters, the limit is 4096: shorten it",
+            ),
+            (json!({"text": {"body": " \n"}}), "`text.body` is missing or empty"),
+            (json!({"type": "image", "image": {}}), "`image.id` is missing or empty"),
+            (
+                json!({"type": "image", "image": {"id": "1", "link": "https://a"}}),
+                "`image.link` is not allowed here: give either `id` or `link`",
+            ),
+            (
+                json!({"type": "video", "video": {"link": "ftp://a"}}),
+                "`video.link` must be a public http or https address",
+            ),
+            (
+                json!({"type": "video", "video": {"id": "1", "filename": "a"}}),
+                "`video.filename` is not allowed here: only a document has a filename",
+            ),
+            (
+                json!({"type": "sticker", "sticker": {"id": "1", "caption": "a"}}),
+                "`sticker.caption` is not allowed here: this type has no caption",
+            ),
+            (
+                json!({"type": "document", "document": {"id": "1", "caption": "x".repeat(1_025)}}),
+                "`document.caption` has 1025 characters, the limit is 1024: shorten it",
+            ),
+            (
+                json!({"type": "location", "location": {"latitude": 91, "longitude": 0}}),
+                "`location.latitude` must be degrees between -90 and 90",
+            ),
+            (
+                json!({"type": "location", "location": {"latitude": 1, "longitude": "NaN"}}),
+                "`location.longitude` must be degrees between -180 and 180",
+            ),
+            (json!({"type": "contacts", "contacts": []}), "`contacts` has 0 items, allowed are 1 to 257"),
+            (
+                json!({"type": "contacts", "contacts": [{"name": {"formatted_name": "A"}}]}),
+                "`contacts[0].name` must be a formatted_name and one more part such as first_name",
+            ),
+            (
+                json!({"type": "reaction", "reaction": {"message_id": "", "emoji": "👍"}}),
+                "`reaction.message_id` is missing or empty",
+            ),
+            (
+                json!({"type": "reaction", "reaction": {"message_id": "w", "emoji": "ok"}}),
+                "`reaction.emoji` must be one emoji, or empty to take the reaction back",
+            ),
+            (
+                json!({"type": "template", "template": {"name": "a", "language": {"code": "id", "policy": "fallback"}}}),
+                "`template.language.policy` must be `deterministic` or left out",
+            ),
+        ] {
+            assert_eq!(check_json(&message), Err(error.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refused_templates_and_received_types_name_their_path() {
         let template = |component: Value| {
             json!({"type": "template", "template": {"name": "a", "language": {"code": "id"},
                 "components": [{"type": "body"}, component]}})
         };
         for (message, error) in [
-            (json!({"text": {"body": "x".repeat(4_097)}}), "`text.body` has 4097 characters, the limit is 4096: shorten it"),
-            (json!({"text": {"body": " \n"}}), "`text.body` is missing or empty"),
-            (json!({"type": "image", "image": {}}), "`image.id` is missing or empty"),
-            (json!({"type": "image", "image": {"id": "1", "link": "https://a"}}), "`image.link` is not allowed here: give either `id` or `link`"),
-            (json!({"type": "video", "video": {"link": "ftp://a"}}), "`video.link` must be a public http or https address"),
-            (json!({"type": "video", "video": {"id": "1", "filename": "a"}}), "`video.filename` is not allowed here: only a document has a filename"),
-            (json!({"type": "sticker", "sticker": {"id": "1", "caption": "a"}}), "`sticker.caption` is not allowed here: this type has no caption"),
-            (json!({"type": "document", "document": {"id": "1", "caption": "x".repeat(1_025)}}), "`document.caption` has 1025 characters, the limit is 1024: shorten it"),
-            (json!({"type": "location", "location": {"latitude": 91, "longitude": 0}}), "`location.latitude` must be degrees between -90 and 90"),
-            (json!({"type": "location", "location": {"latitude": 1, "longitude": "NaN"}}), "`location.longitude` must be degrees between -180 and 180"),
-            (json!({"type": "contacts", "contacts": []}), "`contacts` has 0 items, allowed are 1 to 257"),
-            (json!({"type": "contacts", "contacts": [{"name": {"formatted_name": "A"}}]}), "`contacts[0].name` must be a formatted_name and one more part such as first_name"),
-            (json!({"type": "reaction", "reaction": {"message_id": "", "emoji": "👍"}}), "`reaction.message_id` is missing or empty"),
-            (json!({"type": "reaction", "reaction": {"message_id": "w", "emoji": "ok"}}), "`reaction.emoji` must be one emoji, or empty to take the reaction back"),
-            (json!({"type": "template", "template": {"name": "a", "language": {"code": "id", "policy": "fallback"}}}), "`template.language.policy` must be `deterministic` or left out"),
             (template(json!({})), "`template.components[1].type` is missing or empty"),
-            (template(json!({"type": "button", "index": 0})), "`template.components[1].sub_type` is missing or empty"),
-            (template(json!({"type": "button", "sub_type": "url"})), "`template.components[1].index` is missing or empty"),
-            (template(json!({"type": "header", "parameters": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]})), "`template.components[1].parameters` has 2 items, allowed are 0 to 1"),
-            (template(json!({"type": "body", "parameters": [{"type": "text", "text": ""}]})), "`template.components[1].parameters[0].text` is missing or empty"),
-            (template(json!({"type": "carousel", "cards": [{"components": [{"type": "header", "parameters": [{"type": "image", "image": {}}]}]}]})), "`template.components[1].cards[0].components[0].parameters[0].image.id` is missing or empty"),
-            (template(json!({"type": "carousel", "cards": [{"components": [{"type": "carousel"}]}]})), "`template.components[1].cards[0].components[0].type` must be header, body or button within a card"),
-            (json!({"type": "button", "button": {"text": "a"}}), "`type` is not allowed here: `button` is only received; send `interactive`"),
+            (
+                template(json!({"type": "button", "index": 0})),
+                "`template.components[1].sub_type` is missing or empty",
+            ),
+            (
+                template(json!({"type": "button", "sub_type": "url"})),
+                "`template.components[1].index` is missing or empty",
+            ),
+            (
+                template(
+                    json!({"type": "header", "parameters": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}),
+                ),
+                "`template.components[1].parameters` has 2 items, allowed are 0 to 1",
+            ),
+            (
+                template(json!({"type": "body", "parameters": [{"type": "text", "text": ""}]})),
+                "`template.components[1].parameters[0].text` is missing or empty",
+            ),
+            (
+                template(
+                    json!({"type": "carousel", "cards": [{"components": [{"type": "header", "parameters": [{"type": "image", "image": {}}]}]}]}),
+                ),
+                "`template.components[1].cards[0].components[0].parameters[0].image.id` is missing or empty",
+            ),
+            (
+                template(json!({"type": "carousel", "cards": [{"components": [{"type": "carousel"}]}]})),
+                "`template.components[1].cards[0].components[0].type` must be header, body or button within a card",
+            ),
+            (
+                json!({"type": "button", "button": {"text": "a"}}),
+                "`type` is not allowed here: `button` is only received; send `interactive`",
+            ),
         ] {
             assert_eq!(check_json(&message), Err(error.to_owned()));
         }

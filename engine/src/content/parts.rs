@@ -8,9 +8,9 @@ use serde_json::Value;
 pub struct Text {
     /// What it says, 1 to 4,096 characters.
     pub body: String,
-    /// Whether the first link is shown with a preview.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub preview_url: bool,
+    /// Whether the first link is shown with a preview; left out it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_url: Option<bool>,
 }
 
 /// A picture, film, sound, file or sticker: by `id` when it was uploaded, by `link` when the provider is to

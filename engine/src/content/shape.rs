@@ -29,10 +29,9 @@ pub(super) fn read(message: &Value) -> Result<Content, ContentError> {
         "interactive" => Content::Interactive(Value::Object(payload(object, kind)?)),
         "template" => Content::Template(payload(object, kind)?),
         "button" => Content::Button(payload(object, kind)?),
-        _ => Content::Other {
-            kind: kind.to_owned(),
-            value: object.get(kind).cloned().unwrap_or(Value::Null),
-        },
+        _ => {
+            Content::Other { kind: kind.to_owned(), value: object.get(kind).cloned().unwrap_or(Value::Null) }
+        }
     })
 }
 
@@ -99,6 +98,7 @@ mod tests {
     /// Source: the message objects of Meta's Cloud API, one per type.
     const GOLDEN: &[&str] = &[
         r#"{"type":"text","text":{"body":"Your parcel is here: https://shop.example/t/81","preview_url":true}}"#,
+        r#"{"type":"text","text":{"body":"hi","preview_url":false}}"#,
         r#"{"type":"image","image":{"id":"900100200300400","caption":"Blue, size M"}}"#,
         r#"{"type":"video","video":{"link":"https://cdn.example/a.mp4","caption":"Unboxing"}}"#,
         r#"{"type":"audio","audio":{"id":"900100200300401","voice":true}}"#,
@@ -145,7 +145,10 @@ mod tests {
             (json!({"type": 3}), "`type` must be a word such as \"text\""),
             (json!({"type": "text"}), "`text` is missing or empty"),
             (json!({"type": "text", "text": {}}), "`text.body` is missing or empty"),
-            (json!({"type": "template", "template": {"name": "a"}}), "`template.language` is missing or empty"),
+            (
+                json!({"type": "template", "template": {"name": "a"}}),
+                "`template.language` is missing or empty",
+            ),
         ] {
             assert_eq!(Content::from_json(&message).unwrap_err().to_string(), error);
         }

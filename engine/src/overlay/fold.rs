@@ -179,7 +179,8 @@ impl Overlay {
         let key = (entry.tenant, inbound.from.clone());
         if self.discovered.get(&key).is_none() {
             let (tenant, address, name) = (entry.tenant, inbound.from.clone(), inbound.name.clone());
-            self.discovered.put(key, DiscoveredRow { tenant, address, name, session, at: entry.at, upto: at });
+            self.discovered
+                .put(key, DiscoveredRow { tenant, address, name, session, at: entry.at, upto: at });
         }
         self.join(at, MessageRow::received(entry.tenant, entry.at, inbound), Some(inbound));
     }
@@ -192,6 +193,7 @@ impl Overlay {
                 let mut row = CampaignRow::launched(entry.tenant, *campaign, now, *command);
                 row.upto = at;
                 self.campaigns.put(*campaign, row);
+                self.note_live(*campaign);
             }
             return;
         }
@@ -212,6 +214,7 @@ impl Overlay {
             }
         });
         self.impossible += u64::from(known.is_none());
+        self.note_live(campaign);
     }
 
     fn part_entry(&mut self, at: Position, entry: &Entry) {
@@ -252,12 +255,12 @@ impl Overlay {
                     if since != now {
                         self.count_refused(*campaign, *index);
                     }
-                    self.mark(at, since, (*campaign, *index), |m, step| m.answered(step, outcome));
+                    self.change_mark(at, since, (*campaign, *index), |m, step| m.answered(step, outcome));
                 }
             }
             What::PartStatuses { campaign, statuses } => {
                 for s in statuses {
-                    self.mark(at, s.at, (*campaign, s.of), |m, step| m.heard(s.status, step, s.cause));
+                    self.change_mark(at, s.at, (*campaign, s.of), |m, step| m.heard(s.status, step, s.cause));
                 }
             }
             What::Touched { .. } => self.touched(at, entry),
@@ -295,8 +298,15 @@ impl Overlay {
             self.marks.put((start.campaign, number), marks);
             self.sequence.seen(line.base.plus(line.count.saturating_sub(1)).0);
             let (campaign, part) = key;
-            let run =
-                RunRow { tenant, base: line.base, count: line.count, campaign, part, chunk: number, upto: at };
+            let run = RunRow {
+                tenant,
+                base: line.base,
+                count: line.count,
+                campaign,
+                part,
+                chunk: number,
+                upto: at,
+            };
             self.runs.put(line.base, run);
         }
         self.parts.put(key, row);
@@ -325,13 +335,13 @@ impl Overlay {
         mut change: impl FnMut(&mut Mark, Step),
     ) {
         for index in Range::indexes(ranges) {
-            self.mark(at, now, (campaign, index), &mut change);
+            self.change_mark(at, now, (campaign, index), &mut change);
         }
     }
 
     /// Changes one mark; `when` is the moment the change speaks of. A chunk's `upto` is compared with the
     /// entry before it, because one entry may change many marks of the same chunk.
-    fn mark(
+    fn change_mark(
         &mut self,
         at: Position,
         when: Timestamp,
@@ -364,13 +374,14 @@ impl Overlay {
 
     fn touched(&mut self, at: Position, entry: &Entry) {
         let What::Touched { campaign, index, session, conversation, message } = &entry.what else { return };
-        self.mark(at, entry.at, (*campaign, *index), |m, _| m.touch());
+        self.change_mark(at, entry.at, (*campaign, *index), |m, _| m.touch());
         if self.messages.get(message).is_some() {
             return;
         }
         let key = self.part_key_of(*campaign, *index);
-        let mark = self.mark_of(*campaign, *index).unwrap_or_default();
-        let (Some(part), Some(talk)) = (self.parts.shared(&key), self.conversations.shared(conversation)) else {
+        let mark = self.mark(*campaign, *index).unwrap_or_default();
+        let (Some(part), Some(talk)) = (self.parts.shared(&key), self.conversations.shared(conversation))
+        else {
             self.impossible += 1;
             return;
         };
@@ -404,11 +415,6 @@ impl Overlay {
         };
         self.join(at, row, None);
     }
-
-    fn mark_of(&self, campaign: CampaignId, index: u32) -> Option<Mark> {
-        let (chunk, offset) = chunk_of(index);
-        self.marks.get(&(campaign, chunk)).and_then(|m| m.get(offset))
-    }
 }
 
 fn end(message: &mut MessageRow, at: Timestamp, cause: Option<Cause>) {
@@ -417,4 +423,3 @@ fn end(message: &mut MessageRow, at: Timestamp, cause: Option<Cause>) {
         message.heard(status, at, cause);
     }
 }
-

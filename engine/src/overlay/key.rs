@@ -182,6 +182,8 @@ impl OutboxKey {
 pub enum OutboxLine {
     /// The message waits, is on the wire or is parked.
     Open {
+        /// Whose.
+        tenant: TenantId,
         /// Where.
         key: OutboxKey,
         /// The sending session.

@@ -37,7 +37,10 @@ impl Overlay {
             (Key::Seen(s, h), _) => self.seen.learn((s, h), None),
             (Key::Idempotency(s, k), Row::Idempotency(row)) => self.idempotency.learn((s, k), Some(row)),
             (Key::Idempotency(s, k), _) => self.idempotency.learn((s, k), None),
-            (Key::Campaign(id), Row::Campaign(row)) => self.campaigns.learn(id, Some(row)),
+            (Key::Campaign(id), Row::Campaign(row)) => {
+                self.campaigns.learn(id, Some(row));
+                self.note_live(id);
+            }
             (Key::Campaign(id), _) => self.campaigns.learn(id, None),
             (Key::Part(c, p), Row::Part(row, marks)) => self.learn_part((c, p), row, marks),
             (Key::Part(c, p), _) => self.parts.learn((c, p), None),
@@ -53,6 +56,15 @@ impl Overlay {
             (Key::Chunk(key), _) => self.chunks.learn(key, None),
         }
         true
+    }
+
+    /// Keeps the set of campaigns whose actor has something to do.
+    pub(super) fn note_live(&mut self, id: CampaignId) {
+        if self.campaigns.get(&id).is_some_and(CampaignRow::is_live) {
+            self.live.insert(id);
+        } else {
+            self.live.remove(&id);
+        }
     }
 
     fn learn_part(&mut self, key: (CampaignId, u32), row: Arc<PartRow>, marks: Vec<Arc<MarksRow>>) {
@@ -87,27 +99,77 @@ impl Overlay {
         self.sessions_known.insert(session);
     }
 
-    fn learn_consent(&mut self, key: (TenantId, crate::address::Address), rows: Vec<SuppressedRow>, now: Timestamp) {
+    fn learn_consent(
+        &mut self,
+        key: (TenantId, crate::address::Address),
+        rows: Vec<SuppressedRow>,
+        now: Timestamp,
+    ) {
         let (own, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.shard == self.shard);
         self.consents.learn(key.clone(), own.into_iter().next().map(Arc::new));
         self.others.insert(key, (newest(&others), now));
     }
 
     /// Whether other shards' wishes about the address were told recently enough.
-    pub(super) fn consent_known(&mut self, key: &(TenantId, crate::address::Address), now: Timestamp) -> bool {
+    pub(super) fn consent_known(
+        &mut self,
+        key: &(TenantId, crate::address::Address),
+        now: Timestamp,
+    ) -> bool {
         let fresh = self.others.get(key).is_some_and(|o| now.since_ms(o.1).abs() < CONSENT_TRUST_MS);
         self.consents.want(key) && fresh
     }
 
     /// Tells one line of the outbox view at a start.
     pub fn learn_outbox(&mut self, line: OutboxLine, now: Timestamp) {
-        if let OutboxLine::Open { key, session, stage, valid_until } = line {
+        if let OutboxLine::Open { tenant, key, session, stage, valid_until } = line {
             let known = self.messages.get(&key.message).map(MessageRow::is_open);
             self.filed.entry(key.message).or_insert(key);
             if known != Some(false) {
-                self.outbox.entry(session).or_default().learn(key, stage, valid_until, now);
+                self.outbox.entry(session).or_default().learn((tenant, key), stage, valid_until, now);
             }
         }
+    }
+
+    /// Whether what lies under `key` is known here, present or absent; marks it as wanted.
+    pub fn knows(&mut self, key: &Key) -> bool {
+        match key {
+            Key::Message(id) => self.messages.want(id),
+            Key::Conversation(id) => self.conversations.want(id),
+            Key::Address(session, address) => self.addresses.want(&(*session, address.clone())),
+            Key::Seen(session, hash) => self.seen.want(&(*session, *hash)),
+            Key::Idempotency(session, key) => self.idempotency.want(&(*session, *key)),
+            Key::Campaign(id) => self.campaigns.want(id),
+            Key::Part(campaign, part) => self.knows_part(*campaign, *part),
+            Key::Marks(campaign, chunk) => self.marks.want(&(*campaign, *chunk)),
+            Key::SessionParts(session) => self.sessions_known.contains(session),
+            Key::Run(id) => self.runs.want(id),
+            Key::Consent(tenant, address) => self.consents.want(&(*tenant, address.clone())),
+            Key::Chunk(key) => self.chunks.want(key),
+        }
+    }
+
+    fn knows_part(&mut self, campaign: CampaignId, part: u32) -> bool {
+        if !self.parts.want(&(campaign, part)) {
+            return false;
+        }
+        let numbers = self.parts.shared(&(campaign, part)).map(|p| p.chunk_numbers());
+        let known = numbers.is_none_or(|mut n| n.all(|chunk| self.marks.want(&(campaign, chunk))));
+        if !known {
+            // Its marks were forgotten: it is read again with them.
+            self.parts.forget(&(campaign, part));
+        }
+        known
+    }
+
+    /// The conversation of an address.
+    #[must_use]
+    pub fn conversation_of(
+        &self,
+        session: SessionId,
+        address: &crate::address::Address,
+    ) -> Option<ConversationId> {
+        self.addresses.get(&(session, address.clone())).map(|a| a.conversation)
     }
 
     /// A message.
@@ -177,12 +239,26 @@ impl Overlay {
         self.outbox.iter().filter(|(_, o)| !o.is_empty()).map(|(s, _)| *s)
     }
 
+    /// Sessions whose outbox has something to do at `now`, however the waiting for proof is set.
+    #[must_use]
+    pub fn due_sessions(&self, now: Timestamp) -> Vec<(TenantId, SessionId)> {
+        let due = self.outbox.iter().filter(|(_, o)| {
+            o.has_ready(now) || o.holds_undecided() || o.wake(0).is_some_and(|at| at <= now)
+        });
+        due.filter_map(|(session, outbox)| outbox.tenant().map(|tenant| (tenant, *session))).collect()
+    }
+
+    /// Campaigns whose actor has something to do.
+    pub fn live_campaigns(&self) -> impl Iterator<Item = Arc<CampaignRow>> + '_ {
+        self.live.iter().filter_map(|id| self.campaigns.shared(id)).filter(|c| c.is_live())
+    }
+
     /// Parts that are not finished, with their session.
     pub fn open_parts(&self) -> impl Iterator<Item = Arc<PartRow>> + '_ {
         self.part_index.keys().filter_map(|k| self.parts.shared(k)).filter(|p| !p.finished)
     }
 
-    /// Campaigns whose actor has something to do.
+    /// Whether a campaign's actor has something to do.
     #[must_use]
     pub fn is_live(&self, campaign: CampaignId) -> bool {
         self.campaigns.get(&campaign).is_some_and(CampaignRow::is_live)

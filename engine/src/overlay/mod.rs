@@ -14,7 +14,9 @@ mod parts;
 mod table;
 
 pub use decide::{Answer, Effect, Input, Picked, Refusal, Wake};
-pub use key::{AddressRow, Changes, DiscoveredRow, IdempotencyRow, Key, OutboxKey, OutboxLine, Row, RunRow, SeenRow};
+pub use key::{
+    AddressRow, Changes, DiscoveredRow, IdempotencyRow, Key, OutboxKey, OutboxLine, Row, RunRow, SeenRow,
+};
 pub use outbox::Outbox;
 
 use crate::address::Address;
@@ -30,7 +32,7 @@ use crate::optout::Wish;
 use crate::part::PartRow;
 use crate::time::Timestamp;
 use parts::PartIndex;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use table::Table;
 
 /// What other shards wrote of an address is trusted this long (ms).
@@ -62,6 +64,8 @@ pub struct Overlay {
     /// Which parts of a session are known; complete when the session is in `sessions_known`.
     session_parts: HashMap<SessionId, Vec<(CampaignId, u32)>>,
     sessions_known: HashSet<SessionId>,
+    /// Campaigns whose actor has something to do.
+    live: BTreeSet<CampaignId>,
     /// What waits in each part.
     part_index: BTreeMap<(CampaignId, u32), PartIndex>,
     /// What waits in each session's outbox.
@@ -101,6 +105,7 @@ impl Overlay {
             chunks: Table::new(CHUNK_CAPACITY),
             session_parts: HashMap::new(),
             sessions_known: HashSet::new(),
+            live: BTreeSet::new(),
             part_index: BTreeMap::new(),
             outbox: BTreeMap::new(),
             filed: HashMap::new(),
@@ -153,12 +158,12 @@ impl Overlay {
     /// Rows held, dirty or not.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.messages.len()
-            + self.conversations.len()
-            + self.addresses.len()
-            + self.seen.len()
-            + self.idempotency.len()
-            + self.marks.len()
+        self.messages.known()
+            + self.conversations.known()
+            + self.addresses.known()
+            + self.seen.known()
+            + self.idempotency.known()
+            + self.marks.known()
     }
 
     /// Whether nothing is held.
@@ -202,6 +207,7 @@ impl Overlay {
         };
         let moved = was.filter(|w| Some(*w) != now).map(OutboxLine::Gone);
         let put = now.map(|key| OutboxLine::Open {
+            tenant: message.tenant,
             key,
             session: message.session,
             stage: message.stage,

@@ -191,8 +191,9 @@ impl Missing<'_> {
             | Input::Obey { campaign, .. }
             | Input::Finish { campaign, .. } => self.campaign(*campaign),
             Input::Order(order) => _ = self.part(order.campaign, order.part),
-            Input::PartAdopt { campaign, part, .. }
-            | Input::PartDue { campaign, part, .. } => _ = self.part(*campaign, *part),
+            Input::PartAdopt { campaign, part, .. } | Input::PartDue { campaign, part, .. } => {
+                _ = self.part(*campaign, *part)
+            }
             Input::PartAnswers { campaign, part, .. } | Input::PartRelease { campaign, part, .. } => {
                 _ = self.part(*campaign, *part);
             }

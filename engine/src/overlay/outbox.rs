@@ -2,7 +2,7 @@
 //! rows and may be forgotten meanwhile. Not a queue of its own truth: rebuilt from the outbox view and kept by
 //! the fold.
 
-use crate::id::MessageId;
+use crate::id::{MessageId, TenantId};
 use crate::message::{MessageRow, Stage};
 use crate::pacing::Lane;
 use crate::time::Timestamp;
@@ -20,6 +20,7 @@ struct Line {
 /// One session's open messages.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    tenant: Option<TenantId>,
     lines: HashMap<MessageId, Line>,
     /// Waiting, by lane, then age.
     ready: BTreeSet<(Lane, MessageId)>,
@@ -40,6 +41,7 @@ impl Outbox {
         if !message.is_open() {
             return;
         }
+        self.tenant = Some(message.tenant);
         self.insert(
             message.id,
             Line {
@@ -53,10 +55,17 @@ impl Outbox {
     }
 
     /// Files a line read from the outbox view, unless the message is known already.
-    pub(super) fn learn(&mut self, key: super::OutboxKey, stage: Stage, valid_until: Timestamp, now: Timestamp) {
+    pub(super) fn learn(
+        &mut self,
+        (tenant, key): (TenantId, super::OutboxKey),
+        stage: Stage,
+        valid_until: Timestamp,
+        now: Timestamp,
+    ) {
         if self.lines.contains_key(&key.message) {
             return;
         }
+        self.tenant = Some(tenant);
         let due = Timestamp(i64::from(key.minute) * crate::time::MINUTE_MS);
         self.insert(key.message, Line { stage, lane: key.lane, due, since: now, valid_until });
     }
@@ -96,6 +105,18 @@ impl Outbox {
         due.into_iter().map(|(_, id)| id).collect()
     }
 
+    /// Whose outbox it is, once something was in it.
+    #[must_use]
+    pub fn tenant(&self) -> Option<TenantId> {
+        self.tenant
+    }
+
+    /// Whether something is on the wire or parked: somebody must see to its end.
+    #[must_use]
+    pub fn holds_undecided(&self) -> bool {
+        !self.claimed.is_empty() || !self.parked.is_empty()
+    }
+
     /// Messages on the wire.
     #[must_use]
     pub fn claimed(&self, max: usize) -> Vec<MessageId> {
@@ -118,9 +139,15 @@ impl Outbox {
     #[must_use]
     pub fn wake(&self, proof_ms: i64) -> Option<Timestamp> {
         let due = self.later.first().map(|(at, _)| *at);
+        [due, self.wake_settling(proof_ms)].into_iter().flatten().min()
+    }
+
+    /// When something here ends by itself: the next expiry or end of waiting for proof.
+    #[must_use]
+    pub fn wake_settling(&self, proof_ms: i64) -> Option<Timestamp> {
         let expiry = self.expiry.first().map(|(at, _)| at.plus_ms(1));
         let proof = self.parked.first().map(|(since, _)| since.plus_ms(proof_ms));
-        [due, expiry, proof].into_iter().flatten().min()
+        [expiry, proof].into_iter().flatten().min()
     }
 
     /// Whether something could go on the wire at `now`.

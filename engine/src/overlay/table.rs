@@ -123,14 +123,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
 
     /// Rows known, present or absent.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn known(&self) -> usize {
         self.slots.len()
-    }
-
-    /// Whether nothing is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
     }
 
     /// Rows that wait for the projector.

@@ -66,7 +66,8 @@ impl Pattern {
         }
     }
 
-    /// Chooses by `seed` and fills the variables in. Only variables of chosen alternatives are asked for.
+    /// Chooses by `seed` and fills the variables in. `lookup` gives a value by its name; a blank value counts
+    /// as none. Only variables of chosen alternatives are asked for.
     ///
     /// # Errors
     /// [`MissingVariable`] for the first one without value and default.

@@ -258,8 +258,7 @@ impl Parser<'_> {
                     return Err(self.cursor.error_at(begin, message));
                 }
                 None => {
-                    let message =
-                        "this { is not closed: write {a|b}, or \\{ for a plain brace".to_owned();
+                    let message = "this { is not closed: write {a|b}, or \\{ for a plain brace".to_owned();
                     return Err(self.cursor.error_at(begin, message));
                 }
             }
@@ -312,8 +311,7 @@ pub(super) fn escape(text: &str, spintax: bool) -> String {
     let mut chars = text.char_indices();
     let mut backslashes = 0;
     while let Some((at, c)) = chars.next() {
-        let special =
-            if spintax { matches!(c, '{' | '|' | '}') } else { text[at..].starts_with("{{") };
+        let special = if spintax { matches!(c, '{' | '|' | '}') } else { text[at..].starts_with("{{") };
         if special {
             escaped.extend(std::iter::repeat_n('\\', backslashes + 1));
         }

@@ -10,6 +10,7 @@ mod index;
 mod queue;
 mod reader;
 mod recovery;
+mod scan;
 mod writer;
 
 pub use disk::{Disk, RealDisk};

@@ -95,7 +95,14 @@ impl Pool {
 /// The actix `System` on its own thread.
 pub(crate) struct Engine {
     system: System,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Also when the runtime is dropped without a shutdown: the thread must not outlive its node.
+        self.system.stop();
+    }
 }
 
 impl Engine {
@@ -109,8 +116,9 @@ impl Engine {
                 tracing::error!(%error, "the compute system ended");
             }
         })?;
-        let system = receiver.await.map_err(|_died| io::Error::other("the compute thread died at its start"))?;
-        Ok(Self { system, thread })
+        let system =
+            receiver.await.map_err(|_died| io::Error::other("the compute thread died at its start"))?;
+        Ok(Self { system, thread: Some(thread) })
     }
 
     /// Starts a set of workers. `None` if the system is dead.
@@ -133,13 +141,14 @@ impl Engine {
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        !self.thread.is_finished()
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Ends the system and joins its thread.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.system.stop();
-        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
+        let Some(thread) = self.thread.take() else { return };
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await;
         if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the compute thread panicked");
         }

@@ -70,11 +70,7 @@ impl ractor::Actor for Keeper {
     type State = Keeping;
     type Arguments = Duty;
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Order>,
-        duty: Duty,
-    ) -> Result<Keeping, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Order>, duty: Duty) -> Result<Keeping, ActorProcessingErr> {
         let mut keeping = Keeping { desk: duty.desk, workers: duty.workers, engine: None, generation: 0 };
         keeping.replace(&myself).await;
         Ok(keeping)

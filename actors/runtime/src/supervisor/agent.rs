@@ -122,7 +122,6 @@ impl<K: Key> Ward<K> {
             return;
         }
         cell.meter().label.born();
-        self.shared.directory.insert(key.clone(), Arc::clone(&cell));
         let child = Child {
             seed,
             cell: Arc::clone(&cell),
@@ -133,6 +132,10 @@ impl<K: Key> Ward<K> {
         };
         self.children.insert(key.clone(), child);
         self.spawn(&key, myself).await;
+        // Listed only now: a caller that finds it must not be refused because it has not started yet.
+        if self.children.get(&key).is_some_and(|child| child.broken_until.is_none()) {
+            self.shared.directory.insert(key, Arc::clone(&cell));
+        }
         answer(waiters, &Ok(cell));
     }
 
@@ -236,7 +239,12 @@ impl<K: Key> Ward<K> {
                 (Deed::Idle(id), Some(key)) => self.look_idle(&key, id, now),
                 (Deed::Respawn, Some(key)) => self.respawn(&key, myself).await,
                 (Deed::Mend, Some(key)) => {
-                    if self.children.get(&key).and_then(|child| child.broken_until).is_some_and(|at| at <= now) {
+                    if self
+                        .children
+                        .get(&key)
+                        .and_then(|child| child.broken_until)
+                        .is_some_and(|at| at <= now)
+                    {
                         self.finish(&key);
                     }
                 }

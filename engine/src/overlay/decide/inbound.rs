@@ -120,10 +120,8 @@ impl Overlay {
     /// The newest parts of a session, by launch.
     pub(in crate::overlay) fn newest_parts(&self, session: SessionId, max: usize) -> Vec<(CampaignId, u32)> {
         let known = self.session_parts.get(&session).map(Vec::as_slice).unwrap_or_default();
-        let mut list: Vec<_> = known
-            .iter()
-            .map(|key| (self.parts.get(key).map(|p| p.start.launched), *key))
-            .collect();
+        let mut list: Vec<_> =
+            known.iter().map(|key| (self.parts.get(key).map(|p| p.start.launched), *key)).collect();
         // Parts that are not loaded sort first among equals, so that they are asked for.
         list.sort_unstable_by(|a, b| b.cmp(a));
         list.into_iter().map(|(_, key)| key).take(max).collect()
@@ -152,9 +150,9 @@ fn of<K>(report: &StatusReport<Reference>, key: K) -> StatusReport<K> {
         of: key,
         status: report.status,
         at: report.at,
-        cause: report.cause.or_else(|| {
-            (report.status == crate::status::Status::Failed).then_some(Cause::UNREADABLE)
-        }),
+        cause: report
+            .cause
+            .or_else(|| (report.status == crate::status::Status::Failed).then_some(Cause::UNREADABLE)),
         provider_id: report.provider_id.clone(),
     }
 }

@@ -157,11 +157,7 @@ impl Overlay {
             effects.append(What::Results(results.to_vec()));
         }
         for address in stopped {
-            effects.append(What::Consent {
-                address,
-                wish: Wish::OptOut,
-                source: ConsentSource::Provider,
-            });
+            effects.append(What::Consent { address, wish: Wish::OptOut, source: ConsentSource::Provider });
         }
         effects.done()
     }

@@ -1,7 +1,8 @@
 //! Decisions about a part's recipients, in the shard of the session that sends them.
 
 use super::{
-    Answer, Effect, Effects, PartClaim, PartOrder, Picked, Refusal, Wake, chunk_key, outcome, refuse, says_stop,
+    Answer, Effect, Effects, PartClaim, PartOrder, Picked, Refusal, Wake, chunk_key, outcome, refuse,
+    says_stop,
 };
 use crate::campaign::Verb;
 use crate::cause::Cause;
@@ -177,7 +178,8 @@ impl Overlay {
                 let Outcome::Failed(cause) = outcome else { continue };
                 let (number, offset) = chunk_of(*at);
                 let chunk = self.chunks.get(&chunk_key(part, number));
-                let stopped = chunk.and_then(|c| c.recipients.get(offset as usize)).filter(|_| says_stop(*cause));
+                let stopped =
+                    chunk.and_then(|c| c.recipients.get(offset as usize)).filter(|_| says_stop(*cause));
                 if let Some(recipient) = stopped {
                     let (address, source) = (recipient.address.clone(), ConsentSource::Provider);
                     effects.append(What::Consent { address, wish: Wish::OptOut, source });
@@ -187,7 +189,13 @@ impl Overlay {
         effects.done()
     }
 
-    pub(super) fn part_due_now(&self, key: PartKey, proof_ms: i64, resend: bool, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn part_due_now(
+        &self,
+        key: PartKey,
+        proof_ms: i64,
+        resend: bool,
+        now: Timestamp,
+    ) -> Vec<Effect> {
         let (tenant, campaign, number) = key;
         let Some(part) = self.owned_part(key) else { return refuse(Refusal::NotFound) };
         let mut effects = Effects::new(tenant, now);

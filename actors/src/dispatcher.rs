@@ -1,0 +1,414 @@
+//! The typed front door of the live system: finds the shard or actor that answers, here (or, later, on the
+//! node that owns it). Not HTTP, not authorisation: the caller has authorised the tenant.
+
+use crate::campaign;
+use crate::conversation;
+use crate::import::{Importer, ImporterParts};
+use crate::metrics;
+use crate::node::Node;
+use crate::session;
+use crate::shard::DoorError;
+use crate::view::{CampaignView, MessageView, SessionView, overlay_mark};
+use crate::webhook::{self, Receipt, WebhookError};
+use bytes::Bytes;
+use kabar_engine::address::Address;
+use kabar_engine::campaign::Verb;
+use kabar_engine::chunk::ChunkKey;
+use kabar_engine::entry::{ConsentSource, Position};
+use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, ShardId, TenantId};
+use kabar_engine::mark::CHUNK;
+use kabar_engine::message::{MessageRow, Stage, Times};
+use kabar_engine::optout::Wish;
+use kabar_engine::overlay::decide::Draft;
+use kabar_engine::overlay::{Answer, Input, Key, Overlay, Refusal};
+use kabar_engine::pacing::Lane;
+use kabar_engine::part::{chunk_of, part_of};
+use kabar_engine::spintax;
+use kabar_engine::status::Status;
+use kabar_engine::template::ContentPattern;
+use kabar_runtime::{Refused, Reply};
+use kabar_schema::records::campaign::Campaign as Spec;
+use kabar_schema::records::session::Session as SessionRecord;
+use std::sync::Arc;
+
+/// What a caller is told to wait when the store does not answer.
+const RETRY_MS: u64 = 1_000;
+/// Tries to reach an actor that is being restarted; nothing is decided between them.
+const TRIES: u32 = 40;
+/// Wait between them.
+const TRY_WAIT_MS: u64 = 25;
+
+/// An accepted message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Its id.
+    pub message: MessageId,
+    /// Whether an idempotency key met its earlier request.
+    pub replayed: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DispatchError {
+    /// The engine said no.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// There is no such thing, or it is another tenant's.
+    #[error("not found")]
+    NotFound,
+    /// Too much at once.
+    #[error("overloaded")]
+    Overloaded {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// Certainly not done.
+    #[error("unavailable")]
+    Unavailable {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// It may have been done: repeat with the same idempotency key.
+    #[error("the outcome is not known")]
+    Unknown,
+}
+
+impl From<DoorError> for DispatchError {
+    fn from(error: DoorError) -> Self {
+        match error {
+            DoorError::Refused(Refusal::NotFound) => Self::NotFound,
+            DoorError::Refused(refusal) => Self::Refused(refusal),
+            DoorError::Overloaded => Self::Overloaded { retry_after_ms: RETRY_MS },
+            DoorError::Unavailable => Self::Unavailable { retry_after_ms: RETRY_MS },
+            DoorError::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<kabar_schema::error::StoreError> for DispatchError {
+    fn from(error: kabar_schema::error::StoreError) -> Self {
+        DoorError::from(error).into()
+    }
+}
+
+/// The front door. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatcher(Arc<Node>);
+
+impl Dispatcher {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self(node)
+    }
+
+    /// Accepts one message; when this answers it is durable.
+    ///
+    /// # Errors
+    /// [`DispatchError`]; after `Unknown` a repeat with the same idempotency key tells.
+    pub async fn send(&self, draft: Draft) -> Result<Sent, DispatchError> {
+        let (tenant, session, talk) = (draft.tenant, draft.session, conversation::hash(&draft.to));
+        let draft = Box::new(draft);
+        for _ in 0..TRIES {
+            let (reply, answer) = Reply::channel();
+            let message = conversation::Message::Send(draft.clone(), reply);
+            match self.0.converse(tenant, session, talk, message).await {
+                Ok(()) => {}
+                Err(Refused::Overloaded { retry_after_ms }) if retry_after_ms > TRY_WAIT_MS => {
+                    metrics::refused("mailbox");
+                    return Err(DispatchError::Overloaded { retry_after_ms });
+                }
+                Err(_) => {
+                    self.0.clock().sleep_ms(TRY_WAIT_MS).await;
+                    continue;
+                }
+            }
+            return match answer.await {
+                Ok(Ok(Answer::Accepted { message, replayed })) => {
+                    metrics::accepted();
+                    Ok(Sent { message, replayed })
+                }
+                Ok(Ok(_)) => Err(DispatchError::Unknown),
+                Ok(Err(error)) => Err(error.into()),
+                // The actor died over it: with a key the caller can ask again, without one nobody knows.
+                Err(_) => Err(DispatchError::Unknown),
+            };
+        }
+        Err(DispatchError::Overloaded { retry_after_ms: RETRY_MS })
+    }
+
+    /// Cancels a message that was not sent yet.
+    ///
+    /// # Errors
+    /// `NotFound`, or `WrongPhase` when it is on the wire or has ended.
+    pub async fn cancel_message(&self, tenant: TenantId, message: MessageId) -> Result<(), DispatchError> {
+        let shard = self.0.shard(message.shard());
+        shard.ask(Input::CancelMessage { tenant, message }).await?;
+        Ok(())
+    }
+
+    /// Records a person's wish: in the named session's shard, without one in the address's own.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn consent(
+        &self,
+        tenant: TenantId,
+        session: Option<SessionId>,
+        address: Address,
+        wish: Wish,
+    ) -> Result<(), DispatchError> {
+        let home = session.map_or_else(
+            || ShardId::of_address(tenant, &address),
+            |session| ShardId::of_session(tenant, session),
+        );
+        let source = ConsentSource::Api;
+        self.0.shard(home).ask(Input::Consent { tenant, address, wish, source }).await?;
+        Ok(())
+    }
+
+    /// Starts a campaign whose record exists.
+    ///
+    /// # Errors
+    /// `NotFound`, or `WrongPhase` when it was started before.
+    pub async fn launch(&self, tenant: TenantId, campaign: CampaignId) -> Result<(), DispatchError> {
+        self.0.store().nouns.get::<Spec>(tenant, campaign.0).await?.ok_or(DispatchError::NotFound)?;
+        self.0.shard_of_campaign(tenant, campaign).ask(Input::Launch { tenant, campaign }).await?;
+        Ok(())
+    }
+
+    /// Pauses, resumes or cancels a campaign.
+    ///
+    /// # Errors
+    /// `NotFound`, or `WrongPhase`.
+    pub async fn move_campaign(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        verb: Verb,
+    ) -> Result<(), DispatchError> {
+        self.0.shard_of_campaign(tenant, campaign).ask(Input::Move { tenant, campaign, verb }).await?;
+        Ok(())
+    }
+
+    /// A campaign as it stands now; `None` when it was never launched.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn campaign(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+    ) -> Result<Option<CampaignView>, DispatchError> {
+        let shard = self.0.shard_of_campaign(tenant, campaign);
+        let row = shard.read(&[Key::Campaign(campaign)], move |o| o.campaign(campaign)).await?;
+        let Some(row) = row.filter(|r| r.tenant == tenant) else { return Ok(None) };
+        let totals = match &row.frozen {
+            None => kabar_engine::part::Totals::default(),
+            Some(frozen) => campaign::totals(&self.0, tenant, campaign, frozen)
+                .await
+                .ok_or(DispatchError::Unavailable { retry_after_ms: RETRY_MS })?,
+        };
+        Ok(Some(CampaignView::new(&row, totals)))
+    }
+
+    /// A message as it stands now; also a campaign's, by the id of its recipient's message.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn message(
+        &self,
+        tenant: TenantId,
+        id: MessageId,
+    ) -> Result<Option<MessageView>, DispatchError> {
+        let shard = self.0.shard(id.shard());
+        let row = shard.read(&[Key::Message(id)], move |o| o.message(id)).await?;
+        match row {
+            Some(row) if row.tenant != tenant => Ok(None),
+            Some(row) => Ok(Some(self.complete((*row).clone()).await?)),
+            None => self.recipient(tenant, id).await,
+        }
+    }
+
+    /// Fills in what a campaign's message keeps elsewhere.
+    async fn complete(&self, mut row: MessageRow) -> Result<MessageView, DispatchError> {
+        let Some((campaign, index)) = row.campaign else { return Ok(MessageView { row }) };
+        let shard = self.0.shard(row.id.shard());
+        let part = part_of(index);
+        let look = move |o: &Overlay| (o.part(campaign, part), o.mark(campaign, index));
+        let (part, mark) = shard.read(&[Key::Part(campaign, part)], look).await?;
+        if let (Some(part), Some(mark)) = (part, mark) {
+            overlay_mark(&mut row, mark, part.start.launched);
+            let (chunk, offset) = chunk_of(index);
+            let attempt = part.start.attempt;
+            let key = ChunkKey { tenant: row.tenant, campaign, attempt, chunk };
+            row.content = self.render(key, offset).await?.map(|(_, content)| Arc::new(content));
+        }
+        Ok(MessageView { row })
+    }
+
+    async fn render(
+        &self,
+        key: ChunkKey,
+        offset: u32,
+    ) -> Result<Option<(Address, kabar_engine::content::Content)>, DispatchError> {
+        let spec = self.0.store().nouns.get::<Spec>(key.tenant, key.campaign.0).await?;
+        let chunk = self.0.store().ledger.get_chunk(key).await?;
+        let (Some(spec), Some(chunk)) = (spec, chunk) else { return Ok(None) };
+        let Some(recipient) = chunk.recipients.get(offset as usize) else { return Ok(None) };
+        let Ok(pattern) = ContentPattern::compile(&spec.noun.content, spec.noun.spintax) else {
+            return Ok(None);
+        };
+        let seed = spintax::seed(key.campaign, &recipient.address);
+        let content = pattern.render(seed, &|name| chunk.value(offset, name)).ok();
+        Ok(content.map(|content| (recipient.address.clone(), content)))
+    }
+
+    /// A recipient that has no row of its own: its run names the chunk, its mark the status.
+    async fn recipient(&self, tenant: TenantId, id: MessageId) -> Result<Option<MessageView>, DispatchError> {
+        let shard = self.0.shard(id.shard());
+        let run = shard.read(&[Key::Run(id)], move |o| o.run(id)).await?;
+        let Some(run) = run.filter(|r| r.tenant == tenant) else { return Ok(None) };
+        let Some(offset) = (0..run.count).find(|n| run.base.plus(*n) == id) else { return Ok(None) };
+        let (campaign, number) = (run.campaign, run.part);
+        let part = shard.read(&[Key::Part(campaign, number)], move |o| o.part(campaign, number)).await?;
+        let Some(part) = part else { return Ok(None) };
+        let key = ChunkKey { tenant, campaign, attempt: part.start.attempt, chunk: run.chunk };
+        let Some((address, _)) = self.render(key, offset).await? else { return Ok(None) };
+        let launched = part.start.launched;
+        let row = MessageRow {
+            id,
+            tenant,
+            session: part.start.session,
+            conversation: ConversationId(0),
+            address,
+            content: None,
+            lane: Lane::Broadcast,
+            status: Status::Queued,
+            stage: Stage::Done,
+            attempts: 0,
+            due: launched,
+            valid_until: part.start.valid_until,
+            times: Times { accepted: launched, ..Times::default() },
+            provider_id: None,
+            cause: None,
+            context: None,
+            campaign: Some((campaign, run.chunk * CHUNK + offset)),
+            prev: None,
+            upto: Position::default(),
+        };
+        Ok(Some(self.complete(row).await?))
+    }
+
+    /// The newest messages of a conversation before `before`. From the views: up to a second old.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn conversation_history(
+        &self,
+        (tenant, session): (TenantId, SessionId),
+        address: &Address,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Result<Vec<MessageView>, DispatchError> {
+        let shard = self.0.shard_of_session(tenant, session);
+        let whom = address.clone();
+        let key = Key::Address(session, whom.clone());
+        let talk = shard.read(&[key], move |o| o.conversation_of(session, &whom)).await?;
+        let Some(talk) = talk else { return Ok(Vec::new()) };
+        self.0.flush().await;
+        let rows = self.0.store().views.history(talk, before, limit).await?;
+        let mut list = Vec::with_capacity(rows.len());
+        for row in rows.into_iter().filter(|r| r.tenant == tenant) {
+            list.push(self.complete((*row).clone()).await?);
+        }
+        Ok(list)
+    }
+
+    /// A session as it stands now; `None` when there is no such record.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn session(
+        &self,
+        tenant: TenantId,
+        id: SessionId,
+    ) -> Result<Option<SessionView>, DispatchError> {
+        if self.0.store().nouns.get::<SessionRecord>(tenant, id.0).await?.is_none() {
+            return Ok(None);
+        }
+        let shard = self.0.shard_of_session(tenant, id);
+        let outbox = shard.peek(|o| o.outbox(id).map_or(0, kabar_engine::overlay::Outbox::len));
+        let look = match self.0.live_session(id) {
+            Some(handle) => handle.ask(session::Message::Look).await.ok(),
+            None => None,
+        };
+        let state = match look {
+            Some(l) if l.link_lost => "link_lost",
+            Some(l) if l.paused_until.is_some() => "throttled",
+            Some(l) if l.in_flight > 0 || outbox > 0 => "working",
+            _ => "idle",
+        };
+        Ok(Some(SessionView {
+            outbox,
+            state,
+            paused_until: look.and_then(|l| l.paused_until),
+            last_success: look.and_then(|l| l.last_success),
+        }))
+    }
+
+    /// Takes a provider's webhook; `Ok` only when everything in it is durable.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn webhook(
+        &self,
+        app: u64,
+        signature: Option<&str>,
+        body: Bytes,
+    ) -> Result<Receipt, WebhookError> {
+        webhook::receive(&self.0, app, signature, &body).await
+    }
+
+    /// Answers a provider's verification of the webhook address; `None` when the token is wrong.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn challenge(
+        &self,
+        app: u64,
+        mode: &str,
+        token: &str,
+        challenge: &str,
+    ) -> Result<Option<String>, DispatchError> {
+        let app = self.0.app(app).await?.ok_or(DispatchError::NotFound)?;
+        Ok(kabar_connectors::cloud::challenge(mode, token, &app.verify_token, challenge))
+    }
+
+    /// Reads contact files.
+    #[must_use]
+    pub fn importer(&self) -> Importer {
+        let (node, flushing) = (Arc::clone(&self.0), Arc::clone(&self.0));
+        Importer::new(ImporterParts {
+            contacts: Arc::clone(&self.0.store().contacts),
+            nouns: self.0.store().nouns.clone(),
+            compute: self.0.compute().clone(),
+            clock: self.0.clock().clone(),
+            opt_out: Arc::new(move |tenant, address| {
+                let node = Arc::clone(&node);
+                Box::pin(async move {
+                    let shard = node.shard(ShardId::of_address(tenant, &address));
+                    let source = ConsentSource::Api;
+                    let input = Input::Consent { tenant, address, wish: Wish::OptOut, source };
+                    shard.ask(input).await.map(|_| ()).map_err(|error| match error {
+                        DoorError::Unknown => kabar_schema::error::StoreError::Unknown,
+                        DoorError::Overloaded => kabar_schema::error::StoreError::Overloaded,
+                        _ => kabar_schema::error::StoreError::Unavailable,
+                    })
+                })
+            }),
+            settled: Arc::new(move || {
+                let node = Arc::clone(&flushing);
+                Box::pin(async move { node.flush().await })
+            }),
+        })
+    }
+}

@@ -1,0 +1,35 @@
+//! The names of what this room counts. Values carry no number, no body and no tenant.
+
+use metrics::{counter, gauge, histogram};
+
+/// Messages accepted from the API.
+pub fn accepted() {
+    counter!("kabar_messages_accepted_total").increment(1);
+}
+
+/// Messages and recipients handed to a connector, by outcome.
+pub fn transmitted(outcome: &'static str, count: u64) {
+    counter!("kabar_messages_transmitted_total", "outcome" => outcome).increment(count);
+}
+
+/// What the shard's door refused.
+pub fn refused(reason: &'static str) {
+    counter!("kabar_refusals_total", "reason" => reason).increment(1);
+}
+
+/// Items of webhooks by kind.
+pub fn webhook(kind: &'static str, count: usize) {
+    counter!("kabar_webhook_items_total", "kind" => kind).increment(count as u64);
+}
+
+/// One flush of the projector.
+pub fn flushed(rows: usize, seconds: f64, lag_seconds: f64) {
+    counter!("kabar_projector_rows_total").increment(rows as u64);
+    histogram!("kabar_projector_flush_seconds").record(seconds);
+    gauge!("kabar_projector_lag_seconds").set(lag_seconds);
+}
+
+/// Recipients that wait for proof.
+pub fn reopened() {
+    counter!("kabar_shard_reopened_total").increment(1);
+}

@@ -1,0 +1,561 @@
+//! One node: its shards, its actors, what it knows of records for a few seconds. Several nodes can run in one
+//! process; nothing here is global.
+
+use crate::campaign::{self, Campaign};
+use crate::conversation::{self, Conversation};
+use crate::dispatcher::Dispatcher;
+use crate::name::Name;
+use crate::open;
+use crate::part::{self, Part, PartName};
+use crate::plant::Plant;
+use crate::projector::Projector;
+use crate::session::{self, Session};
+use crate::shard::{Shard, ShardParts};
+use dashmap::DashMap;
+use kabar_connectors::client::Client;
+use kabar_connectors::cloud::{CloudApi, CloudConfig};
+use kabar_connectors::{Connector, Secret};
+use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId};
+use kabar_engine::overlay::Wake;
+use kabar_runtime::{Clock, Compute, ComputeOptions, Handle, Limits, Refused};
+use kabar_schema::error::StoreError;
+use kabar_schema::records::meta_app::MetaApp;
+use kabar_schema::records::session::Session as SessionRecord;
+use kabar_schema::records::tenant::Tenant;
+use kabar_schema::store::Store;
+use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// Records are trusted this long (ms) before they are read again.
+const TRUST_MS: i64 = 5_000;
+/// A stop waits this long for calls in flight.
+const DRAIN_MS: u64 = 5_000;
+const DRAIN_LOOK_MS: u64 = 10;
+/// How long proof of an ambiguous send is waited for when the tenant says nothing.
+const PROOF_MS: i64 = 900_000;
+/// A session's actor leaves after this long without a word.
+const SESSION_IDLE_MS: u64 = 60_000;
+
+/// How a node is set up.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// How long proof of an ambiguous send is waited for, over every tenant's own setting (ms).
+    pub proof_ms: Option<i64>,
+    /// A call to a provider is given up after this (ms) and then ambiguous.
+    pub call_deadline_ms: u64,
+    /// The projector's turn (ms).
+    pub flush_ms: u64,
+    /// Calls in flight of one session.
+    pub connections_per_session: usize,
+    /// Threads of the compute pool.
+    pub compute_workers: usize,
+    /// Largest webhook body.
+    pub webhook_max_bytes: usize,
+    /// A bug planted by a test.
+    pub plant: Plant,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self {
+            proof_ms: None,
+            call_deadline_ms: 30_000,
+            flush_ms: 1_000,
+            connections_per_session: 256,
+            compute_workers: 1,
+            webhook_max_bytes: 3 * 1024 * 1024,
+            plant: Plant::None,
+        }
+    }
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be read.
+    #[error("the store could not be read: {0}")]
+    Store(#[from] StoreError),
+    /// The views tell of entries the journal does not have: one of the two was replaced or damaged.
+    #[error(
+        "shard {shard}: the views stand at {views}, the journal only at {journal}; restore both from the same backup"
+    )]
+    ViewsAhead {
+        /// Which shard.
+        shard: u8,
+        /// The views' position.
+        views: u64,
+        /// The journal's position.
+        journal: u64,
+    },
+}
+
+/// A session's record with the connector that serves it.
+pub struct Link {
+    /// The record.
+    pub session: SessionRecord,
+    /// Who speaks for it.
+    pub connector: Arc<dyn Connector>,
+    read_at: i64,
+}
+
+/// Figures of a node.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NodeStats {
+    /// Actors alive, by kind.
+    pub actors_alive: Vec<(&'static str, usize)>,
+    /// Restarts after a panic, by kind.
+    pub restarts: Vec<(&'static str, u64)>,
+    /// Refused messages, by kind.
+    pub refusals: Vec<(&'static str, u64)>,
+    /// Syncs of the journal.
+    pub journal_syncs: u64,
+    /// How long the oldest change waits for the projector (ms).
+    pub projector_lag_ms: u64,
+    /// Rows that wait for the projector.
+    pub dirty_rows: usize,
+    /// Claims without a result.
+    pub open_claims: usize,
+    /// Rows in the overlays.
+    pub overlay_rows: usize,
+}
+
+/// Read of a record, and when.
+type Cached<T> = (Option<Arc<T>>, i64);
+
+/// One node.
+pub struct Node {
+    options: NodeOptions,
+    store: Store,
+    clock: Clock,
+    runtime: kabar_runtime::Node<Name>,
+    shards: Vec<RwLock<Arc<Shard>>>,
+    parts: Arc<ShardParts>,
+    client: Client,
+    links: DashMap<SessionId, Arc<Link>>,
+    numbers: DashMap<String, Cached<Link>>,
+    apps: DashMap<u64, Cached<MetaApp>>,
+    policies: DashMap<TenantId, ((i64, bool), i64)>,
+    on_wire: DashMap<SessionId, Arc<AtomicUsize>>,
+    part_on_wire: DashMap<(CampaignId, u32), Arc<AtomicUsize>>,
+    projector: Projector,
+    draining: AtomicBool,
+    ready: AtomicBool,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Node {
+    /// Takes every shard, replays what the views do not hold, and goes on where the last process stopped.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing was changed then.
+    pub async fn start(options: NodeOptions, store: Store, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let me: Arc<OnceLock<Weak<Self>>> = Arc::new(OnceLock::new());
+        let waker = Arc::clone(&me);
+        let parts = Arc::new(ShardParts {
+            store: store.clone(),
+            clock: clock.clone(),
+            wake: Arc::new(move |wake| {
+                if let Some(node) = waker.get().and_then(Weak::upgrade) {
+                    node.wake(wake);
+                }
+            }),
+            hurry: Arc::new(Notify::new()),
+            plant: options.plant,
+        });
+        let opened = open::all(&parts).await?;
+        let mut runtime = kabar_runtime::NodeOptions::with_clock(clock.clone());
+        runtime.compute = ComputeOptions { workers: options.compute_workers.max(1), ..ComputeOptions::default() };
+        let node = Arc::new(Self {
+            runtime: kabar_runtime::Node::new(runtime),
+            shards: opened.into_iter().map(|s| RwLock::new(Arc::new(s))).collect(),
+            parts,
+            client: Client::for_providers(),
+            links: DashMap::new(),
+            numbers: DashMap::new(),
+            apps: DashMap::new(),
+            policies: DashMap::new(),
+            on_wire: DashMap::new(),
+            part_on_wire: DashMap::new(),
+            projector: Projector::new(),
+            draining: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            tasks: Mutex::new(Vec::new()),
+            options,
+            store,
+            clock,
+        });
+        debug_assert_eq!(node.shards.len(), SHARDS);
+        let _first = me.set(Arc::downgrade(&node));
+        let tasks = vec![
+            tokio::spawn(crate::projector::run(Arc::downgrade(&node))),
+            tokio::spawn(open::keep(Arc::downgrade(&node))),
+        ];
+        *node.tasks.lock() = tasks;
+        node.ready.store(true, Ordering::Release);
+        Ok(node)
+    }
+
+    /// The front door.
+    #[must_use]
+    pub fn dispatcher(self: &Arc<Self>) -> Dispatcher {
+        Dispatcher::new(Arc::clone(self))
+    }
+
+    /// Lets calls in flight finish, stops the actors, flushes, closes the store.
+    pub async fn shutdown(&self) {
+        self.draining.store(true, Ordering::Release);
+        let mut waited = 0;
+        while waited < DRAIN_MS && self.calls() > 0 {
+            self.clock.sleep_ms(DRAIN_LOOK_MS).await;
+            waited += DRAIN_LOOK_MS;
+        }
+        self.ready.store(false, Ordering::Release);
+        self.tasks.lock().drain(..).for_each(|task| task.abort());
+        self.runtime.shutdown().await;
+        self.flush().await;
+        self.store.close().await;
+    }
+
+    fn calls(&self) -> usize {
+        let sessions: usize = self.on_wire.iter().map(|c| c.load(Ordering::Acquire)).sum();
+        sessions + self.part_on_wire.iter().map(|c| c.load(Ordering::Acquire)).sum::<usize>()
+    }
+
+    /// Where it remembers.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Its clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Its compute pool.
+    #[must_use]
+    pub fn compute(&self) -> &Compute {
+        self.runtime.compute()
+    }
+
+    /// How it was set up.
+    #[must_use]
+    pub fn options(&self) -> &NodeOptions {
+        &self.options
+    }
+
+    /// Whether it answers.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Whether it takes no new claims.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Panics of actors so far.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.runtime.panics()
+    }
+
+    /// A shard by number.
+    #[must_use]
+    pub fn shard(&self, id: ShardId) -> Arc<Shard> {
+        Arc::clone(&self.shards[usize::from(id.0)].read())
+    }
+
+    /// Every shard.
+    pub fn all_shards(&self) -> impl Iterator<Item = Arc<Shard>> + '_ {
+        self.shards.iter().map(|s| Arc::clone(&s.read()))
+    }
+
+    /// The shard of a session.
+    #[must_use]
+    pub fn shard_of_session(&self, tenant: TenantId, session: SessionId) -> Arc<Shard> {
+        self.shard(ShardId::of_session(tenant, session))
+    }
+
+    /// The shard of a campaign.
+    #[must_use]
+    pub fn shard_of_campaign(&self, tenant: TenantId, campaign: CampaignId) -> Arc<Shard> {
+        self.shard(ShardId::of_campaign(tenant, campaign))
+    }
+
+    pub(crate) fn shard_parts(&self) -> &Arc<ShardParts> {
+        &self.parts
+    }
+
+    pub(crate) fn projector(&self) -> &Projector {
+        &self.projector
+    }
+
+    pub(crate) async fn replace_shard(&self, shard: Shard) {
+        *self.shards[usize::from(shard.id().0)].write() = Arc::new(shard);
+    }
+
+    pub(crate) async fn stop_actors(&self, shard: ShardId) {
+        self.runtime.supervisor(u16::from(shard.0)).stop_all().await;
+    }
+
+    /// Calls of a session that are on the wire, also those of an earlier actor.
+    #[must_use]
+    pub fn on_wire(&self, session: SessionId) -> Arc<AtomicUsize> {
+        Arc::clone(&self.on_wire.entry(session).or_default())
+    }
+
+    /// Calls of a part that are on the wire, also those of an earlier actor.
+    #[must_use]
+    pub fn part_on_wire(&self, campaign: CampaignId, part: u32) -> Arc<AtomicUsize> {
+        Arc::clone(&self.part_on_wire.entry((campaign, part)).or_default())
+    }
+
+    /// Returns when everything that was folded before the call is in the views.
+    pub async fn flush(&self) {
+        self.projector.flush(self).await;
+    }
+
+    /// How ambiguous sends of a tenant end: how long proof is waited for, and whether it is sent once more.
+    pub async fn policy(&self, tenant: TenantId) -> (i64, bool) {
+        if self.options.plant == Plant::ResendAmbiguous {
+            return (1, true);
+        }
+        let now = self.clock.now_ms();
+        if let Some(known) = self.policies.get(&tenant)
+            && (now - known.1).abs() < TRUST_MS
+        {
+            return known.0;
+        }
+        let record = self.store.nouns.get::<Tenant>(tenant, tenant.0).await.ok().flatten();
+        let (proof, resend) = record.map_or((PROOF_MS, false), |t| {
+            (i64::try_from(t.noun.unknown_after_ms).unwrap_or(PROOF_MS), t.noun.resend_unknown)
+        });
+        let policy = (self.options.proof_ms.unwrap_or(proof), resend);
+        self.policies.insert(tenant, (policy, now));
+        policy
+    }
+
+    /// The link of a session; `None` when there is no such record or it cannot be read now.
+    pub async fn link(&self, tenant: TenantId, session: SessionId) -> Option<Arc<Link>> {
+        let now = self.clock.now_ms();
+        if let Some(link) = self.links.get(&session)
+            && (now - link.read_at).abs() < TRUST_MS
+        {
+            return (link.session.tenant == tenant).then(|| Arc::clone(&link));
+        }
+        let record = self.store.nouns.get::<SessionRecord>(tenant, session.0).await.ok()??.noun;
+        let link = self.make_link(record, now);
+        self.links.insert(session, Arc::clone(&link));
+        Some(link)
+    }
+
+    fn make_link(&self, session: SessionRecord, read_at: i64) -> Arc<Link> {
+        let config = CloudConfig {
+            base_url: session.base_url.clone().unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
+            api_version: session.api_version.clone(),
+            phone_number_id: session.phone_number_id.clone(),
+            access_token: Secret::new(session.access_token.clone()),
+            deadline_ms: self.options.call_deadline_ms,
+        };
+        let connector: Arc<dyn Connector> = Arc::new(CloudApi::new(self.client.clone(), config));
+        Arc::new(Link { session, connector, read_at })
+    }
+
+    /// The session of a provider's number.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub async fn link_by_number(&self, number: &str) -> Result<Option<Arc<Link>>, StoreError> {
+        let now = self.clock.now_ms();
+        if let Some(known) = self.numbers.get(number)
+            && (now - known.1).abs() < TRUST_MS
+        {
+            return Ok(known.0.clone());
+        }
+        let record = self.store.nouns.find::<SessionRecord>(SessionRecord::PHONE_NUMBER_ID, number).await?;
+        let link = record.map(|r| self.make_link(r.noun, now));
+        // A number nobody has may get its session any moment.
+        if link.is_some() {
+            self.numbers.insert(number.to_owned(), (link.clone(), now));
+        }
+        Ok(link)
+    }
+
+    /// A provider's app.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub async fn app(&self, app: u64) -> Result<Option<Arc<MetaApp>>, StoreError> {
+        let now = self.clock.now_ms();
+        if let Some(known) = self.apps.get(&app)
+            && (now - known.1).abs() < TRUST_MS
+        {
+            return Ok(known.0.clone());
+        }
+        let record = self.store.nouns.find::<MetaApp>(MetaApp::APP, &app.to_string()).await?;
+        let found = record.map(|r| Arc::new(r.noun));
+        if found.is_some() {
+            self.apps.insert(app, (found.clone(), now));
+        }
+        Ok(found)
+    }
+
+    /// The session's actor, if it lives.
+    #[must_use]
+    pub fn live_session(&self, session: SessionId) -> Option<Handle<session::Message>> {
+        self.runtime.directory().get(&Name::Session(session))
+    }
+
+    /// The session's actor, activated if need be.
+    pub async fn session_handle(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        session: SessionId,
+    ) -> Option<Handle<session::Message>> {
+        let me = Arc::downgrade(self);
+        let make = move || Session::new(me.clone(), tenant, session);
+        let shard = u16::from(ShardId::of_session(tenant, session).0);
+        let key = Name::Session(session);
+        let supervisor = self.runtime.supervisor(shard);
+        supervisor.activate(key, session::LABEL, session_limits(), make).await.ok()
+    }
+
+    /// Tells a conversation's actor, activated if need be.
+    ///
+    /// # Errors
+    /// Its mailbox is full, or it is being restarted.
+    pub async fn converse(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        session: SessionId,
+        talk: u64,
+        message: conversation::Message,
+    ) -> Result<(), Refused> {
+        let me = Arc::downgrade(self);
+        let make = move || Conversation::new(me.clone(), tenant, session);
+        let shard = u16::from(ShardId::of_session(tenant, session).0);
+        let key = Name::Conversation(session, talk);
+        let supervisor = self.runtime.supervisor(shard);
+        supervisor.deliver(key, conversation::LABEL, conversation::limits(), make, message).await
+    }
+
+    /// Tells an actor that it has something to do; one that has a full mailbox will look anyway.
+    pub fn wake(self: &Arc<Self>, wake: Wake) {
+        if self.is_draining() {
+            return;
+        }
+        let directory = self.runtime.directory();
+        let told = match wake {
+            Wake::Session(_, id) => {
+                directory.get(&Name::Session(id)).map(|h| h.offer(session::Message::Work))
+            }
+            Wake::Campaign(_, id) => {
+                directory.get(&Name::Campaign(id)).map(|h| h.offer(campaign::Message::Work))
+            }
+            Wake::Part(_, id, part, _) => {
+                directory.get(&Name::Part(id, part)).map(|h| h.offer(part::Message::Work))
+            }
+        };
+        if matches!(told, None | Some(Err(Refused::Gone))) {
+            let node = Arc::clone(self);
+            tokio::spawn(async move { node.activate(wake).await });
+        }
+    }
+
+    /// Wakes an actor that does not live; one that does has its own timers.
+    pub(crate) fn wake_if_absent(self: &Arc<Self>, wake: Wake) {
+        let directory = self.runtime.directory();
+        let lives = match wake {
+            Wake::Session(_, id) => directory.get::<session::Message>(&Name::Session(id)).is_some(),
+            Wake::Campaign(_, id) => directory.get::<campaign::Message>(&Name::Campaign(id)).is_some(),
+            Wake::Part(_, id, part, _) => directory.get::<part::Message>(&Name::Part(id, part)).is_some(),
+        };
+        if !lives {
+            self.wake(wake);
+        }
+    }
+
+    /// A refused activation is not lost: the keeper looks for idle work every half second.
+    async fn activate(self: Arc<Self>, wake: Wake) {
+        let me = Arc::downgrade(&self);
+        let limits = Limits { mailbox: 256, idle_ms: None };
+        let told = match wake {
+            Wake::Session(tenant, id) => {
+                let Some(handle) = self.session_handle(tenant, id).await else { return };
+                handle.offer(session::Message::Work)
+            }
+            Wake::Campaign(tenant, id) => {
+                let supervisor = self.runtime.supervisor(u16::from(ShardId::of_campaign(tenant, id).0));
+                let make = move || Campaign::new(me.clone(), tenant, id);
+                let message = campaign::Message::Work;
+                supervisor.deliver(Name::Campaign(id), campaign::LABEL, limits, make, message).await
+            }
+            Wake::Part(tenant, campaign, part, session) => {
+                let supervisor = self.runtime.supervisor(u16::from(ShardId::of_session(tenant, session).0));
+                let name = PartName { tenant, campaign, part, session };
+                let make = move || Part::new(me.clone(), name);
+                let message = part::Message::Work;
+                supervisor.deliver(Name::Part(campaign, part), part::LABEL, limits, make, message).await
+            }
+        };
+        if let Err(refused) = told {
+            tracing::debug!(?refused, "an actor could not be woken now");
+        }
+    }
+
+    /// Makes an actor panic; for the test that sees it come back. `false` when it does not live.
+    #[must_use]
+    pub fn plant_panic(&self, name: Name) -> bool {
+        let directory = self.runtime.directory();
+        let told = match name {
+            Name::Session(_) => directory.get(&name).map(|h| h.force(session::Message::Panic)),
+            Name::Conversation(..) => directory.get(&name).map(|h| h.force(conversation::Message::Panic)),
+            Name::Campaign(_) => directory.get(&name).map(|h| h.force(campaign::Message::Panic)),
+            Name::Part(..) => directory.get(&name).map(|h| h.force(part::Message::Panic)),
+        };
+        matches!(told, Some(Ok(())))
+    }
+
+    /// How long the oldest change waits for the projector (ms).
+    pub(crate) fn stats_lag_ms(&self) -> u64 {
+        let now = u64::try_from(self.clock.now_ms()).unwrap_or(0);
+        let oldest = self.all_shards().map(|s| s.dirty_since()).filter(|at| *at > 0).min();
+        oldest.map_or(0, |at| now.saturating_sub(at))
+    }
+
+    /// Figures of now.
+    #[must_use]
+    pub fn stats(&self) -> NodeStats {
+        let labels = [session::LABEL, conversation::LABEL, campaign::LABEL, part::LABEL];
+        let tallies: Vec<_> = labels.iter().map(|l| (*l, self.runtime.tally(l))).collect();
+        let (mut dirty, mut claims, mut rows) = (0, 0, 0);
+        for shard in self.all_shards() {
+            shard.peek(|o| {
+                dirty += o.dirty();
+                claims += o.open_claims();
+                rows += o.len();
+            });
+        }
+        NodeStats {
+            actors_alive: tallies.iter().map(|(l, t)| (*l, t.alive)).collect(),
+            restarts: tallies.iter().map(|(l, t)| (*l, t.restarts)).collect(),
+            refusals: tallies.iter().map(|(l, t)| (*l, t.refusals)).collect(),
+            journal_syncs: self.store.journal.stats().syncs,
+            projector_lag_ms: self.stats_lag_ms(),
+            dirty_rows: dirty,
+            open_claims: claims,
+            overlay_rows: rows,
+        }
+    }
+}
+
+fn session_limits() -> Limits {
+    Limits { mailbox: 4_096, idle_ms: Some(SESSION_IDLE_MS) }
+}

@@ -1,0 +1,234 @@
+//! Taking shards: what the views hold, the journal's tail over it, and the promise that nobody older writes any
+//! more. And the keeper, which looks twice a second for broken shards, for work nobody does, and for opt-outs
+//! other shards heard.
+
+use crate::metrics;
+use crate::node::{Node, StartError};
+use crate::shard::{Shard, ShardParts};
+use kabar_engine::entry::{Entry, Position, What};
+use kabar_engine::id::{ShardId, TenantId};
+use kabar_engine::overlay::{Key, Overlay, Row, Wake};
+use kabar_engine::time::{MINUTE_MS, Timestamp};
+use kabar_schema::error::StoreError;
+use kabar_schema::journal::{Cursor, Fence, ShardSet};
+use kabar_schema::views::ShardMark;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+/// Entries read from the journal at once.
+const PAGE: usize = 4_096;
+/// Outbox lines read at once.
+const OUTBOX_PAGE: usize = 1_000;
+/// The keeper's turn.
+const KEEP_MS: u64 = 500;
+/// Rounds of loading one entry may take.
+const LOAD_ROUNDS: usize = 16;
+
+/// Takes every shard.
+pub async fn all(parts: &Arc<ShardParts>) -> Result<Vec<Shard>, StartError> {
+    let epoch = parts.store.leases.take().await?;
+    take(parts, epoch, &ShardId::all().collect::<Vec<_>>()).await
+}
+
+/// Takes one shard again after its append failed.
+async fn again(parts: &Arc<ShardParts>, shard: ShardId) -> Result<Option<Shard>, StartError> {
+    let epoch = parts.store.leases.take().await?;
+    Ok(take(parts, epoch, &[shard]).await?.pop())
+}
+
+async fn take(parts: &Arc<ShardParts>, epoch: u64, ids: &[ShardId]) -> Result<Vec<Shard>, StartError> {
+    let store = &parts.store;
+    let mut tips = BTreeMap::new();
+    for id in ids {
+        // First the fence: after this nobody of an older epoch appends, so the tail read below is complete.
+        tips.insert(*id, store.journal.open(Fence { shard: *id, epoch }).await?);
+    }
+    let marks: BTreeMap<ShardId, ShardMark> =
+        store.views.marks().await?.into_iter().map(|m| (m.shard, m)).collect();
+    let mut overlays = BTreeMap::new();
+    for id in ids {
+        let mark = marks.get(id).copied();
+        let (position, last_id) = mark.map_or((Position(0), 0), |m| (m.position, m.last_id));
+        let tip = tips.get(id).copied().unwrap_or_default();
+        if position > tip {
+            let (views, journal) = (position.0, tip.0);
+            return Err(StartError::ViewsAhead { shard: id.0, views, journal });
+        }
+        let mut overlay = Overlay::new(*id, position, last_id);
+        if position.0 > 0 {
+            recall(parts, &mut overlay).await?;
+        }
+        overlays.insert(*id, overlay);
+    }
+    replay(parts, &mut overlays).await?;
+    let mut shards = Vec::with_capacity(ids.len());
+    for (id, overlay) in overlays {
+        debug_assert_eq!(tips.get(&id), Some(&overlay.position()));
+        shards.push(open(parts, epoch, id, overlay).await?);
+    }
+    Ok(shards)
+}
+
+/// What the views say is unfinished: parts, campaigns, outbox.
+async fn recall(parts: &Arc<ShardParts>, overlay: &mut Overlay) -> Result<(), StoreError> {
+    let (views, id) = (&parts.store.views, overlay.shard());
+    let now = Timestamp(parts.clock.now_ms());
+    for campaign in views.live_campaigns(id).await? {
+        overlay.insert(overlay.generation(), Key::Campaign(campaign.id), Row::Campaign(campaign), now);
+    }
+    let open = views.open_parts(id).await?;
+    let keys: Vec<Key> = open.iter().map(|p| Key::Part(p.start.campaign, p.start.part)).collect();
+    for (key, row) in views.load(id, keys).await? {
+        overlay.insert(overlay.generation(), key, row, now);
+    }
+    let mut after = None;
+    loop {
+        let page = views.outbox(id, after, OUTBOX_PAGE).await?;
+        let Some(last) = page.last().and_then(key_of) else { return Ok(()) };
+        after = Some(last);
+        page.into_iter().for_each(|line| overlay.learn_outbox(line, now));
+    }
+}
+
+fn key_of(line: &kabar_engine::overlay::OutboxLine) -> Option<kabar_engine::overlay::OutboxKey> {
+    match line {
+        kabar_engine::overlay::OutboxLine::Open { key, .. } => Some(*key),
+        kabar_engine::overlay::OutboxLine::Gone(_) => None,
+    }
+}
+
+/// Folds the journal's tail over what the views hold.
+async fn replay(parts: &Arc<ShardParts>, overlays: &mut BTreeMap<ShardId, Overlay>) -> Result<(), StoreError> {
+    let shards: ShardSet = overlays.keys().copied().collect();
+    let mut cursor: Cursor = overlays.iter().map(|(id, o)| (*id, o.position())).collect();
+    loop {
+        let page = parts.store.journal.read(&shards, &cursor, PAGE).await?;
+        for (id, at, entry) in &page.entries {
+            let Some(overlay) = overlays.get_mut(id) else { continue };
+            if *at > overlay.position() {
+                learn(parts, overlay, entry).await?;
+                overlay.fold(*at, entry);
+            }
+        }
+        cursor = page.cursor;
+        if page.end {
+            return Ok(());
+        }
+    }
+}
+
+async fn learn(parts: &Arc<ShardParts>, overlay: &mut Overlay, entry: &Entry) -> Result<(), StoreError> {
+    let now = Timestamp(parts.clock.now_ms());
+    for _ in 0..LOAD_ROUNDS {
+        let missing = overlay.needs_of(entry);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for (key, row) in parts.store.views.load(overlay.shard(), missing).await? {
+            overlay.insert(overlay.generation(), key, row, now);
+        }
+    }
+    tracing::error!(shard = overlay.shard().0, kind = entry.what.name(), "an entry needs too many rounds of loading");
+    Err(StoreError::Unavailable)
+}
+
+/// Writes down that the shard has a new owner; a shard without history waits with that until it has one.
+async fn open(
+    parts: &Arc<ShardParts>,
+    epoch: u64,
+    id: ShardId,
+    mut overlay: Overlay,
+) -> Result<Shard, StoreError> {
+    if overlay.position().0 > 0 {
+        let at = Timestamp(parts.clock.now_ms());
+        let entry = Entry { tenant: TenantId(0), at, what: What::Opened { epoch } };
+        let base = overlay.position().plus(1);
+        overlay.fold(base, &entry);
+        let fence = Fence { shard: id, epoch };
+        parts.store.journal.append(fence, base, vec![Arc::new(entry)]).await?;
+    }
+    Ok(Shard::new(id, epoch, overlay, Arc::clone(parts)))
+}
+
+/// The keeper's loop, as long as the node lives.
+pub async fn keep(node: Weak<Node>) {
+    let mut looked: BTreeMap<(TenantId, ShardId), Timestamp> = BTreeMap::new();
+    loop {
+        let Some(node) = node.upgrade() else { return };
+        mend(&node).await;
+        rouse(&node).await;
+        listen(&node, &mut looked).await;
+        if let Err(error) = node.store().views.sweep(Timestamp(node.clock().now_ms())).await {
+            tracing::debug!(%error, "old generations could not be dropped now");
+        }
+        let clock = node.clock().clone();
+        drop(node);
+        clock.sleep_ms(KEEP_MS).await;
+    }
+}
+
+/// Takes broken shards again.
+async fn mend(node: &Arc<Node>) {
+    let broken: Vec<ShardId> = node.all_shards().filter(|s| s.is_broken()).map(|s| s.id()).collect();
+    for id in broken {
+        node.stop_actors(id).await;
+        match again(node.shard_parts(), id).await {
+            Ok(Some(shard)) => {
+                metrics::reopened();
+                tracing::info!(shard = id.0, "the shard was taken again");
+                node.replace_shard(shard).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(shard = id.0, %error, "the shard cannot be taken again yet"),
+        }
+    }
+}
+
+/// Wakes whoever has something to do and does not live: after a start, a passivation, a refused activation.
+async fn rouse(node: &Arc<Node>) {
+    let now = Timestamp(node.clock().now_ms());
+    let mut wakes = Vec::new();
+    for shard in node.all_shards() {
+        shard.peek(|overlay| {
+            for (tenant, session) in overlay.due_sessions(now) {
+                wakes.push(Wake::Session(tenant, session));
+            }
+            for part in overlay.open_parts() {
+                wakes.push(Wake::Part(part.tenant, part.start.campaign, part.start.part, part.start.session));
+            }
+            for campaign in overlay.live_campaigns() {
+                wakes.push(Wake::Campaign(campaign.tenant, campaign.id));
+            }
+        });
+    }
+    for wake in wakes {
+        node.wake_if_absent(wake);
+    }
+}
+
+/// Brings the opt-outs other shards heard to the shards whose parts run.
+async fn listen(node: &Arc<Node>, looked: &mut BTreeMap<(TenantId, ShardId), Timestamp>) {
+    let now = Timestamp(node.clock().now_ms());
+    let mut running: BTreeMap<(TenantId, ShardId), Timestamp> = BTreeMap::new();
+    for shard in node.all_shards() {
+        let id = shard.id();
+        shard.peek(|overlay| {
+            for part in overlay.open_parts() {
+                let launched = running.entry((part.tenant, id)).or_insert(part.start.launched);
+                *launched = part.start.launched.min(*launched);
+            }
+        });
+    }
+    looked.retain(|key, _| running.contains_key(key));
+    for ((tenant, id), launched) in running {
+        // A minute back: rows are found by the minute they were heard in, and clocks differ.
+        let since = looked.get(&(tenant, id)).copied().unwrap_or(launched).plus_ms(-MINUTE_MS);
+        match node.store().views.consents_since(tenant, since).await {
+            Ok(rows) => {
+                node.shard(id).tell(|overlay| overlay.note_consents(&rows));
+                looked.insert((tenant, id), now);
+            }
+            Err(error) => tracing::debug!(%error, "opt-outs could not be read now"),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The part's actor: a patient client of its session. It asks for room, claims recipients at the shard, renders
+//! and transmits. It decides nothing and holds no state but what it waits for.
+
+use crate::node::{Link, Node};
+use crate::session;
+use crate::shard::Shard;
+use crate::wire::{Feedback, OnWire, Parcel, Route, Told, transmit};
+use kabar_engine::cause::Cause;
+use kabar_engine::id::{CampaignId, SessionId, TenantId};
+use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
+use kabar_engine::overlay::decide::PartClaim;
+use kabar_engine::overlay::{Answer, Input, Picked};
+use kabar_engine::pacing::claim_size;
+use kabar_engine::spintax;
+use kabar_engine::template::ContentPattern;
+use kabar_engine::time::Timestamp;
+use kabar_runtime::{Actor, Context, Next, Timer};
+use kabar_schema::records::campaign::Campaign as Spec;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+/// The actor's label.
+pub const LABEL: &str = "part";
+/// Batches of one part on the wire at the same time.
+const BATCHES: u32 = 8;
+/// Waits when the store or the session cannot answer.
+const WAIT_MS: u64 = 100;
+/// Longest sleep between two looks at the clock.
+const LONGEST_WAIT_MS: i64 = 60_000;
+
+/// What a part's actor is told.
+pub enum Message {
+    /// Something may have changed.
+    Work,
+    /// A batch came back.
+    Back,
+    /// A test makes it panic in the middle of work.
+    Panic,
+}
+
+/// Which part, of whom, from where.
+#[derive(Debug, Clone, Copy)]
+pub struct PartName {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The part.
+    pub part: u32,
+    /// The sending session.
+    pub session: SessionId,
+}
+
+/// The part's actor.
+pub struct Part {
+    node: Weak<Node>,
+    name: PartName,
+    work: Option<Arc<Work>>,
+    adopted: bool,
+    batches: u32,
+    timer: Option<Timer>,
+}
+
+/// What every claim of the part needs.
+struct Work {
+    spec: Spec,
+    pattern: ContentPattern,
+    link: Arc<Link>,
+}
+
+impl Part {
+    /// An actor that has looked at nothing yet.
+    #[must_use]
+    pub fn new(node: Weak<Node>, name: PartName) -> Self {
+        Self { node, name, work: None, adopted: false, batches: 0, timer: None }
+    }
+
+    fn wait(&mut self, ctx: &mut Context<Message>, ms: u64) -> Next {
+        self.timer = Some(ctx.after_ms(ms, Message::Work));
+        Next::Continue
+    }
+
+    async fn go(&mut self, ctx: &mut Context<Message>) -> Next {
+        let Some(node) = self.node.upgrade() else { return Next::Stop };
+        self.timer = None;
+        let PartName { tenant, campaign, part, session } = self.name;
+        let shard = node.shard_of_session(tenant, session);
+        if self.work.is_none() {
+            self.work = self.prepare(&node).await;
+        }
+        let Some(work) = self.work.clone() else { return self.wait(ctx, WAIT_MS) };
+        if !self.adopted && !self.adopt(&node, &shard).await {
+            return self.wait(ctx, WAIT_MS);
+        }
+        let policy = node.policy(tenant).await;
+        loop {
+            let now = Timestamp(ctx.clock().now_ms());
+            let due = shard.peek(|o| o.part_due(campaign, part, now, policy.0));
+            if due.finished || due.next.is_some_and(|at| at <= now) || !self.may_send(&shard) {
+                let (proof_ms, resend) = policy;
+                let input = Input::PartDue { tenant, campaign, part, proof_ms, resend };
+                if shard.ask(input).await.is_err() {
+                    return self.wait(ctx, WAIT_MS);
+                }
+            }
+            let due = shard.peek(|o| o.part_due(campaign, part, now, policy.0));
+            if due.finished && self.batches == 0 {
+                return Next::Stop;
+            }
+            let idle = node.is_draining() || !due.ready || !self.may_send(&shard);
+            if idle || self.batches >= BATCHES || !self.claim(&node, &shard, &work, ctx).await {
+                self.sleep(due, now, ctx);
+                return Next::Continue;
+            }
+        }
+    }
+
+    /// Whether the part may send at all (running, not paused or cancelled).
+    fn may_send(&self, shard: &Arc<Shard>) -> bool {
+        use kabar_engine::part::PartPhase;
+        let (campaign, part) = (self.name.campaign, self.name.part);
+        shard.peek(|o| o.part(campaign, part).is_some_and(|p| p.phase == PartPhase::Running))
+    }
+
+    fn sleep(&mut self, due: kabar_engine::overlay::decide::DueAt, now: Timestamp, ctx: &mut Context<Message>) {
+        if let Some(at) = due.next {
+            let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
+            self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
+        } else if due.ready && self.batches == 0 {
+            self.timer = Some(ctx.after_ms(WAIT_MS, Message::Work));
+        }
+    }
+
+    async fn prepare(&self, node: &Arc<Node>) -> Option<Arc<Work>> {
+        let PartName { tenant, campaign, session, .. } = self.name;
+        let spec = node.store().nouns.get::<Spec>(tenant, campaign.0).await.ok()??.noun;
+        let link = node.link(tenant, session).await?;
+        match ContentPattern::compile(&spec.content, spec.spintax) {
+            Ok(pattern) => Some(Arc::new(Work { spec, pattern, link })),
+            Err(error) => {
+                tracing::error!(%campaign, %error, "a launched campaign's content does not compile");
+                None
+            }
+        }
+    }
+
+    async fn adopt(&mut self, node: &Arc<Node>, shard: &Arc<Shard>) -> bool {
+        let PartName { tenant, campaign, part, .. } = self.name;
+        if node.part_on_wire(campaign, part).load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        self.adopted = shard.ask(Input::PartAdopt { tenant, campaign, part }).await.is_ok();
+        self.adopted
+    }
+
+    /// Claims and transmits one batch; `false` when there was no room or nothing to claim.
+    async fn claim(
+        &mut self,
+        node: &Arc<Node>,
+        shard: &Arc<Shard>,
+        work: &Arc<Work>,
+        ctx: &Context<Message>,
+    ) -> bool {
+        let PartName { tenant, campaign, part, session } = self.name;
+        let want = claim_size(work.link.session.messages_per_second);
+        let Some(desk) = node.session_handle(tenant, session).await else { return false };
+        let Ok(granted) = desk.ask(|reply| session::Message::Grant(want, reply)).await else { return false };
+        let claim = PartClaim {
+            tenant,
+            campaign,
+            part,
+            max: granted as usize,
+            free_form: work.spec.content.needs_window(),
+            window: work.spec.send_window.clone(),
+        };
+        let picked = match shard.ask(Input::PartClaim(claim)).await {
+            Ok(Answer::Picked(picked)) => picked,
+            _ => Vec::new(),
+        };
+        let unused = granted.saturating_sub(u32::try_from(picked.len()).unwrap_or(granted));
+        if picked.is_empty() {
+            let _gone = desk.force(session::Message::Back(Feedback { unused, ..Feedback::default() }));
+            return false;
+        }
+        self.batches += 1;
+        let parcels = picked.iter().map(|p| self.parcel(work, p)).collect();
+        let route = Route {
+            node: Arc::clone(node),
+            shard: Arc::clone(shard),
+            connector: Arc::clone(&work.link.connector),
+            on_wire: OnWire::enter(&node.part_on_wire(campaign, part)),
+        };
+        let me = ctx.handle().clone();
+        tokio::spawn(async move {
+            let file = move |results: Vec<(u32, Told)>, random| Input::PartAnswers {
+                tenant,
+                campaign,
+                part,
+                results,
+                random,
+            };
+            let mut feedback = transmit(route, parcels, file).await;
+            // A part's calls are not counted among the session's own.
+            (feedback.done, feedback.unused) = (0, unused);
+            let _gone = desk.force(session::Message::Back(feedback));
+            let _restarting = me.force(Message::Back);
+        });
+        true
+    }
+
+    /// Renders one recipient's message; what cannot be rendered is answered instead of sent.
+    fn parcel(&self, work: &Work, picked: &Picked) -> Parcel<u32> {
+        let recipient = &picked.chunk.recipients[picked.offset as usize];
+        let to = recipient.address.clone();
+        let seed = spintax::seed(self.name.campaign, &to);
+        let lookup = |name: &str| picked.chunk.value(picked.offset, name);
+        let rendered = work.pattern.render(seed, &lookup);
+        let instead = rendered.as_ref().err().map(|missing| {
+            let detail = format!("the variable `{}` has no value", missing.name);
+            SendError::Rejected(Reason { cause: Cause::RENDER, detail })
+        });
+        let content = rendered.map_or_else(|_| work.spec.content.clone(), |content| content);
+        let outgoing = Outgoing {
+            session: self.name.session,
+            reference: Reference::Campaign(self.name.campaign, picked.index),
+            to,
+            content: Arc::new(content),
+            context: None,
+        };
+        Parcel { key: picked.index, outgoing, instead }
+    }
+}
+
+impl Actor for Part {
+    type Message = Message;
+
+    async fn started(&mut self, ctx: &mut Context<Message>) -> Next {
+        self.go(ctx).await
+    }
+
+    async fn handle(&mut self, message: Message, ctx: &mut Context<Message>) -> Next {
+        match message {
+            Message::Work => {}
+            Message::Back => self.batches = self.batches.saturating_sub(1),
+            #[expect(clippy::panic, reason = "a test's way to see the supervisor at work")]
+            Message::Panic => panic!("planted: a part's actor panics"),
+        }
+        self.go(ctx).await
+    }
+}

@@ -1,0 +1,321 @@
+//! The session's actor: its outbox, its pace, its calls in flight. It asks the shard what to send, never
+//! decides it; the parts of campaigns that leave from its number ask it for room.
+
+use crate::node::{Link, Node};
+use crate::shard::Shard;
+use crate::wire::{Feedback, OnWire, Parcel, Route, Told, pair_key, transmit};
+use kabar_engine::id::{MessageId, SessionId, TenantId};
+use kabar_engine::outgoing::{Outgoing, Reference, SendError};
+use kabar_engine::overlay::{Answer, Input};
+use kabar_engine::pacing::{Bucket, PairLimit, Throttle, claim_size};
+use kabar_engine::time::Timestamp;
+use kabar_runtime::{Actor, Context, Handle, Next, Reply, Timer};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+/// The actor's label.
+pub const LABEL: &str = "session";
+/// A link that is lost is tried again after this.
+const LINK_LOST_WAIT_MS: i64 = 30_000;
+/// Looks at the calls of an earlier incarnation this often before adopting what they left.
+const ADOPT_WAIT_MS: u64 = 50;
+/// Waits after the store could not answer.
+const STORE_WAIT_MS: u64 = 200;
+/// Longest sleep between two looks at the clock.
+const LONGEST_WAIT_MS: i64 = 60_000;
+
+/// What a session's actor is told.
+pub enum Message {
+    /// Something may have changed.
+    Work,
+    /// A part wants room for so many.
+    Grant(u32, Reply<u32>),
+    /// A batch came back.
+    Back(Feedback),
+    /// How does it look?
+    Look(Reply<Look>),
+    /// A test makes it panic in the middle of work.
+    Panic,
+}
+
+/// What a session shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Calls in flight.
+    pub in_flight: u32,
+    /// Throttled until.
+    pub paused_until: Option<Timestamp>,
+    /// The link is lost.
+    pub link_lost: bool,
+    /// The last time the provider accepted something.
+    pub last_success: Option<Timestamp>,
+}
+
+/// The session's actor.
+pub struct Session {
+    node: Weak<Node>,
+    tenant: TenantId,
+    id: SessionId,
+    pace: Option<Pace>,
+    adopted: bool,
+    in_flight: u32,
+    waiting: VecDeque<(u32, Reply<u32>)>,
+    timer: Option<Timer>,
+    link_lost: bool,
+    paused_until: Option<Timestamp>,
+    last_success: Option<Timestamp>,
+}
+
+struct Pace {
+    link: Arc<Link>,
+    bucket: Bucket,
+    pairs: PairLimit,
+}
+
+impl Session {
+    /// An actor that has looked at nothing yet.
+    #[must_use]
+    pub fn new(node: Weak<Node>, tenant: TenantId, id: SessionId) -> Self {
+        Self {
+            node,
+            tenant,
+            id,
+            pace: None,
+            adopted: false,
+            in_flight: 0,
+            waiting: VecDeque::new(),
+            timer: None,
+            link_lost: false,
+            paused_until: None,
+            last_success: None,
+        }
+    }
+
+    async fn work(&mut self, ctx: &mut Context<Message>) -> Next {
+        let Some(node) = self.node.upgrade() else { return Next::Stop };
+        self.timer = None;
+        let now = Timestamp(ctx.clock().now_ms());
+        if !self.ready(&node, now).await {
+            self.timer = Some(ctx.after_ms(STORE_WAIT_MS, Message::Work));
+            return Next::Continue;
+        }
+        let shard = node.shard_of_session(self.tenant, self.id);
+        if !self.adopted && !self.adopt(&node, &shard).await {
+            self.timer = Some(ctx.after_ms(ADOPT_WAIT_MS, Message::Work));
+            return Next::Continue;
+        }
+        let policy = node.policy(self.tenant).await;
+        self.settle(&shard, policy, now).await;
+        while self.send_next(&node, &shard, ctx).await {}
+        self.serve_parts(Timestamp(ctx.clock().now_ms()));
+        self.sleep(&shard, policy.0, ctx);
+        Next::Continue
+    }
+
+    /// Whether the session's record is known.
+    async fn ready(&mut self, node: &Arc<Node>, now: Timestamp) -> bool {
+        if self.pace.is_none()
+            && let Some(link) = node.link(self.tenant, self.id).await
+        {
+            let rate = link.session.messages_per_second.max(1);
+            let mut bucket = Bucket::new(rate, claim_size(rate));
+            if self.link_lost {
+                bucket.pause_until(now.plus_ms(LINK_LOST_WAIT_MS));
+            }
+            self.pace = Some(Pace { link, bucket, pairs: PairLimit::new() });
+        }
+        self.pace.is_some()
+    }
+
+    /// Parks what an earlier incarnation claimed, once its calls have come back or were given up.
+    async fn adopt(&mut self, node: &Arc<Node>, shard: &Arc<Shard>) -> bool {
+        if node.on_wire(self.id).load(Ordering::Acquire) > 0 {
+            return false;
+        }
+        loop {
+            match shard.ask(Input::Adopt { tenant: self.tenant, session: self.id }).await {
+                Ok(Answer::Counted { new: 0, .. }) => break,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+        self.adopted = true;
+        true
+    }
+
+    /// Expires and resolves what is due by the clock.
+    async fn settle(&self, shard: &Arc<Shard>, (proof_ms, resend): (i64, bool), now: Timestamp) {
+        let id = self.id;
+        while shard.peek(|o| o.outbox(id).and_then(|b| b.wake_settling(proof_ms))).is_some_and(|at| at <= now) {
+            let input = Input::Due { tenant: self.tenant, session: id, proof_ms, resend };
+            if shard.ask(input).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Puts the next messages on the wire; `false` when nothing may or can go now.
+    async fn send_next(&mut self, node: &Arc<Node>, shard: &Arc<Shard>, ctx: &Context<Message>) -> bool {
+        let now = Timestamp(ctx.clock().now_ms());
+        let (id, tenant) = (self.id, self.tenant);
+        if node.is_draining() || !shard.peek(|o| o.outbox(id).is_some_and(|b| b.has_ready(now))) {
+            return false;
+        }
+        let free = node.options().connections_per_session.saturating_sub(self.in_flight as usize);
+        let Some(pace) = &mut self.pace else { return false };
+        let want = claim_size(pace.link.session.messages_per_second).min(u32::try_from(free).unwrap_or(u32::MAX));
+        let tokens = pace.bucket.take(now, want);
+        if tokens == 0 {
+            return false;
+        }
+        let answer = shard.ask(Input::Claim { tenant, session: id, max: tokens as usize }).await;
+        let Ok(Answer::Transmit(list)) = answer else {
+            pace.bucket.give_back(tokens);
+            return false;
+        };
+        let used = u32::try_from(list.len()).unwrap_or(tokens);
+        pace.bucket.give_back(tokens.saturating_sub(used));
+        if list.is_empty() {
+            return true;
+        }
+        let link = Arc::clone(&pace.link);
+        let parcels = list.into_iter().filter_map(|o| parcel(o, pace, now)).collect();
+        self.in_flight += used;
+        self.launch(node, shard, (link, parcels), ctx.handle().clone());
+        true
+    }
+
+    fn launch(
+        &self,
+        node: &Arc<Node>,
+        shard: &Arc<Shard>,
+        (link, parcels): (Arc<Link>, Vec<Parcel<MessageId>>),
+        me: Handle<Message>,
+    ) {
+        let route = Route {
+            node: Arc::clone(node),
+            shard: Arc::clone(shard),
+            connector: Arc::clone(&link.connector),
+            on_wire: OnWire::enter(&node.on_wire(self.id)),
+        };
+        let (tenant, session) = (self.tenant, self.id);
+        tokio::spawn(async move {
+            let file = move |results: Vec<(MessageId, Told)>, random| Input::Answers {
+                tenant,
+                session,
+                results,
+                random,
+            };
+            let feedback = transmit(route, parcels, file).await;
+            // A restarted actor counts its own calls; its earlier ones are not its business.
+            let _restarting = me.force(Message::Back(feedback));
+        });
+    }
+
+    /// Gives waiting parts what is left of the pace, one after the other.
+    fn serve_parts(&mut self, now: Timestamp) {
+        let Some(pace) = &mut self.pace else { return };
+        while let Some((want, _)) = self.waiting.front() {
+            let limit = claim_size(pace.link.session.messages_per_second);
+            let granted = pace.bucket.take(now, (*want).min(limit));
+            if granted == 0 {
+                return;
+            }
+            if let Some((_, reply)) = self.waiting.pop_front() {
+                if reply.is_abandoned() {
+                    pace.bucket.give_back(granted);
+                } else {
+                    reply.send(granted);
+                }
+            }
+        }
+    }
+
+    fn sleep(&mut self, shard: &Arc<Shard>, proof_ms: i64, ctx: &mut Context<Message>) {
+        let now = Timestamp(ctx.clock().now_ms());
+        let id = self.id;
+        let (due, ready) = shard.peek(|o| {
+            let outbox = o.outbox(id);
+            (outbox.and_then(|b| b.wake(proof_ms)), outbox.is_some_and(|b| b.has_ready(now)))
+        });
+        let pace = self.pace.as_ref().map(|p| p.bucket.ready_at(now).max(now.plus_ms(1)));
+        let hungry = (ready && self.in_flight == 0 || !self.waiting.is_empty()).then_some(pace).flatten();
+        let busy = ready.then_some(pace).flatten();
+        if let Some(at) = [due.filter(|at| *at > now), hungry, busy].into_iter().flatten().min() {
+            let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
+            self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
+        }
+    }
+
+    fn back(&mut self, feedback: &Feedback, now: Timestamp) {
+        self.in_flight = self.in_flight.saturating_sub(feedback.done);
+        let Some(pace) = &mut self.pace else { return };
+        pace.bucket.give_back(feedback.unused);
+        if feedback.accepted > 0 {
+            self.last_success = Some(now);
+            self.link_lost = false;
+        }
+        if feedback.slow_down {
+            pace.bucket.slow_down(now);
+        }
+        for key in &feedback.pairs {
+            pace.pairs.penalise(now, *key, 0);
+        }
+        let pause = i64::try_from(feedback.pause_ms).unwrap_or(0);
+        if feedback.link_lost {
+            self.link_lost = true;
+        }
+        let pause = if feedback.link_lost { pause.max(LINK_LOST_WAIT_MS) } else { pause };
+        if pause > 0 {
+            let until = now.plus_ms(pause);
+            pace.bucket.pause_until(until);
+            self.paused_until = Some(until);
+        }
+        if feedback.link_lost {
+            // The record may have been mended meanwhile: read it again before the next try.
+            self.pace = None;
+        }
+    }
+}
+
+/// A claimed message, unless this recipient got too many in a short time.
+fn parcel(outgoing: Outgoing, pace: &mut Pace, now: Timestamp) -> Option<Parcel<MessageId>> {
+    let Reference::Message(key) = outgoing.reference else { return None };
+    let limited = pace.link.session.pair_limit.then(|| pace.pairs.check(now, pair_key(&outgoing)).err());
+    let instead = limited.flatten().map(|until| SendError::RetryAfter {
+        throttle: Throttle::Pair,
+        after_ms: u64::try_from(until.since_ms(now)).unwrap_or(1),
+        cause: kabar_engine::cause::Cause(131_056),
+    });
+    Some(Parcel { key, outgoing, instead })
+}
+
+impl Actor for Session {
+    type Message = Message;
+
+    async fn started(&mut self, ctx: &mut Context<Message>) -> Next {
+        self.work(ctx).await
+    }
+
+    async fn handle(&mut self, message: Message, ctx: &mut Context<Message>) -> Next {
+        let now = Timestamp(ctx.clock().now_ms());
+        match message {
+            Message::Work => {}
+            Message::Grant(want, reply) => self.waiting.push_back((want, reply)),
+            Message::Back(feedback) => self.back(&feedback, now),
+            Message::Look(reply) => {
+                reply.send(Look {
+                    in_flight: self.in_flight,
+                    paused_until: self.paused_until.filter(|at| *at > now),
+                    link_lost: self.link_lost,
+                    last_success: self.last_success,
+                });
+                return Next::Continue;
+            }
+            #[expect(clippy::panic, reason = "a test's way to see the supervisor at work")]
+            Message::Panic => panic!("planted: a session's actor panics"),
+        }
+        self.work(ctx).await
+    }
+}

@@ -1,0 +1,104 @@
+//! What everybody may look at: a message with its timeline, a campaign with its totals, a session. Plain data
+//! for the api; not JSON.
+
+use kabar_engine::campaign::{CampaignRow, Phase};
+use kabar_engine::entry::Frozen;
+use kabar_engine::mark::Mark;
+use kabar_engine::message::MessageRow;
+use kabar_engine::part::Totals;
+use kabar_engine::time::Timestamp;
+
+/// A message as it stands now; for a campaign's message the status is its recipient's mark and the content is
+/// rendered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageView {
+    /// The row.
+    pub row: MessageRow,
+}
+
+/// Where a campaign is, seen from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CampaignState {
+    /// Never launched.
+    Draft,
+    /// The audience is being frozen.
+    Freezing,
+    /// Sending.
+    Running,
+    /// Everything is sent; some outcomes are not known yet.
+    Settling,
+    /// Paused.
+    Paused,
+    /// Cancelled.
+    Cancelled,
+    /// Every recipient has ended.
+    Finished,
+}
+
+/// A campaign as it stands now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CampaignView {
+    /// Where it is.
+    pub state: CampaignState,
+    /// The launch.
+    pub launched: Timestamp,
+    /// The end.
+    pub ended: Option<Timestamp>,
+    /// Contacts in the audience, once frozen.
+    pub audience: u64,
+    /// Of them opted out before.
+    pub opted_out: u64,
+    /// Of the rest, without a variable that has no default.
+    pub missing_variable: u64,
+    /// The recipients.
+    pub totals: Totals,
+}
+
+impl CampaignView {
+    /// Puts the phase and the parts' totals together.
+    #[must_use]
+    pub fn new(row: &CampaignRow, totals: Totals) -> Self {
+        let state = match row.phase {
+            Phase::Freezing => CampaignState::Freezing,
+            Phase::Running if totals.is_finished() => CampaignState::Finished,
+            Phase::Running if totals.is_settling() => CampaignState::Settling,
+            Phase::Running => CampaignState::Running,
+            Phase::Paused => CampaignState::Paused,
+            Phase::Cancelled => CampaignState::Cancelled,
+            Phase::Finished => CampaignState::Finished,
+        };
+        let count = |of: fn(&Frozen) -> u64| row.frozen.as_ref().map_or(0, |f| of(f));
+        Self {
+            state,
+            launched: row.launched,
+            ended: row.ended,
+            audience: count(|f| f.audience),
+            opted_out: count(|f| f.opted_out),
+            missing_variable: count(|f| f.missing_variable),
+            totals,
+        }
+    }
+}
+
+/// A session as it stands now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    /// Messages in its outbox, on the wire or parked.
+    pub outbox: usize,
+    /// `idle`, `working`, `throttled` or `link_lost`.
+    pub state: &'static str,
+    /// Throttled until.
+    pub paused_until: Option<Timestamp>,
+    /// The last time the provider accepted something, since this node began.
+    pub last_success: Option<Timestamp>,
+}
+
+/// Puts a recipient's mark over the row that stands for it in the conversation.
+pub fn overlay_mark(row: &mut MessageRow, mark: Mark, launched: Timestamp) {
+    row.status = mark.state().status();
+    row.cause = mark.cause();
+    row.times.sent = mark.sent().begin(launched).filter(|_| row.status.is_sent());
+    row.times.delivered = mark.delivered().begin(launched);
+    row.times.read = mark.read().begin(launched);
+}

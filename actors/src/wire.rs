@@ -1,0 +1,190 @@
+//! A claim on the wire: every message of a batch is handed to the connector at once, and the answers go back
+//! to the shard in small batches as they come. A claim is always answered: a call that is cut off is ambiguous.
+
+use crate::metrics;
+use crate::node::Node;
+use crate::shard::{DoorError, Shard};
+use futures::stream::{FuturesUnordered, StreamExt};
+use kabar_connectors::Connector;
+use kabar_engine::outgoing::{Accepted, Outgoing, SendError};
+use kabar_engine::overlay::Input;
+use kabar_engine::pacing::Throttle;
+use rand::Rng;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Answers in one batch to the shard.
+const BATCH: usize = 128;
+/// An answer waits at most this long for company.
+const LINGER: Duration = Duration::from_millis(5);
+/// Waits between tries to hand answers to a shard that is being reopened.
+const REOPEN_WAIT_MS: u64 = 100;
+/// Tries to hand answers over before they are given up; the claims are then adopted as ambiguous.
+const REOPEN_TRIES: u32 = 50;
+
+/// What came back from the provider for one message.
+pub type Told = Result<Accepted, SendError>;
+
+/// What a batch's answers say about the pace.
+#[derive(Debug, Clone, Default)]
+pub struct Feedback {
+    /// The number's throughput limit was met.
+    pub slow_down: bool,
+    /// Nothing may be sent for so many milliseconds.
+    pub pause_ms: u64,
+    /// The link does not work.
+    pub link_lost: bool,
+    /// Recipients (by hash) whose pair limit was met.
+    pub pairs: Vec<u64>,
+    /// Something was accepted.
+    pub accepted: usize,
+    /// Unused permits.
+    pub unused: u32,
+    /// Used permits that are free again.
+    pub done: u32,
+}
+
+impl Feedback {
+    fn hear(&mut self, to: u64, told: &Told) {
+        match told {
+            Ok(_) => self.accepted += 1,
+            Err(SendError::RetryAfter { throttle: Throttle::Pair, .. }) => self.pairs.push(to),
+            Err(SendError::RetryAfter { throttle: Throttle::Throughput, after_ms, .. }) => {
+                self.slow_down = true;
+                self.pause_ms = self.pause_ms.max(*after_ms);
+            }
+            Err(SendError::RetryAfter { throttle: Throttle::Maintenance, after_ms, .. }) => {
+                self.pause_ms = self.pause_ms.max((*after_ms).max(10_000));
+            }
+            Err(SendError::RetryAfter { throttle: Throttle::RequestLimit, after_ms, .. }) => {
+                self.pause_ms = self.pause_ms.max((*after_ms).max(60_000));
+            }
+            Err(SendError::LinkLost) => self.link_lost = true,
+            Err(SendError::RetryAfter { .. } | SendError::Rejected(_) | SendError::Ambiguous) => {}
+        }
+    }
+}
+
+/// One message of a batch with what its answer is filed under.
+pub struct Parcel<K> {
+    /// Message id or index.
+    pub key: K,
+    /// What goes out.
+    pub outgoing: Outgoing,
+    /// Set when it must not go out now after all: the answer is this.
+    pub instead: Option<SendError>,
+}
+
+/// Holds a place among a session's calls, so that a new actor does not adopt what is still on the wire.
+pub struct OnWire(Arc<AtomicUsize>);
+
+impl OnWire {
+    /// Takes a place.
+    #[must_use]
+    pub fn enter(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for OnWire {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What a batch needs beside its parcels.
+pub struct Route {
+    /// The node, for the time it may still live.
+    pub node: Arc<Node>,
+    /// The shard the answers go to.
+    pub shard: Arc<Shard>,
+    /// Who speaks to the provider.
+    pub connector: Arc<dyn Connector>,
+    /// The session's calls.
+    pub on_wire: OnWire,
+}
+
+/// Sends every parcel and files every answer; `file` makes the input that tells the shard.
+pub async fn transmit<K: Copy + Send + 'static>(
+    route: Route,
+    parcels: Vec<Parcel<K>>,
+    file: impl Fn(Vec<(K, Told)>, u64) -> Input + Send,
+) -> Feedback {
+    let mut feedback = Feedback { done: u32::try_from(parcels.len()).unwrap_or(u32::MAX), ..Feedback::default() };
+    let connector = &route.connector;
+    let mut calls: FuturesUnordered<_> = parcels
+        .iter()
+        .map(|parcel| async move {
+            let told = match &parcel.instead {
+                Some(error) => Err(error.clone()),
+                None => connector.send(&parcel.outgoing).await,
+            };
+            (parcel.key, pair_key(&parcel.outgoing), told)
+        })
+        .collect();
+    let mut batch: Vec<(K, Told)> = Vec::with_capacity(BATCH);
+    while let Some((key, to, told)) = calls.next().await {
+        feedback.hear(to, &told);
+        batch.push((key, told));
+        let deadline = tokio::time::Instant::now() + LINGER;
+        while batch.len() < BATCH {
+            match tokio::time::timeout_at(deadline, calls.next()).await {
+                Ok(Some((key, to, told))) => {
+                    feedback.hear(to, &told);
+                    batch.push((key, told));
+                }
+                Ok(None) | Err(_) => break,
+            }
+        }
+        deliver(&route, std::mem::take(&mut batch), &file).await;
+    }
+    drop(calls);
+    feedback
+}
+
+/// Hands answers to the shard's current owner; while the shard is being reopened they wait.
+async fn deliver<K: Copy + Send>(
+    route: &Route,
+    batch: Vec<(K, Told)>,
+    file: &(impl Fn(Vec<(K, Told)>, u64) -> Input + Send),
+) {
+    count(&batch);
+    let random = rand::rng().random();
+    let id = route.shard.id();
+    for _ in 0..REOPEN_TRIES {
+        let shard = route.node.shard(id);
+        match shard.ask(file(batch.clone(), random)).await {
+            Ok(_) | Err(DoorError::Refused(_)) => return,
+            Err(error) => tracing::debug!(shard = id.0, %error, "answers wait for their shard"),
+        }
+        route.node.clock().sleep_ms(REOPEN_WAIT_MS).await;
+    }
+    tracing::error!(shard = id.0, count = batch.len(), "answers could not be recorded; their claims stay open");
+}
+
+fn count<K>(batch: &[(K, Told)]) {
+    let (mut accepted, mut rejected, mut retry, mut ambiguous) = (0, 0, 0, 0);
+    for (_, told) in batch {
+        match told {
+            Ok(_) => accepted += 1,
+            Err(SendError::Rejected(_)) => rejected += 1,
+            Err(SendError::RetryAfter { .. } | SendError::LinkLost) => retry += 1,
+            Err(SendError::Ambiguous) => ambiguous += 1,
+        }
+    }
+    for (outcome, count) in
+        [("accepted", accepted), ("rejected", rejected), ("retry", retry), ("ambiguous", ambiguous)]
+    {
+        if count > 0 {
+            metrics::transmitted(outcome, count);
+        }
+    }
+}
+
+/// The key under which the pair limit counts a recipient.
+#[must_use]
+pub fn pair_key(outgoing: &Outgoing) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(outgoing.to.value().as_bytes())
+}

@@ -1,0 +1,157 @@
+//! Bodies, queries and idempotency keys of requests, read into shapes that refuse what they do not know. Not the
+//! shapes themselves: those stand in the routes.
+
+use crate::problem::{Code, Problem};
+use crate::secret;
+use crate::state::ApiState;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+/// Longest idempotency key, characters.
+const KEY_MAX: usize = 255;
+
+/// A JSON body.
+pub(crate) struct Json<T> {
+    pub(crate) value: T,
+    /// The bytes as they came; a repeat of a request is recognised by them.
+    pub(crate) bytes: Bytes,
+}
+
+impl<T: DeserializeOwned> FromRequest<ApiState> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(Code::UnsupportedMediaType, "Send the body as `application/json`."));
+        }
+        let bytes = collect(request, state.config.server.body_max_bytes).await?;
+        let value = serde_json::from_slice(&bytes).map_err(|error| refusal(&error))?;
+        Ok(Self { value, bytes })
+    }
+}
+
+impl<T> Json<T> {
+    /// SHA-256 of the body, in hex.
+    pub(crate) fn hash(&self) -> String {
+        secret::digest_hex(&self.bytes)
+    }
+}
+
+/// No content type is taken for JSON; `application/json` and `…+json` are, with any parameter.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(CONTENT_TYPE) else { return true };
+    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json") || kind.to_ascii_lowercase().ends_with("+json")
+}
+
+/// The whole body, at most `max` bytes.
+pub(crate) async fn collect(request: Request, max: usize) -> Result<Bytes, Problem> {
+    let limited = Limited::new(request.into_body(), max);
+    limited.collect().await.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        if error.downcast_ref::<LengthLimitError>().is_some() {
+            Problem::new(Code::BodyTooLarge, format!("The body is larger than {max} bytes."))
+        } else {
+            Problem::new(Code::BodyUnreadable, "The connection ended before the body did.")
+        }
+    })
+}
+
+/// What serde says, as a problem. Its sentences name fields and kinds, and quote no value but ids and words of
+/// closed sets.
+fn refusal(error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    let detail = format!("{}{}.", text[..1].to_uppercase(), &text[1..]);
+    let field = text.split('`').nth(1).unwrap_or_default();
+    match error.classify() {
+        Category::Data if text.starts_with("unknown field") => {
+            Problem::new(Code::UnknownField, detail).at(field)
+        }
+        Category::Data if text.starts_with("missing field") => {
+            Problem::new(Code::MissingField, detail).at(field)
+        }
+        Category::Data => Problem::new(Code::InvalidValue, detail),
+        _ => Problem::new(Code::InvalidJson, detail),
+    }
+}
+
+/// The query string.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<ApiState> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
+            |rejection| {
+                let text = rejection.body_text();
+                let reason = text.rsplit("query string: ").next().unwrap_or_default();
+                Problem::new(Code::InvalidQuery, format!("{reason}."))
+            },
+        )
+    }
+}
+
+/// An id in the path. What is no id of this kind cannot exist, so it is answered like an unknown one.
+pub(crate) struct Id<T>(pub(crate) T);
+
+impl<T: std::str::FromStr + Send> FromRequestParts<ApiState> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let gone = || Problem::new(Code::NotFound, "This is no id of the kind that stands here.");
+        let axum::extract::Path(text) = axum::extract::Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| gone())?;
+        text.parse().map(Self).map_err(|_| gone())
+    }
+}
+
+/// The `Idempotency-Key`, when there is one.
+pub(crate) struct Idempotent(pub(crate) Option<String>);
+
+impl FromRequestParts<ApiState> for Idempotent {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
+        let Some(header) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let key = header.to_str().ok().filter(|k| (1..=KEY_MAX).contains(&k.len()));
+        let refused = format!("Idempotency-Key must be 1 to {KEY_MAX} printable ASCII characters.");
+        key.map(|k| Self(Some(k.to_owned()))).ok_or_else(|| Problem::new(Code::IdempotencyKey, refused))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shape {
+        #[expect(dead_code, reason = "only its reading is of interest")]
+        name: String,
+    }
+
+    #[test]
+    fn a_wrong_body_is_named_by_kind_and_field() {
+        for (body, status, words) in [
+            (r#"{"nmae": "a"}"#, 422, "Unknown field `nmae`, expected `name`"),
+            (r#"{}"#, 422, "Missing field `name`"),
+            (r#"{"name": 3}"#, 422, "Invalid type: integer `3`, expected a string"),
+            (r#"{"name": "#, 400, "EOF"),
+            ("", 400, "EOF"),
+        ] {
+            let error = serde_json::from_str::<Shape>(body).unwrap_err();
+            let problem = refusal(&error);
+            assert!(format!("{problem:?}").contains(words), "{problem:?}");
+            assert_eq!(problem.into_response().status().as_u16(), status, "{body}");
+        }
+    }
+}

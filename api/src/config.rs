@@ -1,0 +1,372 @@
+//! The configuration: one TOML file over embedded defaults, overridden by `KABAR__SECTION__KEY`, checked before the
+//! first port opens. Not what tenants decide for themselves: that is records.
+
+mod source;
+
+pub use source::ConfigError;
+
+use source::Source;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The defaults, every key documented.
+pub const DEFAULTS: &str = include_str!("config.default.toml");
+
+/// For tests alone and therefore not in the documented file: `test.plant` puts a known bug into the node.
+const HIDDEN: &[(&str, &str)] = &[("test.plant", "")];
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The HTTP side.
+    pub server: Server,
+    /// What is remembered, and where.
+    pub store: StoreFolder,
+    /// Who may come in.
+    pub auth: Auth,
+    /// How the node works.
+    pub engine: Engine,
+    /// What is logged.
+    pub log: Log,
+    /// A bug planted for a test.
+    pub plant: Planted,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where the API listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Largest JSON body, bytes.
+    pub body_max_bytes: usize,
+    /// Largest contact file, bytes.
+    pub import_max_bytes: u64,
+    /// Contact files read at once.
+    pub imports_max: usize,
+    /// Longest time of a request, ms.
+    pub request_timeout_ms: u64,
+    /// Longest wait for requests in flight at the end, ms.
+    pub drain_timeout_ms: u64,
+}
+
+/// `[store]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreFolder {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Wait for company before a sync, ms.
+    pub sync_gap_ms: u64,
+    /// Size of a journal file, bytes.
+    pub segment_bytes: u64,
+    /// The master key's file, when it is not in the folder.
+    pub master_key_file: Option<PathBuf>,
+    /// The master key as 64 hex digits, instead of a file.
+    pub master_key: Option<String>,
+}
+
+impl std::fmt::Debug for StoreFolder {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreFolder")
+            .field("folder", &self.folder)
+            .field("sync_gap_ms", &self.sync_gap_ms)
+            .field("segment_bytes", &self.segment_bytes)
+            .field("master_key_file", &self.master_key_file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `[auth]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// The operator's key; `None`: the file in the store's folder.
+    pub operator_key: Option<String>,
+    /// How long a checked key is remembered, ms.
+    pub key_cache_ms: u64,
+}
+
+impl std::fmt::Debug for Auth {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").field("key_cache_ms", &self.key_cache_ms).finish_non_exhaustive()
+    }
+}
+
+/// `[engine]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// Wait for proof of an unknown outcome, ms; `None`: as the tenant says.
+    pub proof_ms: Option<i64>,
+    /// Longest provider call, ms.
+    pub call_deadline_ms: u64,
+    /// Pause between writings of the views, ms.
+    pub flush_ms: u64,
+    /// Calls in flight per session.
+    pub connections_per_session: usize,
+    /// Threads for heavy work; `None`: one less than there are cores.
+    pub compute_workers: Option<usize>,
+    /// Largest webhook body, bytes.
+    pub webhook_max_bytes: usize,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// JSON lines instead of text.
+    pub json: bool,
+    /// The filter; `None`: RUST_LOG, else a default of the command.
+    pub filter: Option<String>,
+}
+
+/// A bug that a test plants to see itself turn red.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Planted {
+    /// None, as always outside such a test.
+    #[default]
+    Nothing,
+    /// Ambiguous sends are sent again.
+    ResendAmbiguous,
+    /// Answers do not wait for the journal.
+    AckBeforeAppend,
+    /// Views are written before the journal.
+    ViewsAhead,
+}
+
+impl Config {
+    /// The embedded defaults.
+    #[must_use]
+    pub fn defaults() -> Self {
+        let source = Source::new(DEFAULTS, HIDDEN);
+        Self::read(&source).expect("invariant: the embedded defaults are allowed")
+    }
+
+    /// The defaults, a file over them, the environment over both.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first key that is unknown or wrong.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut source = Source::new(DEFAULTS, HIDDEN);
+        if let Some(file) = file {
+            source.file(file)?;
+        }
+        source.environment(environment)?;
+        Self::read(&source)
+    }
+
+    fn read(s: &Source) -> Result<Self, ConfigError> {
+        Ok(Self {
+            server: read_server(s)?,
+            store: read_store(s)?,
+            auth: read_auth(s)?,
+            engine: read_engine(s)?,
+            log: read_log(s)?,
+            plant: read_plant(s)?,
+        })
+    }
+
+    /// What is in force, as TOML; secrets are named and not shown.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let Self { server, store, auth, engine, log, .. } = self;
+        let secret = |set: bool| if set { "\"(set)\"" } else { "\"\"" };
+        let master = store.master_key_file.as_ref().map_or_else(String::new, |p| p.display().to_string());
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = write!(
+            text,
+            "[server]\nlisten = \"{}\"\nbody_max_kib = {}\nimport_max_mib = {}\nimports_max = {}\n\
+             request_timeout_ms = {}\ndrain_timeout_ms = {}\n\n",
+            server.listen,
+            server.body_max_bytes >> 10,
+            server.import_max_bytes >> 20,
+            server.imports_max,
+            server.request_timeout_ms,
+            server.drain_timeout_ms,
+        );
+        let _ = write!(
+            text,
+            "[store]\nfolder = {:?}\nsync_gap_ms = {}\nsegment_mib = {}\nmaster_key_file = {master:?}\n\
+             master_key = {}\n\n[auth]\noperator_key = {}\nkey_cache_ms = {}\n\n",
+            store.folder.display().to_string(),
+            store.sync_gap_ms,
+            store.segment_bytes >> 20,
+            secret(store.master_key.is_some()),
+            secret(auth.operator_key.is_some()),
+            auth.key_cache_ms,
+        );
+        let _ = write!(
+            text,
+            "[engine]\nproof_ms = {}\ncall_deadline_ms = {}\nflush_ms = {}\nconnections_per_session = {}\n\
+             compute_workers = {}\nwebhook_max_kib = {}\n\n[log]\nformat = \"{}\"\nfilter = \"{}\"\n",
+            engine.proof_ms.unwrap_or(0),
+            engine.call_deadline_ms,
+            engine.flush_ms,
+            engine.connections_per_session,
+            engine.compute_workers.unwrap_or(0),
+            engine.webhook_max_bytes >> 10,
+            if log.json { "json" } else { "text" },
+            log.filter.as_deref().unwrap_or_default(),
+        );
+        text
+    }
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn read_server(s: &Source) -> Result<Server, ConfigError> {
+    let listen = s.text("server.listen")?;
+    let listen = listen
+        .parse()
+        .map_err(|_| s.refuse("server.listen", "an address and a port such as 127.0.0.1:8080"))?;
+    Ok(Server {
+        listen,
+        body_max_bytes: size(s.number("server.body_max_kib", 1..=65_536)?) << 10,
+        import_max_bytes: s.number("server.import_max_mib", 1..=1_048_576)? << 20,
+        imports_max: size(s.number("server.imports_max", 1..=64)?),
+        request_timeout_ms: s.number("server.request_timeout_ms", 1_000..=600_000)?,
+        drain_timeout_ms: s.number("server.drain_timeout_ms", 0..=600_000)?,
+    })
+}
+
+fn read_store(s: &Source) -> Result<StoreFolder, ConfigError> {
+    let folder = s.text("store.folder")?;
+    if folder.trim().is_empty() {
+        return Err(s.refuse("store.folder", "the path of a folder"));
+    }
+    let master_key = s.optional("store.master_key")?;
+    let hex = |key: &String| key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit());
+    if master_key.as_ref().is_some_and(|key| !hex(key)) {
+        return Err(s.refuse("store.master_key", "64 hex digits"));
+    }
+    Ok(StoreFolder {
+        folder: PathBuf::from(folder),
+        sync_gap_ms: s.number("store.sync_gap_ms", 0..=1_000)?,
+        segment_bytes: s.number("store.segment_mib", 1..=1_024)? << 20,
+        master_key_file: s.optional("store.master_key_file")?.map(PathBuf::from),
+        master_key,
+    })
+}
+
+fn read_auth(s: &Source) -> Result<Auth, ConfigError> {
+    let operator_key = s.optional("auth.operator_key")?;
+    let fits = |key: &String| key.len() >= 16 && key.bytes().all(|b| b.is_ascii_graphic());
+    if operator_key.as_ref().is_some_and(|key| !fits(key)) {
+        return Err(s.refuse("auth.operator_key", "16 or more printable ASCII characters without spaces"));
+    }
+    Ok(Auth { operator_key, key_cache_ms: s.number("auth.key_cache_ms", 0..=60_000)? })
+}
+
+fn read_engine(s: &Source) -> Result<Engine, ConfigError> {
+    let proof = s.number_or_none("engine.proof_ms", 1_000..=86_400_000)?;
+    Ok(Engine {
+        proof_ms: proof.map(|ms| i64::try_from(ms).expect("invariant: a day fits")),
+        call_deadline_ms: s.number("engine.call_deadline_ms", 1_000..=120_000)?,
+        flush_ms: s.number("engine.flush_ms", 10..=60_000)?,
+        connections_per_session: size(s.number("engine.connections_per_session", 1..=4_096)?),
+        compute_workers: s.number_or_none("engine.compute_workers", 1..=64)?.map(size),
+        webhook_max_bytes: size(s.number("engine.webhook_max_kib", 64..=16_384)?) << 10,
+    })
+}
+
+fn read_log(s: &Source) -> Result<Log, ConfigError> {
+    let json = match s.text("log.format")?.as_str() {
+        "json" => true,
+        "text" => false,
+        _ => return Err(s.refuse("log.format", "\"text\" or \"json\"")),
+    };
+    let filter = s.optional("log.filter")?;
+    let wrong = filter.as_deref().is_some_and(|f| tracing_subscriber::EnvFilter::try_new(f).is_err());
+    if wrong {
+        return Err(s.refuse("log.filter", "a filter such as \"info\" or \"warn,kabar_actors=debug\""));
+    }
+    Ok(Log { json, filter })
+}
+
+fn read_plant(s: &Source) -> Result<Planted, ConfigError> {
+    match s.text("test.plant")?.as_str() {
+        "" => Ok(Planted::Nothing),
+        "resend_ambiguous" => Ok(Planted::ResendAmbiguous),
+        "ack_before_append" => Ok(Planted::AckBeforeAppend),
+        "views_ahead" => Ok(Planted::ViewsAhead),
+        _ => Err(s.refuse("test.plant", "resend_ambiguous, ack_before_append or views_ahead")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let all: Vec<_> = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Config::load(None, all.into_iter())
+    }
+
+    fn file(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kabar.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path), std::iter::empty())
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again_and_is_the_same() {
+        let defaults = Config::defaults();
+        assert_eq!(file(&defaults.shown()).unwrap(), defaults);
+        assert_eq!(defaults.server.listen.to_string(), "127.0.0.1:8080");
+        let documented: toml::Table = DEFAULTS.parse().unwrap();
+        let shown: toml::Table = defaults.shown().parse().unwrap();
+        let keys = |t: &toml::Table| -> Vec<String> {
+            t.iter().flat_map(|(s, v)| v.as_table().unwrap().keys().map(move |k| format!("{s}.{k}"))).collect()
+        };
+        assert_eq!(keys(&documented), keys(&shown));
+    }
+
+    #[test]
+    fn the_environment_beats_the_file_and_the_file_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kabar.toml");
+        std::fs::write(&path, "[engine]\nflush_ms = 50\nproof_ms = 5000\n").unwrap();
+        let over = [("KABAR__ENGINE__FLUSH_MS".to_owned(), "70".to_owned()), ("HOME".to_owned(), "x".to_owned())];
+        let config = Config::load(Some(&path), over.into_iter()).unwrap();
+        assert_eq!((config.engine.flush_ms, config.engine.proof_ms), (70, Some(5_000)));
+        assert_eq!(config.engine.call_deadline_ms, 30_000);
+    }
+
+    #[test]
+    fn a_wrong_key_or_value_names_itself_and_what_is_allowed() {
+        for (given, expected) in [
+            (file("[server]\nport = 1\n"), vec!["server.port", "listen", "kabar.toml"]),
+            (file("[sever]\nlisten = \"a\"\n"), vec!["sever.listen", "auth, engine, log, server, store"]),
+            (file("listen = \"a\"\n"), vec!["`listen`", "sections are"]),
+            (file("[server\n"), vec!["not TOML", "line 1"]),
+            (file("[store]\nsync_gap_ms = 5000\n"), vec!["store.sync_gap_ms", "5000", "0 to 1000"]),
+            (file("[store]\nsync_gap_ms = \"soon\"\n"), vec!["store.sync_gap_ms", "soon"]),
+            (file("[store]\nfolder = 3\n"), vec!["store.folder", "text"]),
+            (environment(&[("KABAR__SERVER__LISTEN", "here")]), vec!["server.listen", "here", "KABAR__SERVER__LISTEN"]),
+            (environment(&[("KABAR__ENGINE__PROOF_MS", "10")]), vec!["engine.proof_ms", "1000 to 86400000"]),
+            (environment(&[("KABAR__LOG__FORMAT", "xml")]), vec!["log.format", "\"text\" or \"json\""]),
+            (environment(&[("KABAR__LOG__FILTER", "a=b=c")]), vec!["log.filter", "a=b=c"]),
+            (environment(&[("KABAR__TEST__PLANT", "weeds")]), vec!["test.plant", "views_ahead"]),
+            (environment(&[("KABAR__FLUSH", "1")]), vec!["`flush`"]),
+        ] {
+            let error = given.unwrap_err().to_string();
+            for word in expected {
+                assert!(error.contains(word), "`{word}` is not in: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_secret_is_not_repeated() {
+        let error = environment(&[("KABAR__AUTH__OPERATOR_KEY", "hunter2")]).unwrap_err().to_string();
+        assert!(error.contains("auth.operator_key") && !error.contains("hunter2"), "{error}");
+        let config = environment(&[("KABAR__AUTH__OPERATOR_KEY", "correct-horse-battery")]).unwrap();
+        assert!(!format!("{config:?}{}", config.shown()).contains("horse"));
+    }
+}

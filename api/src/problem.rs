@@ -1,0 +1,258 @@
+//! The one place where refusals and failures become HTTP: problem+json (RFC 9457) with a stable code, a remedy and
+//! whether a repeat can help. Handlers return a [`Problem`]; [`render`] writes it with the request's trace id.
+
+mod catalogue;
+
+pub(crate) use catalogue::{Code, page};
+
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use kabar_actors::dispatcher::{DispatchError, WebhookError};
+use kabar_engine::address::AddressError;
+use kabar_engine::content::ContentError;
+use kabar_engine::overlay::decide::Refusal;
+use kabar_engine::template::PatternError;
+use kabar_schema::StoreError;
+use serde_json::{Map, Value, json};
+
+/// A request's name in answers and logs: 16 hex digits.
+pub(crate) const TRACE_ID: &str = "trace-id";
+/// How long a client is asked to wait when nothing better is known.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+/// A refusal on its way out.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    code: Code,
+    detail: String,
+    retry_after_ms: Option<u64>,
+    place: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem; the detail is one sentence without numbers of people and without secrets.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let entry = code.entry();
+        let busy = matches!(entry.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let retry_after_ms = busy.then_some(RETRY_AFTER_MS);
+        Self { code, detail: detail.into(), retry_after_ms, place: Map::new() }
+    }
+
+    /// The thing of this kind does not exist here, or belongs to somebody else; the answer is the same.
+    pub(crate) fn no_such(what: &str) -> Self {
+        Self::new(Code::NotFound, format!("There is no such {what}."))
+    }
+
+    /// A field names something that is not there.
+    pub(crate) fn unknown_reference(field: &str, what: &str) -> Self {
+        Self::new(Code::UnknownReference, format!("`{field}`: there is no such {what}."))
+    }
+
+    /// A field's value is not allowed.
+    pub(crate) fn invalid(field: &str, allowed: impl std::fmt::Display) -> Self {
+        Self::new(Code::InvalidValue, format!("`{field}` must be {allowed}.")).at(field)
+    }
+
+    /// Names the place in the body.
+    pub(crate) fn at(mut self, path: &str) -> Self {
+        self.place.insert("path".into(), path.into());
+        self
+    }
+
+    /// Says when to come back.
+    pub(crate) fn after(mut self, ms: u64) -> Self {
+        self.retry_after_ms = Some(ms);
+        self
+    }
+
+    /// Whole seconds, at least one.
+    fn retry_after(&self) -> Option<u64> {
+        self.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1))
+    }
+
+    fn json(&self, trace_id: &str) -> Value {
+        let entry = self.code.entry();
+        let mut body = json!({
+            "type": format!("/docs/errors#{}", entry.code),
+            "title": entry.title,
+            "status": entry.status.as_u16(),
+            "code": entry.code,
+            "detail": self.detail,
+            "remedy": entry.remedy,
+            "retryable": entry.retryable,
+            "trace_id": trace_id,
+        });
+        if let Some(fields) = body.as_object_mut() {
+            fields.extend(self.place.clone());
+            fields.extend(self.retry_after().map(|s| ("retry_after".to_owned(), s.into())));
+        }
+        body
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The body is written by [`render`], which knows the trace id.
+    fn into_response(self) -> Response {
+        let mut response = self.code.entry().status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Gives every answer its trace id, and problems their body. Bare errors of the framework become problems too.
+pub(crate) async fn render(request: Request, next: Next) -> Response {
+    let trace_id = format!("{:016x}", rand::random::<u64>());
+    let mut response = next.run(request).await;
+    let problem = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response));
+    if let Some(problem) = problem {
+        let entry = problem.code.entry();
+        if entry.status.is_server_error() {
+            tracing::warn!(trace_id, code = entry.code, detail = problem.detail, "request failed");
+        } else {
+            tracing::debug!(trace_id, code = entry.code, "request refused");
+        }
+        let body = problem.json(&trace_id).to_string();
+        let mut headers = std::mem::take(response.headers_mut());
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = problem.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if entry.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response = (entry.status, body).into_response();
+        *response.headers_mut() = headers;
+    }
+    if let Ok(value) = HeaderValue::from_str(&trace_id) {
+        response.headers_mut().insert(TRACE_ID, value);
+    }
+    response
+}
+
+/// What a layer or the router answered without a problem.
+fn bare(response: &Response) -> Option<Problem> {
+    let plain = response.headers().get(header::CONTENT_TYPE).is_none();
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Some(Problem::new(Code::MethodNotAllowed, "See the Allow header for the methods it takes."))
+        }
+        StatusCode::GATEWAY_TIMEOUT => Some(Problem::new(Code::Deadline, "The request's time is over.")),
+        StatusCode::NOT_FOUND if plain => Some(Problem::new(Code::NotFound, "Nothing is at this address.")),
+        _ => None,
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => Self::new(Code::Conflict, "Another request was faster."),
+            StoreError::Overloaded => Self::new(Code::Overloaded, "The store has too much waiting."),
+            StoreError::Fenced { .. } | StoreError::Unavailable => {
+                Self::new(Code::Unavailable, "The store does not answer; nothing was written.")
+            }
+            StoreError::Unknown => Self::new(Code::OutcomeUnknown, "The store did not say whether it wrote."),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::OptedOut => Self::new(Code::OptedOut, "The recipient does not want messages of this tenant."),
+            Refusal::WindowClosed => {
+                Self::new(Code::WindowClosed, "The recipient has not written to this session within 24 hours.")
+            }
+            Refusal::IdempotencyMismatch => {
+                Self::new(Code::IdempotencyMismatch, "The key belongs to a request with another body.")
+            }
+            Refusal::OutboxFull => Self::new(Code::OutboxFull, "The session's outbox is full."),
+            Refusal::NotFound => Self::new(Code::NotFound, "There is no such thing here."),
+            Refusal::WrongPhase => Self::new(Code::WrongPhase, "It has gone too far for this, or not far enough."),
+        }
+    }
+}
+
+impl From<DispatchError> for Problem {
+    fn from(error: DispatchError) -> Self {
+        match error {
+            DispatchError::Refused(refusal) => refusal.into(),
+            DispatchError::NotFound => Self::new(Code::NotFound, "There is no such thing here."),
+            DispatchError::Overloaded { retry_after_ms } => {
+                Self::new(Code::Overloaded, "Too many requests are waiting.").after(retry_after_ms)
+            }
+            DispatchError::Unavailable { retry_after_ms } => {
+                Self::new(Code::Unavailable, "The owner of this data does not answer now.").after(retry_after_ms)
+            }
+            DispatchError::Unknown => Self::new(Code::OutcomeUnknown, "The answer was lost on the way."),
+        }
+    }
+}
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::UnknownApp => Self::no_such("app"),
+            WebhookError::BadSignature => Self::new(Code::BadSignature, "X-Hub-Signature-256 does not fit the body."),
+            WebhookError::Unreadable => Self::new(Code::BodyUnreadable, "The body is no webhook of the Cloud API."),
+            WebhookError::TooLarge => Self::new(Code::BodyTooLarge, "The webhook is larger than allowed."),
+            WebhookError::Unavailable { retry_after_ms } => {
+                Self::new(Code::Unavailable, "Not everything in it could be stored.").after(retry_after_ms)
+            }
+        }
+    }
+}
+
+impl From<ContentError> for Problem {
+    fn from(error: ContentError) -> Self {
+        let path = match &error {
+            ContentError::TooLong { path, .. }
+            | ContentError::Count { path, .. }
+            | ContentError::Missing { path }
+            | ContentError::NotAllowed { path, .. }
+            | ContentError::Repeated { path }
+            | ContentError::Invalid { path, .. } => path.clone(),
+        };
+        Self::new(Code::InvalidContent, format!("{error}.")).at(&path)
+    }
+}
+
+impl From<PatternError> for Problem {
+    fn from(error: PatternError) -> Self {
+        let mut problem = Self::new(Code::InvalidPattern, format!("{error}.")).at(&error.path);
+        problem.place.insert("line".into(), error.line.into());
+        problem.place.insert("column".into(), error.column.into());
+        problem
+    }
+}
+
+impl From<AddressError> for Problem {
+    fn from(error: AddressError) -> Self {
+        Self::new(Code::InvalidAddress, format!("{error}."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_what_to_do_and_when_to_come_back() {
+        let problem = Problem::from(DispatchError::Overloaded { retry_after_ms: 1_200 });
+        let body = problem.json("00ff");
+        assert_eq!((body["status"].as_u64(), body["retry_after"].as_u64()), (Some(429), Some(2)));
+        assert_eq!((body["code"].as_str(), body["trace_id"].as_str()), (Some("overloaded"), Some("00ff")));
+        assert_eq!(body["retryable"], true);
+        let plain = Problem::no_such("message").json("1");
+        assert!(plain.get("retry_after").is_none() && plain["detail"] == "There is no such message.");
+    }
+
+    #[test]
+    fn a_wrong_pattern_names_path_line_and_column() {
+        let error = PatternError { path: "text.body".into(), line: 2, column: 7, message: "no end".into() };
+        let body = Problem::from(error).json("1");
+        assert_eq!((body["path"].as_str(), body["line"].as_u64(), body["column"].as_u64()), (Some("text.body"), Some(2), Some(7)));
+    }
+}

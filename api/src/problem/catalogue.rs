@@ -1,0 +1,218 @@
+//! The closed set of problems the API answers with: stable code, HTTP status, meaning, remedy, whether a repeat can
+//! help. `api/docs/errors.md` is written from it. Not the causes of failed messages: those are the engine's.
+
+use axum::http::StatusCode;
+use kabar_engine::cause::Cause;
+use std::fmt::Write;
+
+/// A stable code. Clients branch on it; the words beside it may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Code {
+    MissingKey,
+    InvalidKey,
+    OperatorOnly,
+    TenantHeader,
+    NotFound,
+    MethodNotAllowed,
+    InvalidJson,
+    UnknownField,
+    MissingField,
+    InvalidValue,
+    InvalidQuery,
+    InvalidAddress,
+    InvalidContent,
+    InvalidPattern,
+    UnknownReference,
+    UnsupportedMediaType,
+    BodyTooLarge,
+    BodyUnreadable,
+    IdempotencyKey,
+    IdempotencyMismatch,
+    InProgress,
+    AlreadyLinked,
+    Conflict,
+    WrongPhase,
+    OptedOut,
+    WindowClosed,
+    OutboxFull,
+    ImportHeader,
+    ImportColumn,
+    ImportEncoding,
+    ImportEmpty,
+    ImportMalformed,
+    BadSignature,
+    ChallengeRefused,
+    Overloaded,
+    Unavailable,
+    OutcomeUnknown,
+    Deadline,
+    Internal,
+}
+
+/// What is known of a code.
+pub(crate) struct Entry {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) remedy: &'static str,
+    pub(crate) retryable: bool,
+}
+
+const fn entry(status: StatusCode, code: &'static str, title: &'static str, remedy: &'static str) -> Entry {
+    Entry { status, code, title, remedy, retryable: false }
+}
+
+const fn passing(status: StatusCode, code: &'static str, title: &'static str, remedy: &'static str) -> Entry {
+    Entry { status, code, title, remedy, retryable: true }
+}
+
+impl Code {
+    /// Every code, in the order of the page.
+    pub(crate) const ALL: [Self; 39] = [
+        Self::MissingKey,
+        Self::InvalidKey,
+        Self::OperatorOnly,
+        Self::TenantHeader,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::InvalidJson,
+        Self::UnknownField,
+        Self::MissingField,
+        Self::InvalidValue,
+        Self::InvalidQuery,
+        Self::InvalidAddress,
+        Self::InvalidContent,
+        Self::InvalidPattern,
+        Self::UnknownReference,
+        Self::UnsupportedMediaType,
+        Self::BodyTooLarge,
+        Self::BodyUnreadable,
+        Self::IdempotencyKey,
+        Self::IdempotencyMismatch,
+        Self::InProgress,
+        Self::AlreadyLinked,
+        Self::Conflict,
+        Self::WrongPhase,
+        Self::OptedOut,
+        Self::WindowClosed,
+        Self::OutboxFull,
+        Self::ImportHeader,
+        Self::ImportColumn,
+        Self::ImportEncoding,
+        Self::ImportEmpty,
+        Self::ImportMalformed,
+        Self::BadSignature,
+        Self::ChallengeRefused,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::OutcomeUnknown,
+        Self::Deadline,
+        Self::Internal,
+    ];
+
+    /// What is known of it.
+    #[rustfmt::skip]
+    pub(crate) fn entry(self) -> Entry {
+        use StatusCode as S;
+        match self {
+            Self::MissingKey => entry(S::UNAUTHORIZED, "missing_key", "The request carries no key.", "Send `Authorization: Bearer <key>`."),
+            Self::InvalidKey => entry(S::UNAUTHORIZED, "invalid_key", "The key is not known here, or was revoked.", "Check the key, or have a new one made with POST /v1/keys."),
+            Self::OperatorOnly => entry(S::FORBIDDEN, "operator_only", "Only the operator may do this.", "Use the operator's key."),
+            Self::TenantHeader => entry(S::BAD_REQUEST, "tenant_header", "The operator did not say for which tenant.", "Send `Kabar-Tenant: ten_…`, or use an API key of the tenant."),
+            Self::NotFound => entry(S::NOT_FOUND, "not_found", "There is no such thing, or it is not yours.", "Check the id and whose key you use."),
+            Self::MethodNotAllowed => entry(S::METHOD_NOT_ALLOWED, "method_not_allowed", "This address does not take this method.", "See the `Allow` header."),
+            Self::InvalidJson => entry(S::BAD_REQUEST, "invalid_json", "The body is not JSON.", "Correct the body at the place the detail names."),
+            Self::UnknownField => entry(S::UNPROCESSABLE_ENTITY, "unknown_field", "The body has a field that does not exist.", "Take the named field out, or correct its name."),
+            Self::MissingField => entry(S::UNPROCESSABLE_ENTITY, "missing_field", "A required field is missing.", "Add the named field."),
+            Self::InvalidValue => entry(S::UNPROCESSABLE_ENTITY, "invalid_value", "A field has a value that is not allowed.", "Correct the named field."),
+            Self::InvalidQuery => entry(S::BAD_REQUEST, "invalid_query", "The query string has an unknown or wrong parameter.", "Correct the named parameter."),
+            Self::InvalidAddress => entry(S::UNPROCESSABLE_ENTITY, "invalid_address", "The recipient is no address.", "Write the number with + and its country code."),
+            Self::InvalidContent => entry(S::UNPROCESSABLE_ENTITY, "invalid_content", "WhatsApp would refuse this message.", "Correct the field that `path` names."),
+            Self::InvalidPattern => entry(S::UNPROCESSABLE_ENTITY, "invalid_pattern", "A variable or alternative cannot be read.", "Correct the text at `path`, `line` and `column`."),
+            Self::UnknownReference => entry(S::UNPROCESSABLE_ENTITY, "unknown_reference", "A field names something that does not exist.", "Check the id in the named field; it must belong to the same tenant."),
+            Self::UnsupportedMediaType => entry(S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is of another kind than this address takes.", "Send the `Content-Type` that the detail names."),
+            Self::BodyTooLarge => entry(S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this installation takes.", "Send less at once, or have the operator raise the limit."),
+            Self::BodyUnreadable => entry(S::BAD_REQUEST, "body_unreadable", "The body did not arrive whole or cannot be understood.", "Send it again."),
+            Self::IdempotencyKey => entry(S::BAD_REQUEST, "idempotency_key", "The Idempotency-Key is not usable.", "Use 1 to 255 printable ASCII characters, e.g. a UUID."),
+            Self::IdempotencyMismatch => entry(S::UNPROCESSABLE_ENTITY, "idempotency_mismatch", "The Idempotency-Key was used with another request.", "Use a new key for a new request; repeat the old one unchanged."),
+            Self::InProgress => passing(S::CONFLICT, "in_progress", "The first request with this Idempotency-Key is still being worked on.", "Ask again shortly."),
+            Self::AlreadyLinked => entry(S::CONFLICT, "already_linked", "The phone number id belongs to another session.", "Use that session, or check the id."),
+            Self::Conflict => passing(S::CONFLICT, "conflict", "Somebody else changed it at the same time.", "Read it again and repeat."),
+            Self::WrongPhase => entry(S::CONFLICT, "wrong_phase", "It is not possible where the thing stands.", "Read its state first."),
+            Self::OptedOut => entry(S::UNPROCESSABLE_ENTITY, "opted_out", "The recipient has opted out.", "Do not write to this person until they opt in again."),
+            Self::WindowClosed => entry(S::UNPROCESSABLE_ENTITY, "window_closed", "Free-form content needs a message from the recipient within the last 24 hours.", "Send a template, or wait until the person writes."),
+            Self::OutboxFull => passing(S::TOO_MANY_REQUESTS, "outbox_full", "The session has as many messages waiting as it may.", "Wait until some have left."),
+            Self::ImportHeader => entry(S::UNPROCESSABLE_ENTITY, "import_header", "The file has no usable header or no column with phone numbers.", "Begin with a row of column names, or name the column with `phone_column`."),
+            Self::ImportColumn => entry(S::UNPROCESSABLE_ENTITY, "import_column", "The file has no column of that name.", "Use one of the columns the detail names."),
+            Self::ImportEncoding => entry(S::UNPROCESSABLE_ENTITY, "import_encoding", "The file's text cannot be read.", "Save it as CSV in UTF-8."),
+            Self::ImportEmpty => entry(S::UNPROCESSABLE_ENTITY, "import_empty", "The file has no rows.", "Send a file with a header and at least one row."),
+            Self::ImportMalformed => entry(S::UNPROCESSABLE_ENTITY, "import_malformed", "The file is not CSV as it claims.", "Correct the row the detail names."),
+            Self::BadSignature => entry(S::UNAUTHORIZED, "bad_signature", "The webhook is not signed with a secret of this app.", "Check the app secret at both ends."),
+            Self::ChallengeRefused => entry(S::FORBIDDEN, "challenge_refused", "The verify token is not the app's.", "Enter the app's verify token at Meta."),
+            Self::Overloaded => passing(S::TOO_MANY_REQUESTS, "overloaded", "Too much is waiting here.", "Repeat after `retry_after` seconds."),
+            Self::Unavailable => passing(S::SERVICE_UNAVAILABLE, "unavailable", "It is not possible now; nothing was done.", "Repeat after `retry_after` seconds."),
+            Self::OutcomeUnknown => passing(S::SERVICE_UNAVAILABLE, "outcome_unknown", "It may or may not have been done.", "Repeat with the same Idempotency-Key; without one, look first."),
+            Self::Deadline => passing(S::GATEWAY_TIMEOUT, "deadline", "The request took too long; it may or may not have been done.", "Repeat with the same Idempotency-Key; without one, look first."),
+            Self::Internal => entry(S::INTERNAL_SERVER_ERROR, "internal", "Kabar failed.", "Report it with the trace id."),
+        }
+    }
+}
+
+/// `api/docs/errors.md`.
+pub(crate) fn page() -> String {
+    let mut page = String::from(
+        "# Errors\n\nWritten from the code; a test fails when it differs.\n\nEvery refusal is `application/problem+json` (RFC 9457): \
+         `type`, `title`, `status`, `code`, `detail`, `remedy`, `retryable`,\nperhaps `retry_after` (seconds, also as the \
+         header `Retry-After`), perhaps `path`, `line` and `column`, and `trace_id`\n(also as the header `Trace-Id`). \
+         Branch on `code`: it never changes its meaning.\n\n## Answers of the API\n\n\
+         | code | status | meaning | what to do | repeat helps |\n|---|---|---|---|---|\n",
+    );
+    // Writing into a string cannot fail.
+    for code in Code::ALL {
+        let Entry { status, code, title, remedy, retryable } = code.entry();
+        let yes = if retryable { "yes" } else { "no" };
+        let _ = writeln!(
+            page,
+            "| <a id=\"{code}\"></a>`{code}` | {} | {title} | {remedy} | {yes} |",
+            status.as_u16()
+        );
+    }
+    page.push_str(
+        "\n## Why a message failed\n\nThe `error` of a message and the `causes` of a campaign. Numbers from 1,000 on are \
+         Meta's own codes.\n\n| code | number | whose fault | meaning | what to do | repeat helps |\n|---|---|---|---|---|---|\n",
+    );
+    for (Cause(number), e) in Cause::all() {
+        let yes = if e.retryable { "yes" } else { "no" };
+        let fault = format!("{:?}", e.fault).to_lowercase();
+        let _ = writeln!(page, "| `{}` | {number} | {fault} | {} | {} | {yes} |", e.code, e.meaning, e.remedy);
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_code_stands_once_on_the_page_that_is_committed() {
+        let words: BTreeSet<_> = Code::ALL.iter().map(|c| c.entry().code).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
+        if std::env::var_os("KABAR_WRITE_PAGES").is_some() {
+            std::fs::write(&path, page()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap();
+        assert!(committed == page(), "api/docs/errors.md is old: run this test with KABAR_WRITE_PAGES=1");
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_is_never_the_callers_fault() {
+        for code in Code::ALL {
+            let e = code.entry();
+            let passing = matches!(e.status.as_u16(), 409 | 429 | 503 | 504);
+            assert!(!e.retryable || passing, "{}", e.code);
+            assert!(e.title.ends_with('.') && e.remedy.ends_with('.'), "{}", e.code);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What every handler is given: the node, the configuration, the small memories of the edge. No state of the
+//! product: that lives in shards and records.
+
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::metrics::Exposition;
+use kabar_actors::Node;
+use kabar_actors::dispatcher::Dispatcher;
+use kabar_engine::id::{SessionId, TenantId};
+use kabar_engine::time::Timestamp;
+use kabar_schema::records::{Key, Nouns, Session};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// API keys remembered at once.
+const KEYS_MAX: usize = 10_000;
+/// Sessions remembered at once.
+const SESSIONS_MAX: usize = 10_000;
+/// A session cannot be unlinked yet, so that it exists is remembered this long.
+const SESSION_KEEP: Duration = Duration::from_secs(60);
+
+/// Shared by every request of one server.
+#[derive(Clone)]
+pub(crate) struct ApiState(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) node: Arc<Node>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) config: Config,
+    pub(crate) operator_key: String,
+    pub(crate) exposition: Exposition,
+    /// Key records by the hash of their secret.
+    pub(crate) keys: Cache<String, Key>,
+    sessions: Cache<(TenantId, SessionId), ()>,
+    /// One permit per contact file that may be read now.
+    pub(crate) imports: Arc<Semaphore>,
+}
+
+impl std::ops::Deref for ApiState {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl ApiState {
+    pub(crate) fn new(node: Arc<Node>, config: Config, operator_key: String, exposition: Exposition) -> Self {
+        Self(Arc::new(Inner {
+            dispatcher: node.dispatcher(),
+            keys: Cache::new(Duration::from_millis(config.auth.key_cache_ms), KEYS_MAX),
+            sessions: Cache::new(SESSION_KEEP, SESSIONS_MAX),
+            imports: Arc::new(Semaphore::new(config.server.imports_max)),
+            node,
+            config,
+            operator_key,
+            exposition,
+        }))
+    }
+
+    /// The node's time.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(self.node.clock().now_ms())
+    }
+
+    /// The records.
+    pub(crate) fn nouns(&self) -> &Nouns {
+        &self.node.store().nouns
+    }
+
+    /// Whether the session is there and this tenant's.
+    pub(crate) async fn has_session(
+        &self,
+        tenant: TenantId,
+        id: SessionId,
+    ) -> Result<bool, kabar_schema::StoreError> {
+        if self.sessions.get(&(tenant, id)).is_some() {
+            return Ok(true);
+        }
+        let found = self.nouns().get::<Session>(tenant, id.0).await?.is_some();
+        if found {
+            self.sessions.put((tenant, id), ());
+        }
+        Ok(found)
+    }
+}

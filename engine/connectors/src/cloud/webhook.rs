@@ -1,0 +1,357 @@
+//! Reading a webhook of the Cloud API: envelope, entries, changes, items, grouped by number in order. Not the
+//! signature, and not what the items mean for a conversation.
+//!
+//! Nothing is lost and nothing is contagious: an item that is malformed or unknown is kept as it came, and the
+//! others are read as if it were not there. So a body is read twice over at most: once the usual, typed way, and
+//! only where that fails once more piece by piece.
+
+use super::inbound::{self, Contacts};
+use super::status::{self, StatusWire};
+use super::wire::Text;
+use crate::metrics;
+use kabar_engine::address::Address;
+use kabar_engine::cause::Cause;
+use kabar_engine::content::Content;
+use kabar_engine::outgoing::Reference;
+use kabar_engine::status::Status;
+use kabar_engine::time::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One part of a webhook.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// What happened to one of our numbers; at most one per number and body.
+    Number(NumberEvents),
+    /// What this version does not read, or what names no number.
+    Unknown {
+        /// Meta's name of the field, e.g. `account_update`; `entry` or `change` for a malformed envelope.
+        field: String,
+        /// The value's JSON as it came.
+        raw: String,
+        /// The WhatsApp Business Account it is about, when it says so.
+        account: Option<String>,
+    },
+}
+
+/// Everything a body says about one number, in the body's order within each list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NumberEvents {
+    /// Meta's id of the number.
+    pub phone_number_id: String,
+    /// What became of messages sent.
+    pub statuses: Vec<InboundStatus>,
+    /// What people wrote.
+    pub messages: Vec<InboundMessage>,
+    /// WhatsApp's own switch for marketing messages.
+    pub preferences: Vec<UserPreference>,
+    /// Troubles of the number that belong to no message.
+    pub errors: Vec<NumberError>,
+    /// Items that could not be read, as they came.
+    pub unknown: Vec<UnknownItem>,
+}
+
+/// One status of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InboundStatus {
+    /// Our reference, echoed; `None` when the message was not sent by Kabar.
+    pub reference: Option<Reference>,
+    /// Meta's id of the message.
+    pub provider_id: Arc<str>,
+    /// Sent, delivered, read, played or failed.
+    pub status: Status,
+    /// Meta's time of it, exact to the second.
+    pub at: Timestamp,
+    /// Why, when failed.
+    pub cause: Option<Cause>,
+    /// Meta's words for it, at most 512 characters.
+    pub detail: Option<String>,
+    /// Who it was sent to, when it says so; `None` for groups.
+    pub recipient: Option<Address>,
+}
+
+/// One message from a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InboundMessage {
+    /// Meta's id of the message: repeats are recognised by it.
+    pub provider_id: Arc<str>,
+    /// The phone if it is shown, else the user id.
+    pub from: Address,
+    /// The user id beside a phone.
+    pub alias: Option<Address>,
+    /// The name the person shows, at most 512 characters.
+    pub name: Option<String>,
+    /// Meta's time of it, exact to the second.
+    pub at: Timestamp,
+    /// What it says.
+    pub content: Content,
+    /// Meta's id of the message it quotes.
+    pub context: Option<Arc<str>>,
+}
+
+/// A person used WhatsApp's own switch for marketing messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserPreference {
+    /// The person.
+    pub address: Address,
+    /// No more marketing messages, or again.
+    pub stop: bool,
+    /// Meta's time of it.
+    pub at: Timestamp,
+}
+
+/// A trouble of the number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberError {
+    /// Meta's code.
+    pub cause: Cause,
+    /// Meta's words, at most 512 characters.
+    pub detail: Option<String>,
+}
+
+/// An item that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownItem {
+    /// Which list it stood in, e.g. `messages`.
+    pub field: String,
+    /// Its JSON as it came.
+    pub raw: String,
+}
+
+/// Why a body is no webhook at all. Shows nothing of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Not JSON, or not UTF-8.
+    #[error("the body is not JSON (line {line}, column {column})")]
+    Json {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// JSON without a list `entry`.
+    #[error("the body has no list `entry`")]
+    Envelope,
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "E: Deserialize<'de>"))]
+struct Envelope<E> {
+    entry: Vec<E>,
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "C: Deserialize<'de>"))]
+struct Entry<'a, C> {
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    changes: Vec<C>,
+}
+
+#[derive(Deserialize)]
+struct ChangeWire<'a> {
+    #[serde(borrow)]
+    field: Text<'a>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "S: Deserialize<'de>"))]
+struct Value<'a, S> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow, default)]
+    contacts: Option<&'a RawValue>,
+    #[serde(default = "none")]
+    statuses: Option<Vec<S>>,
+    #[serde(borrow, default)]
+    messages: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    user_preferences: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    errors: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    user_actions: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    phone_number_id: Text<'a>,
+}
+
+/// serde's `default` would ask `Default` of what the list holds.
+fn none<S>() -> Option<Vec<S>> {
+    None
+}
+
+/// Reads a body: every entry, change and item of it. The body must have been verified before.
+///
+/// # Errors
+/// [`ParseError`] only when the body as a whole is no webhook.
+pub fn parse(body: &[u8]) -> Result<Vec<Change>, ParseError> {
+    let mut sheaf = Sheaf::default();
+    match serde_json::from_slice::<Envelope<Entry<'_, ChangeWire<'_>>>>(body) {
+        Ok(envelope) => {
+            for entry in envelope.entry {
+                for change in entry.changes {
+                    sheaf.change(entry.id.as_deref(), &change);
+                }
+            }
+        }
+        Err(_) => piece_by_piece(body, &mut sheaf)?,
+    }
+    sheaf.count();
+    Ok(sheaf.changes)
+}
+
+/// Something in the envelope is not as usual: keep that, read the rest.
+fn piece_by_piece(body: &[u8], sheaf: &mut Sheaf) -> Result<(), ParseError> {
+    let whole: &RawValue = serde_json::from_slice(body)
+        .map_err(|error| ParseError::Json { line: error.line(), column: error.column() })?;
+    let envelope: Envelope<&RawValue> =
+        serde_json::from_str(whole.get()).map_err(|_| ParseError::Envelope)?;
+    for raw in envelope.entry {
+        let Ok(entry) = serde_json::from_str::<Entry<'_, &RawValue>>(raw.get()) else {
+            sheaf.unknown(None, "entry", raw);
+            continue;
+        };
+        for raw in entry.changes {
+            match serde_json::from_str::<ChangeWire<'_>>(raw.get()) {
+                Ok(change) => sheaf.change(entry.id.as_deref(), &change),
+                Err(_) => sheaf.unknown(entry.id.as_deref(), "change", raw),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Sheaf {
+    changes: Vec<Change>,
+    /// Where the events of a number stand in `changes`.
+    places: HashMap<String, usize>,
+}
+
+impl Sheaf {
+    fn change(&mut self, account: Option<&str>, change: &ChangeWire<'_>) {
+        let read = match &*change.field {
+            "messages" | "user_preferences" => self.value(&change.field, change.value),
+            _ => false,
+        };
+        if !read {
+            self.unknown(account, &change.field, change.value);
+        }
+    }
+
+    /// `false`: not even the number can be read.
+    fn value(&mut self, field: &str, raw: &RawValue) -> bool {
+        if let Ok(mut value) = serde_json::from_str::<Value<'_, StatusWire<'_>>>(raw.get()) {
+            let wires = value.statuses.take().unwrap_or_default();
+            let statuses: Option<Vec<_>> = wires.iter().map(status::read).collect();
+            if let Some(mut statuses) = statuses {
+                let events = self.number(&value.metadata.phone_number_id);
+                let nothing = statuses.is_empty();
+                events.statuses.append(&mut statuses);
+                if !read_lists(events, &value) && nothing {
+                    events.keep(field, raw);
+                }
+                return true;
+            }
+        }
+        let Ok(mut value) = serde_json::from_str::<Value<'_, &RawValue>>(raw.get()) else { return false };
+        let events = self.number(&value.metadata.phone_number_id);
+        for raw in value.statuses.take().unwrap_or_default() {
+            match serde_json::from_str(raw.get()).ok().as_ref().and_then(status::read) {
+                Some(status) => events.statuses.push(status),
+                None => events.keep("statuses", raw),
+            }
+        }
+        read_lists(events, &value);
+        true
+    }
+
+    fn number(&mut self, id: &str) -> &mut NumberEvents {
+        let place = match self.places.get(id) {
+            Some(place) => *place,
+            None => {
+                let events = NumberEvents { phone_number_id: id.to_owned(), ..NumberEvents::default() };
+                self.changes.push(Change::Number(events));
+                self.places.insert(id.to_owned(), self.changes.len() - 1);
+                self.changes.len() - 1
+            }
+        };
+        match &mut self.changes[place] {
+            Change::Number(events) => events,
+            Change::Unknown { .. } => unreachable!("invariant: places point to numbers"),
+        }
+    }
+
+    fn unknown(&mut self, account: Option<&str>, field: &str, raw: &RawValue) {
+        let (field, raw) = (field.to_owned(), raw.get().to_owned());
+        self.changes.push(Change::Unknown { field, raw, account: account.map(str::to_owned) });
+    }
+
+    fn count(&self) {
+        let (mut statuses, mut messages, mut preferences, mut errors, mut unknown) = (0, 0, 0, 0, 0);
+        for change in &self.changes {
+            match change {
+                Change::Number(events) => {
+                    statuses += events.statuses.len();
+                    messages += events.messages.len();
+                    preferences += events.preferences.len();
+                    errors += events.errors.len();
+                    unknown += events.unknown.len();
+                }
+                Change::Unknown { .. } => unknown += 1,
+            }
+        }
+        metrics::items("status", statuses);
+        metrics::items("message", messages);
+        metrics::items("preference", preferences);
+        metrics::items("error", errors);
+        metrics::items("unknown", unknown);
+    }
+}
+
+impl NumberEvents {
+    fn keep(&mut self, field: &str, raw: &RawValue) {
+        self.unknown.push(UnknownItem { field: field.to_owned(), raw: raw.get().to_owned() });
+    }
+}
+
+/// Reads every list but the statuses; `false` when there is none.
+fn read_lists<S>(events: &mut NumberEvents, value: &Value<'_, S>) -> bool {
+    let items = |list: &Option<Vec<_>>| list.as_ref().map_or(0, Vec::len);
+    if let Some(messages) = &value.messages {
+        let contacts = Contacts::read(value.contacts);
+        for raw in messages {
+            match inbound::message(raw, &contacts) {
+                Some(message) => events.messages.push(message),
+                None => events.keep("messages", raw),
+            }
+        }
+    }
+    for raw in value.user_preferences.iter().flatten() {
+        match inbound::preference(raw) {
+            Some(preference) => events.preferences.push(preference),
+            None => events.keep("user_preferences", raw),
+        }
+    }
+    for raw in value.errors.iter().flatten() {
+        match status::error(raw) {
+            Some(error) => events.errors.push(error),
+            None => events.keep("errors", raw),
+        }
+    }
+    for raw in value.user_actions.iter().flatten() {
+        events.keep("user_actions", raw);
+    }
+    [&value.messages, &value.user_preferences, &value.errors, &value.user_actions]
+        .into_iter()
+        .any(|l| items(l) > 0)
+}

@@ -1,0 +1,11 @@
+//! Proofs of the connectors: the client against raw sockets, sends and webhooks against the sandbox, and the
+//! parser against shapes of Meta's reference.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod parse;
+#[cfg(test)]
+mod send;
+#[cfg(test)]
+mod webhook;

@@ -1,0 +1,216 @@
+//! One database file: a writing connection, a few reading ones, transactions on tokio's blocking threads, and how
+//! SQLite's errors become ours. Knows no table.
+
+use super::migrate::{Kind, migrate, prepare};
+use crate::error::{OpenError, StoreError};
+use parking_lot::Mutex;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Reading connections kept open while nobody reads.
+const READERS_KEPT: usize = 4;
+/// Pages each reading connection may keep (KiB).
+const READER_CACHE_KIB: u32 = 16 * 1024;
+/// Prepared statements each connection keeps.
+const STATEMENTS_KEPT: usize = 128;
+/// Another connection's lock is waited for this long; only a checkpoint of a closing one takes any.
+const BUSY: Duration = Duration::from_secs(5);
+/// A reader that holds its snapshot longer stops checkpoints; it is told in the log.
+const READ_AT_MOST: Duration = Duration::from_secs(1);
+
+/// Why a transaction did not come to its end.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// SQLite refused.
+    Sql(rusqlite::Error),
+    /// Our own answer; everything is rolled back.
+    Refused(StoreError),
+    /// A stored row cannot be what this code wrote.
+    Damaged(&'static str),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// One open database.
+pub struct Database {
+    kind: Kind,
+    path: PathBuf,
+    /// `None` after closing.
+    writer: Mutex<Option<Connection>>,
+    readers: Mutex<Readers>,
+}
+
+struct Readers {
+    idle: Vec<Connection>,
+    closed: bool,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Opens the database in `folder`, or makes it. Blocks.
+    ///
+    /// # Errors
+    /// `Database` when SQLite refuses, `Newer` when a later version wrote it.
+    pub fn open(folder: &Path, kind: Kind, cache_kib: u32) -> Result<Arc<Self>, OpenError> {
+        let path = folder.join(kind.file());
+        let refuse =
+            |error: rusqlite::Error| OpenError::Database { file: path.clone(), what: error.to_string() };
+        let mut connection = Connection::open(&path).map_err(refuse)?;
+        connection.busy_timeout(BUSY).map_err(refuse)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        prepare(&connection, kind, cache_kib).map_err(refuse)?;
+        migrate(&mut connection, kind, &path)?;
+        let readers = Mutex::new(Readers { idle: Vec::new(), closed: false });
+        Ok(Arc::new(Self { kind, path: path.clone(), writer: Mutex::new(Some(connection)), readers }))
+    }
+
+    /// Runs `work` in one writing transaction: all of it, or nothing. It is not taken back when the future is
+    /// dropped.
+    pub(super) async fn write<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let database = Arc::clone(self);
+        on_blocking_thread(move || database.write_here(work)).await
+    }
+
+    fn write_here<R>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault>,
+    ) -> Result<R, StoreError> {
+        let mut writer = self.writer.lock();
+        let connection = writer.as_mut().ok_or(StoreError::Unavailable)?;
+        let tx = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| self.answer(Fault::Sql(error)))?;
+        let result = work(&tx).map_err(|fault| self.answer(fault))?;
+        tx.commit().map_err(|error| {
+            tracing::error!(path = %self.path.display(), %error, "a transaction could not be committed");
+            StoreError::Unknown
+        })?;
+        Ok(result)
+    }
+
+    /// Runs `work` on one snapshot.
+    pub(super) async fn read<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let database = Arc::clone(self);
+        on_blocking_thread(move || database.read_here(work)).await
+    }
+
+    fn read_here<R>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault>,
+    ) -> Result<R, StoreError> {
+        let begun = Instant::now();
+        let mut connection = self.reader()?;
+        let result = connection
+            .transaction()
+            .map_err(Fault::Sql)
+            .and_then(|tx| work(&tx))
+            .map_err(|fault| self.answer(fault));
+        let took = begun.elapsed();
+        if took > READ_AT_MOST {
+            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(path = %self.path.display(), ms, "a read held its snapshot for longer than a second");
+        }
+        let mut readers = self.readers.lock();
+        if !readers.closed && readers.idle.len() < READERS_KEPT {
+            readers.idle.push(connection);
+        }
+        result
+    }
+
+    fn reader(&self) -> Result<Connection, StoreError> {
+        {
+            let mut readers = self.readers.lock();
+            if readers.closed {
+                return Err(StoreError::Unavailable);
+            }
+            if let Some(connection) = readers.idle.pop() {
+                return Ok(connection);
+            }
+        }
+        let open = || -> rusqlite::Result<Connection> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(&self.path, flags)?;
+            connection.busy_timeout(BUSY)?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+            connection.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB))?;
+            connection.pragma_update(None, "query_only", true)?;
+            Ok(connection)
+        };
+        open().map_err(|error| self.answer(Fault::Sql(error)))
+    }
+
+    fn answer(&self, fault: Fault) -> StoreError {
+        match fault {
+            Fault::Refused(error) => error,
+            Fault::Damaged(what) => {
+                tracing::error!(path = %self.path.display(), what, "a stored row cannot be read");
+                StoreError::Unavailable
+            }
+            Fault::Sql(error) => {
+                let code = error.sqlite_error_code();
+                if matches!(code, Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) {
+                    return StoreError::Overloaded;
+                }
+                tracing::error!(path = %self.path.display(), %error, "the database refused");
+                StoreError::Unavailable
+            }
+        }
+    }
+
+    /// Writes everything into the file itself and closes it; later calls answer `Unavailable`.
+    pub async fn close(self: &Arc<Self>) {
+        let database = Arc::clone(self);
+        let closed = on_blocking_thread(move || {
+            let idle = {
+                let mut readers = database.readers.lock();
+                readers.closed = true;
+                std::mem::take(&mut readers.idle)
+            };
+            drop(idle);
+            let Some(connection) = database.writer.lock().take() else { return Ok(()) };
+            // Not needed for safety: the log is read at the next opening. It makes the folder tidy.
+            if let Err(error) = connection.pragma(None, "wal_checkpoint", "TRUNCATE", |_| Ok(())) {
+                tracing::warn!(path = %database.path.display(), %error, "no last checkpoint");
+            }
+            Ok(())
+        });
+        if closed.await.is_err() {
+            tracing::warn!(kind = ?self.kind, "the runtime ended before the database was closed");
+        }
+    }
+}
+
+async fn on_blocking_thread<R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, StoreError> + Send + 'static,
+) -> Result<R, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "a transaction was broken off");
+            Err(StoreError::Unknown)
+        }
+    }
+}

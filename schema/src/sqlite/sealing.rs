@@ -1,0 +1,112 @@
+//! Sealing of single columns, and what a sealed column is bound to. Not the keys.
+
+use super::database::Fault;
+use crate::error::StoreError;
+use crate::seal::{Keyring, SealError};
+use kabar_engine::id::TenantId;
+
+/// The column a value is sealed for: moved to another row or column it does not open.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// A message's content.
+    Content(u64),
+    /// The name in a conversation.
+    ConversationName(u64),
+    /// The name of an unknown sender, by address key.
+    DiscoveredName(&'a str),
+    /// What is private of a contact.
+    Contact(u64),
+    /// The variables of a chunk: campaign, attempt, chunk.
+    Variables(u64, u32, u32),
+}
+
+impl Place<'_> {
+    fn bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(24);
+        match self {
+            Self::Content(id) => numbered(&mut bytes, b'm', id),
+            Self::ConversationName(id) => numbered(&mut bytes, b'c', id),
+            Self::DiscoveredName(key) => {
+                bytes.push(b'd');
+                bytes.extend_from_slice(key.as_bytes());
+            }
+            Self::Contact(id) => numbered(&mut bytes, b'p', id),
+            Self::Variables(campaign, attempt, chunk) => {
+                numbered(&mut bytes, b'v', campaign);
+                bytes.extend_from_slice(&attempt.to_be_bytes());
+                bytes.extend_from_slice(&chunk.to_be_bytes());
+            }
+        }
+        bytes
+    }
+}
+
+fn numbered(bytes: &mut Vec<u8>, tag: u8, id: u64) {
+    bytes.push(tag);
+    bytes.extend_from_slice(&id.to_be_bytes());
+}
+
+/// Seals what `write` writes into `out`, which is emptied first. False: the tenant was erased, and nothing is
+/// to be kept. The tenant's key must have been ensured.
+pub(super) fn seal(
+    keyring: &Keyring,
+    tenant: TenantId,
+    place: Place<'_>,
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Result<bool, Fault> {
+    out.clear();
+    match keyring.seal_into(tenant, out, &place.bytes(), write) {
+        Ok(()) => Ok(true),
+        Err(SealError::NoKey) if keyring.erased(tenant) == Ok(true) => Ok(false),
+        Err(error) => {
+            tracing::error!(%error, "a column could not be sealed");
+            Err(Fault::Refused(StoreError::Unavailable))
+        }
+    }
+}
+
+/// Opens a sealed column; `None` when the tenant's key is gone.
+pub(super) fn open(
+    keyring: &Keyring,
+    tenant: TenantId,
+    place: Place<'_>,
+    sealed: &[u8],
+) -> Result<Option<Vec<u8>>, Fault> {
+    keyring.open_bytes(tenant, sealed, &place.bytes()).map_err(|error| match error {
+        SealError::NoKey => {
+            tracing::error!(%error, "a sealed column was read before the keys");
+            Fault::Refused(StoreError::Unavailable)
+        }
+        SealError::Broken => Fault::Damaged("a sealed column does not open"),
+    })
+}
+
+/// Opens a sealed text.
+pub(super) fn open_text(
+    keyring: &Keyring,
+    tenant: TenantId,
+    place: Place<'_>,
+    sealed: Option<&[u8]>,
+) -> Result<Option<String>, Fault> {
+    let Some(sealed) = sealed else { return Ok(None) };
+    let Some(plain) = open(keyring, tenant, place, sealed)? else { return Ok(None) };
+    String::from_utf8(plain).map(Some).map_err(|_| Fault::Damaged("a sealed name is no text"))
+}
+
+/// Makes sure that what these tenants write can be sealed. A tenant that was erased stays so.
+pub(super) async fn ensure(
+    keyring: &Keyring,
+    tenants: impl IntoIterator<Item = TenantId>,
+) -> Result<(), StoreError> {
+    for tenant in tenants {
+        if keyring.known(tenant) {
+            continue;
+        }
+        match keyring.ensure(tenant).await {
+            Ok(()) | Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

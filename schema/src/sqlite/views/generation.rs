@@ -1,0 +1,182 @@
+//! Seen provider ids and used idempotency keys: hashes at random places, so they live in tables small enough to
+//! stay in the cache, newest first, each dropped whole once it is too old.
+
+use super::super::database::Fault;
+use super::super::number::{Columns, int};
+use super::{collect, one};
+use crate::views::{IDEMPOTENCY_KEPT_MS, SEEN_KEPT_MS};
+use kabar_engine::entry::Position;
+use kabar_engine::id::{MessageId, SessionId, ShardId};
+use kabar_engine::overlay::{IdempotencyRow, SeenRow};
+use kabar_engine::time::{DAY_MS, HOUR_MS, Timestamp};
+use rusqlite::{Transaction, params};
+
+/// A generation of seen ids is closed at this many rows, or after a day.
+const SEEN_ROWS: u64 = 1_000_000;
+const SEEN: &str = "seen";
+const IDEMPOTENCY: &str = "idempotency";
+
+struct Generation {
+    number: i64,
+    rows: u64,
+    begun: Timestamp,
+    newest: Timestamp,
+}
+
+/// The generations of a kind, newest first.
+fn list(tx: &Transaction<'_>, kind: &str) -> Result<Vec<Generation>, Fault> {
+    let mut statement = tx.prepare_cached(
+        "SELECT number, rows, begun, newest FROM generation WHERE kind = ?1 ORDER BY number DESC",
+    )?;
+    collect(&mut statement, [kind], |row| {
+        Ok(Generation {
+            number: row.get(0)?,
+            rows: row.id(1)?,
+            begun: row.time(2)?,
+            newest: row.time(3)?,
+        })
+    })
+}
+
+fn keep(tx: &Transaction<'_>, kind: &str, generation: &Generation) -> Result<(), Fault> {
+    let mut put = tx.prepare_cached(
+        "INSERT INTO generation (kind, number, rows, begun, newest) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (kind, number) DO UPDATE SET rows = excluded.rows, newest = excluded.newest",
+    )?;
+    let Generation { number, rows, begun, newest } = generation;
+    put.execute(params![kind, number, int(*rows), begun.0, newest.0])?;
+    Ok(())
+}
+
+/// Writes seen ids into the newest generation, sorted by hash.
+pub(super) fn write_seen(tx: &Transaction<'_>, rows: &[(ShardId, &SeenRow)]) -> Result<(), Fault> {
+    let times = || rows.iter().map(|(_, row)| row.at);
+    let (Some(oldest), Some(newest)) = (times().min(), times().max()) else { return Ok(()) };
+    let last = list(tx, SEEN)?.into_iter().next();
+    let open = last.as_ref().filter(|g| g.rows < SEEN_ROWS && newest.since_ms(g.begun) < DAY_MS).is_some();
+    let mut generation = match last {
+        Some(last) if open => last,
+        last => {
+            let number = last.map_or(1, |g| g.number + 1);
+            tx.execute_batch(&format!(
+                "CREATE TABLE seen_{number} (hash INTEGER NOT NULL, session INTEGER NOT NULL, \
+                 message INTEGER NOT NULL, at INTEGER NOT NULL, upto INTEGER NOT NULL, \
+                 PRIMARY KEY (hash, session)) STRICT, WITHOUT ROWID"
+            ))?;
+            Generation { number, rows: 0, begun: oldest, newest }
+        }
+    };
+    let mut put = tx.prepare_cached(&format!(
+        "INSERT INTO seen_{} (hash, session, message, at, upto) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (hash, session) DO UPDATE SET message = excluded.message, at = excluded.at, \
+         upto = excluded.upto WHERE excluded.upto > upto",
+        generation.number
+    ))?;
+    for (_, row) in rows {
+        let parameters =
+            params![int(row.hash), int(row.session.0), int(row.message.0), row.at.0, int(row.upto.0)];
+        generation.rows += put.execute(parameters)? as u64;
+    }
+    generation.newest = generation.newest.max(newest);
+    keep(tx, SEEN, &generation)
+}
+
+/// The seen id, if any generation has it.
+pub(super) fn read_seen(
+    tx: &Transaction<'_>,
+    session: SessionId,
+    hash: u64,
+) -> Result<Option<SeenRow>, Fault> {
+    for Generation { number, .. } in list(tx, SEEN)? {
+        let mut statement = tx.prepare_cached(&format!(
+            "SELECT message, at, upto FROM seen_{number} WHERE hash = ?1 AND session = ?2"
+        ))?;
+        let found = one(&mut statement, [int(hash), int(session.0)], |row| {
+            let (message, at, upto) = (MessageId(row.id(0)?), row.time(1)?, Position(row.id(2)?));
+            Ok(SeenRow { session, hash, message, at, upto })
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Writes idempotency keys into the generations of their hours.
+pub(super) fn write_idempotency(
+    tx: &Transaction<'_>,
+    rows: &[(ShardId, &IdempotencyRow)],
+) -> Result<(), Fault> {
+    let hour = |row: &IdempotencyRow| row.at.0.div_euclid(HOUR_MS);
+    let mut by_hour: Vec<_> = rows.iter().map(|(_, row)| *row).collect();
+    by_hour.sort_by_key(|row| hour(row));
+    for rows in by_hour.chunk_by(|a, b| hour(a) == hour(b)) {
+        write_hour(tx, hour(rows[0]), rows)?;
+    }
+    Ok(())
+}
+
+fn write_hour(tx: &Transaction<'_>, hour: i64, rows: &[&IdempotencyRow]) -> Result<(), Fault> {
+    let begun = Timestamp(hour * HOUR_MS);
+    let known = list(tx, IDEMPOTENCY)?.into_iter().find(|g| g.number == hour);
+    let mut generation = match known {
+        Some(generation) => generation,
+        None => {
+            tx.execute_batch(&format!(
+                "CREATE TABLE \"idempotency_{hour}\" (key BLOB NOT NULL, session INTEGER NOT NULL, \
+                 body BLOB NOT NULL, message INTEGER NOT NULL, at INTEGER NOT NULL, upto INTEGER NOT NULL, \
+                 PRIMARY KEY (key, session)) STRICT, WITHOUT ROWID"
+            ))?;
+            Generation { number: hour, rows: 0, begun, newest: begun }
+        }
+    };
+    let mut put = tx.prepare_cached(&format!(
+        "INSERT INTO \"idempotency_{hour}\" (key, session, body, message, at, upto) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key, session) DO UPDATE SET body = excluded.body, \
+         message = excluded.message, at = excluded.at, upto = excluded.upto WHERE excluded.upto > upto"
+    ))?;
+    for row in rows {
+        let (key, body) = (row.key.to_be_bytes(), row.body.to_be_bytes());
+        let parameters =
+            params![key, int(row.session.0), body, int(row.message.0), row.at.0, int(row.upto.0)];
+        generation.rows += put.execute(parameters)? as u64;
+        generation.newest = generation.newest.max(row.at);
+    }
+    keep(tx, IDEMPOTENCY, &generation)
+}
+
+/// The used key, if any generation has it.
+pub(super) fn read_idempotency(
+    tx: &Transaction<'_>,
+    session: SessionId,
+    key: u128,
+) -> Result<Option<IdempotencyRow>, Fault> {
+    for Generation { number, .. } in list(tx, IDEMPOTENCY)? {
+        let mut statement = tx.prepare_cached(&format!(
+            "SELECT body, message, at, upto FROM \"idempotency_{number}\" WHERE key = ?1 AND session = ?2"
+        ))?;
+        let found = one(&mut statement, params![key.to_be_bytes(), int(session.0)], |row| {
+            let body = u128::from_be_bytes(row.get(0)?);
+            let (message, at, upto) = (MessageId(row.id(1)?), row.time(2)?, Position(row.id(3)?));
+            Ok(IdempotencyRow { session, key, body, message, at, upto })
+        })?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Drops the generations whose newest row is too old.
+pub(super) fn sweep(tx: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
+    for (kind, kept) in [(SEEN, SEEN_KEPT_MS), (IDEMPOTENCY, IDEMPOTENCY_KEPT_MS)] {
+        for generation in list(tx, kind)? {
+            if now.since_ms(generation.newest) > kept {
+                let number = generation.number;
+                tx.execute_batch(&format!("DROP TABLE \"{kind}_{number}\""))?;
+                tx.execute("DELETE FROM generation WHERE kind = ?1 AND number = ?2", params![kind, number])?;
+            }
+        }
+    }
+    Ok(())
+}
