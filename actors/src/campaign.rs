@@ -11,7 +11,7 @@ use kabar_engine::overlay::decide::PartOrder;
 use kabar_engine::overlay::{Input, Key};
 use kabar_engine::part::Totals;
 use kabar_runtime::{Actor, Context, Next, Timer};
-use kabar_schema::records::campaign::Campaign as Spec;
+use kabar_schema::records::Campaign as Spec;
 use std::sync::{Arc, Weak};
 
 /// The actor's label.

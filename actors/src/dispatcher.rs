@@ -27,8 +27,8 @@ use kabar_engine::spintax;
 use kabar_engine::status::Status;
 use kabar_engine::template::ContentPattern;
 use kabar_runtime::{Refused, Reply};
-use kabar_schema::records::campaign::Campaign as Spec;
-use kabar_schema::records::session::Session as SessionRecord;
+use kabar_schema::records::Campaign as Spec;
+use kabar_schema::records::Session as SessionRecord;
 use std::sync::Arc;
 
 /// What a caller is told to wait when the store does not answer.
@@ -380,7 +380,7 @@ impl Dispatcher {
         challenge: &str,
     ) -> Result<Option<String>, DispatchError> {
         let app = self.0.app(app).await?.ok_or(DispatchError::NotFound)?;
-        Ok(kabar_connectors::cloud::challenge(mode, token, &app.verify_token, challenge))
+        Ok(kabar_connectors::cloud::challenge(&app.verify_token, Some(mode), Some(token), Some(challenge)))
     }
 
     /// Reads contact files.

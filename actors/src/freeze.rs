@@ -15,7 +15,7 @@ use kabar_engine::template::ContentPattern;
 use kabar_schema::contacts::Contact;
 use kabar_schema::error::StoreError;
 use kabar_schema::ledger::PartManifest;
-use kabar_schema::records::campaign::Campaign as Spec;
+use kabar_schema::records::Campaign as Spec;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -19,9 +19,9 @@ use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId};
 use kabar_engine::overlay::Wake;
 use kabar_runtime::{Clock, Compute, ComputeOptions, Handle, Limits, Refused};
 use kabar_schema::error::StoreError;
-use kabar_schema::records::meta_app::MetaApp;
-use kabar_schema::records::session::Session as SessionRecord;
-use kabar_schema::records::tenant::Tenant;
+use kabar_schema::records::MetaApp;
+use kabar_schema::records::Session as SessionRecord;
+use kabar_schema::records::Tenant;
 use kabar_schema::store::Store;
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -36,6 +36,8 @@ const DRAIN_MS: u64 = 5_000;
 const DRAIN_LOOK_MS: u64 = 10;
 /// How long proof of an ambiguous send is waited for when the tenant says nothing.
 const PROOF_MS: i64 = 900_000;
+/// What a caller waits when the tenant's data key cannot be read now.
+const KEY_RETRY_MS: u64 = 1_000;
 /// A session's actor leaves after this long without a word.
 const SESSION_IDLE_MS: u64 = 60_000;
 
@@ -297,8 +299,9 @@ impl Node {
         &self.projector
     }
 
-    pub(crate) async fn replace_shard(&self, shard: Shard) {
-        *self.shards[usize::from(shard.id().0)].write() = Arc::new(shard);
+    pub(crate) fn replace_shard(&self, shard: Shard) {
+        let place = usize::from(shard.id().0);
+        *self.shards[place].write() = Arc::new(shard);
     }
 
     pub(crate) async fn stop_actors(&self, shard: ShardId) {
@@ -438,6 +441,9 @@ impl Node {
         talk: u64,
         message: conversation::Message,
     ) -> Result<(), Refused> {
+        if !self.store.keyring.known(tenant) && self.store.keyring.ensure(tenant).await.is_err() {
+            return Err(Refused::Overloaded { retry_after_ms: KEY_RETRY_MS });
+        }
         let me = Arc::downgrade(self);
         let make = move || Conversation::new(me.clone(), tenant, session);
         let shard = u16::from(ShardId::of_session(tenant, session).0);

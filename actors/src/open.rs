@@ -176,7 +176,7 @@ async fn mend(node: &Arc<Node>) {
             Ok(Some(shard)) => {
                 metrics::reopened();
                 tracing::info!(shard = id.0, "the shard was taken again");
-                node.replace_shard(shard).await;
+                node.replace_shard(shard);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(shard = id.0, %error, "the shard cannot be taken again yet"),

@@ -15,7 +15,7 @@ use kabar_engine::spintax;
 use kabar_engine::template::ContentPattern;
 use kabar_engine::time::Timestamp;
 use kabar_runtime::{Actor, Context, Next, Timer};
-use kabar_schema::records::campaign::Campaign as Spec;
+use kabar_schema::records::Campaign as Spec;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 

@@ -6,7 +6,7 @@ use crate::metrics;
 use crate::node::{Link, Node};
 use crate::shard::DoorError;
 use bytes::Bytes;
-use kabar_connectors::cloud::{InboundMessage, InboundStatus, NumberEvents, parse, verify};
+use kabar_connectors::cloud::{Change, InboundMessage, InboundStatus, NumberEvents, parse, verify};
 use kabar_engine::content::Content;
 use kabar_engine::entry::{ConsentSource, StatusReport};
 use kabar_engine::optout::Wish;
@@ -15,8 +15,8 @@ use kabar_engine::overlay::decide::Received;
 use kabar_engine::overlay::{Answer, Input};
 use kabar_engine::time::Timestamp;
 use kabar_runtime::Reply;
-use kabar_schema::records::meta_app::MetaApp;
-use kabar_schema::records::stray::Stray;
+use kabar_schema::records::MetaApp;
+use kabar_schema::records::Stray;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -92,9 +92,17 @@ pub async fn receive(
     if !verify(&owner.app_secrets, signature, body) {
         return Err(WebhookError::BadSignature);
     }
-    let events = parse(body).map_err(|_| WebhookError::Unreadable)?;
+    let changes = parse(body).map_err(|_| WebhookError::Unreadable)?;
     let mut receipt = Receipt::default();
-    let taken = events.into_iter().map(|number| take(node, &owner, number, body));
+    let taken = changes.into_iter().map(|change| async {
+        match change {
+            Change::Number(number) => take(node, &owner, number, body).await,
+            Change::Unknown { .. } => {
+                stray(node, &owner, body).await?;
+                Ok(Receipt { known: 1, ..Receipt::default() })
+            }
+        }
+    });
     for one in futures::future::join_all(taken).await {
         let one = one?;
         receipt.statuses += one.statuses;

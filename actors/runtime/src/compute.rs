@@ -272,7 +272,11 @@ impl Compute {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::mpsc;
     use std::time::Duration;
+
+    use tokio::task::JoinHandle;
 
     use super::*;
 
@@ -305,29 +309,27 @@ mod tests {
         }
     }
 
+    /// A job that has begun and goes on until it is released.
+    async fn blocker(compute: &Compute) -> (JoinHandle<Result<bool, ComputeError>>, mpsc::Sender<()>) {
+        let (begun, begins) = oneshot::channel();
+        let (release, gate) = mpsc::channel();
+        let compute = compute.clone();
+        let job = move || begun.send(()).is_ok() && gate.recv().is_ok();
+        let blocked = tokio::spawn(async move { compute.run("test", job).await });
+        begins.await.expect("the job begins");
+        (blocked, release)
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_job_whose_worker_dies_is_lost_and_gives_its_place_back() {
         let compute = pool(1, 1);
-        let (release, gate) = std::sync::mpsc::channel::<()>();
-        let blocker = tokio::spawn({
-            let compute = compute.clone();
-            async move { compute.run("test", move || gate.recv().is_ok()).await }
-        });
-        generation(&compute, 1).await;
-        while compute.inner.places.available_permits() > 1 {
-            tokio::task::yield_now().await;
-        }
+        let (blocked, release) = blocker(&compute).await;
         compute.kill_worker().await;
-        let behind = tokio::spawn({
-            let compute = compute.clone();
-            async move { compute.run("test", || ()).await }
-        });
-        while compute.inner.places.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
+        let mut behind = pin!(compute.run("test", || ()));
+        assert!(futures::poll!(&mut behind).is_pending(), "it is queued behind the deadly one");
         release.send(()).expect("the job waits");
-        assert_eq!(blocker.await.expect("no panic"), Ok(true));
-        assert!(matches!(behind.await.expect("no panic"), Err(ComputeError::Lost) | Ok(())));
+        assert_eq!(blocked.await.expect("no panic"), Ok(true));
+        assert_eq!(behind.await, Err(ComputeError::Lost));
         generation(&compute, 2).await;
         assert_eq!(compute.run("test", || 3).await, Ok(3));
         assert_eq!(compute.inner.places.available_permits(), 2);
@@ -337,23 +339,15 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn callers_wait_for_a_place_and_too_many_are_refused() {
         let compute = pool(1, 1);
-        let (release, gate) = std::sync::mpsc::channel::<()>();
-        let mut jobs = vec![tokio::spawn({
-            let compute = compute.clone();
-            async move { compute.run("test", move || gate.recv().is_ok()).await }
-        })];
-        for _ in 0..5 {
-            let compute = compute.clone();
-            jobs.push(tokio::spawn(async move { compute.run("test", || true).await }));
-        }
-        while compute.inner.waiting.load(Ordering::Acquire) < 4 {
-            tokio::task::yield_now().await;
+        let (blocked, release) = blocker(&compute).await;
+        let mut jobs: Vec<_> = (0..5).map(|_| Box::pin(compute.run("test", || true))).collect();
+        for job in &mut jobs {
+            assert!(futures::poll!(job).is_pending(), "one is queued, four wait");
         }
         assert_eq!(compute.run("test", || true).await, Err(ComputeError::Busy));
         release.send(()).expect("the job waits");
-        for job in jobs {
-            assert_eq!(job.await.expect("no panic"), Ok(true));
-        }
+        assert!(futures::future::join_all(jobs).await.into_iter().all(|ran| ran == Ok(true)));
+        assert_eq!(blocked.await.expect("no panic"), Ok(true));
         compute.shutdown().await;
         assert_eq!(compute.run("test", || true).await, Err(ComputeError::Closed));
     }

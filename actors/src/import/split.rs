@@ -213,6 +213,17 @@ impl FirstLine {
         }
         Ok(last.then(|| &text[self.begin..]))
     }
+
+    /// Where the line begins that was found.
+    pub(super) fn begin(&self) -> usize {
+        self.begin
+    }
+
+    /// Goes on behind the line that was found.
+    pub(super) fn skip(&mut self, text: &str) {
+        self.scanned = (self.scanned + 1).min(text.len());
+        self.begin = self.scanned;
+    }
 }
 
 /// The delimiter a spreadsheet's own line `sep=;` names.
@@ -322,16 +333,13 @@ mod tests {
     fn the_delimiter_is_the_most_frequent_sign_outside_quotes() {
         for (header, delimiter) in [
             ("phone,name", b','),
-            ("phone;name, full", b';'),
             ("phone;name, full;city", b';'),
             ("phone\tname", b'\t'),
             ("phone|name", b'|'),
             ("\"a,b,c\";d", b';'),
             ("phone", b','),
         ] {
-            let guess = guess_delimiter(header);
-            let tie = header == "phone;name, full";
-            assert_eq!(guess, if tie { b',' } else { delimiter }, "{header}");
+            assert_eq!(guess_delimiter(header), delimiter, "{header}");
         }
     }
 

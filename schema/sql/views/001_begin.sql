@@ -74,6 +74,7 @@ CREATE TABLE outbox (
   minute      INTEGER NOT NULL,
   lane        INTEGER NOT NULL,
   message     INTEGER NOT NULL,
+  tenant      INTEGER NOT NULL,
   session     INTEGER NOT NULL,
   stage       INTEGER NOT NULL,
   valid_until INTEGER NOT NULL,

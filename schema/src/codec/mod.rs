@@ -90,12 +90,6 @@ mod kind {
 /// The highest entry kind this version knows.
 pub const NEWEST_KIND: u8 = kind::LAST;
 
-/// Whether this version knows the kind that stands first in an entry's bytes.
-#[must_use]
-pub fn knows(kind: u8) -> bool {
-    (1..=NEWEST_KIND).contains(&kind)
-}
-
 /// How sealed parts are written: with keys, or as room for them.
 #[derive(Clone, Copy)]
 pub(crate) enum Sealer<'a> {
@@ -172,12 +166,7 @@ struct Fields<'a> {
 /// [`DecodeError`]; never panics, whatever the bytes.
 pub fn decode(bytes: &[u8], keyring: &Keyring) -> Result<Decoded, DecodeError> {
     let mut reader = Reader::new(bytes);
-    let kind = reader.byte("kind")?;
-    if !knows(kind) {
-        return Err(DecodeError::UnknownKind(kind));
-    }
-    let tenant = TenantId(reader.varint("tenant")?);
-    let at = reader.time("at")?;
+    let (kind, tenant, at) = read_head(&mut reader)?;
     if kind != kind::OPENED && keyring.erased(tenant)? {
         return Ok(Decoded::Erased);
     }
@@ -194,6 +183,22 @@ pub fn decode(bytes: &[u8], keyring: &Keyring) -> Result<Decoded, DecodeError> {
     };
     from.reader.finish()?;
     Ok(Decoded::Entry(Entry { tenant, at, what }))
+}
+
+/// When the entry happened, read without keys; also a check that this version knows its kind.
+///
+/// # Errors
+/// [`DecodeError::UnknownKind`], or what is wrong with the head.
+pub fn time_of(bytes: &[u8]) -> Result<Timestamp, DecodeError> {
+    read_head(&mut Reader::new(bytes)).map(|(_, _, at)| at)
+}
+
+fn read_head(reader: &mut Reader<'_>) -> Result<(u8, TenantId, Timestamp), DecodeError> {
+    let kind = reader.byte("kind")?;
+    if !(1..=NEWEST_KIND).contains(&kind) {
+        return Err(DecodeError::UnknownKind(kind));
+    }
+    Ok((kind, TenantId(reader.varint("tenant")?), reader.time("at")?))
 }
 
 /// Where an entry's fields are read.

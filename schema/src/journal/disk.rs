@@ -20,6 +20,12 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     /// As the operating system answers; never asked a second time.
     fn sync(&self, path: &Path, file: &File) -> io::Result<()>;
 
+    /// Cuts the file's end off, durably.
+    ///
+    /// # Errors
+    /// As the operating system answers.
+    fn cut(&self, path: &Path, file: &File, len: u64) -> io::Result<()>;
+
     /// Makes the folder's list of files durable.
     ///
     /// # Errors
@@ -38,6 +44,11 @@ impl Disk for RealDisk {
 
     fn sync(&self, _: &Path, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    fn cut(&self, _: &Path, file: &File, len: u64) -> io::Result<()> {
+        file.set_len(len)?;
+        file.sync_all()
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

@@ -75,8 +75,14 @@ pub struct EmbeddedJournal {
     folder: PathBuf,
     disk: Arc<dyn Disk>,
     batch: AtomicU64,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    /// Held as long as the journal is open.
+    open: Mutex<Option<Open>>,
+}
+
+/// What lives as long as the journal is open.
+#[derive(Debug)]
+struct Open {
+    writer: JoinHandle<()>,
+    /// Keeps other processes out of the folder.
     _lock: File,
 }
 
@@ -126,16 +132,16 @@ impl EmbeddedJournal {
             folder,
             disk,
             batch: AtomicU64::new(batch),
-            writer: Mutex::new(Some(writer)),
-            _lock: lock,
+            open: Mutex::new(Some(Open { writer, _lock: lock })),
         })
     }
 
-    /// Writes what waits and ends the writer; every later append answers `Unavailable`. Blocks for one sync.
+    /// Writes what waits, ends the writer and lets go of the folder; every later append answers `Unavailable`.
+    /// Blocks for one sync.
     pub fn close(&self) {
         self.queue.close();
-        if let Some(writer) = self.writer.lock().take()
-            && writer.join().is_err()
+        if let Some(open) = self.open.lock().take()
+            && open.writer.join().is_err()
         {
             tracing::error!("the journal's writer had panicked");
         }
@@ -217,15 +223,11 @@ impl Journal for EmbeddedJournal {
             };
             let gone = index.take_oldest(old);
             for span in &gone {
-                std::fs::remove_file(&span.segment.path).map_err(|error| {
+                // One by one: a crash may then leave old segments, but never a hole between them.
+                let removed = std::fs::remove_file(&span.segment.path).and_then(|()| disk.sync_folder(&folder));
+                removed.map_err(|error| {
                     let segment = span.segment.header.ordinal;
                     tracing::error!(segment, %error, "a segment of the journal cannot be removed");
-                    StoreError::Unavailable
-                })?;
-            }
-            if !gone.is_empty() {
-                disk.sync_folder(&folder).map_err(|error| {
-                    tracing::error!(%error, "the journal's folder cannot be synced");
                     StoreError::Unavailable
                 })?;
             }

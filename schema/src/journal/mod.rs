@@ -3,6 +3,7 @@
 //!
 //! Not the views (they are folded from it), not a message queue: readers keep their own [`Cursor`].
 
+pub(crate) mod admission;
 mod disk;
 mod embedded;
 mod header;

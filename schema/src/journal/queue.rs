@@ -2,6 +2,7 @@
 //! in line, so that the order of calls is the order on disk. Writes nothing itself.
 
 use super::Fence;
+use super::admission::{Admission, refusal};
 use super::header::Tips;
 use crate::codec::frame::FrameError;
 use crate::error::StoreError;
@@ -39,18 +40,8 @@ pub(super) struct Batch {
     pub(super) newest: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Shard {
-    tip: u64,
-    epoch: u64,
-    /// Taken by an owner in this process.
-    taken: bool,
-    /// An append failed: nothing more until it is taken again.
-    failed: bool,
-}
-
 struct Line {
-    shards: Box<[Shard; SHARDS]>,
+    shards: Box<[Admission; SHARDS]>,
     waiting: Vec<Ticket>,
     bytes: usize,
     closed: bool,
@@ -80,11 +71,9 @@ impl std::fmt::Debug for Queue {
 impl Queue {
     /// Shards that stand at `tips`, taken by nobody.
     pub(super) fn new(tips: &Tips) -> Self {
-        let mut shards = Box::new([Shard::default(); SHARDS]);
+        let mut shards = Box::new([Admission::default(); SHARDS]);
         for id in ShardId::all() {
-            let tip = tips.get(id);
-            shards[usize::from(id.0)] =
-                Shard { tip: tip.position, epoch: tip.epoch, taken: false, failed: false };
+            shards[usize::from(id.0)] = Admission::new(tips.position(id), tips.get(id).epoch);
         }
         let line = Line { shards, waiting: Vec::new(), bytes: 0, closed: false, dead: false };
         Self { line: Mutex::new(line), wake: Condvar::new() }
@@ -96,48 +85,22 @@ impl Queue {
         if line.dead || line.closed {
             return Err(StoreError::Unavailable);
         }
-        let full = line.bytes;
-        let fence = batch.fence;
-        let shard = &mut line.shards[usize::from(fence.shard.0)];
-        if !shard.taken || shard.epoch != fence.epoch {
-            return Err(StoreError::Fenced { current: shard.epoch });
-        }
-        if shard.failed {
-            return Err(StoreError::Unavailable);
-        }
-        // From here on a refusal is the owner's: what it decided next stands on this batch.
-        let refused = match &batch.frame {
-            Err(error) => {
-                tracing::error!(shard = fence.shard.0, %error, "a batch cannot be appended");
-                let sealing = matches!(error, FrameError::Seal(_));
-                Some(if sealing { StoreError::Unavailable } else { StoreError::Conflict })
-            }
-            Ok(_) if batch.base.0 != shard.tip + 1 => {
-                let (base, tip) = (batch.base.0, shard.tip);
-                tracing::error!(shard = fence.shard.0, base, tip, "a batch does not follow the shard's tip");
-                Some(StoreError::Conflict)
-            }
-            Ok(frame) if full + frame.len() > WAITING_MAX => Some(StoreError::Overloaded),
-            Ok(_) => None,
+        let Batch { frame, fence, base, count, newest } = batch;
+        let full = frame.as_ref().is_ok_and(|frame| line.bytes + frame.len() > WAITING_MAX);
+        let refused = match &frame {
+            Err(error) => Some(refusal(fence, *error)),
+            Ok(_) => full.then_some(StoreError::Overloaded),
         };
-        match (refused, batch.frame) {
-            (None, Ok(frame)) => {
-                let last = Position(shard.tip + batch.count);
-                shard.tip = last.0;
-                line.bytes += frame.len();
-                let (done, wait) = oneshot::channel();
-                let (base, newest) = (batch.base, batch.newest);
-                line.waiting.push(Ticket { frame, fence, base, last, newest, done });
-                if line.waiting.len() == 1 {
-                    self.wake.notify_one();
-                }
-                Ok(wait)
-            }
-            (refused, _) => {
-                shard.failed = true;
-                Err(refused.unwrap_or(StoreError::Conflict))
-            }
+        line.shards[usize::from(fence.shard.0)].admit(fence, base, count, refused)?;
+        let frame = frame.expect("invariant: a batch without a frame was refused just now");
+        line.bytes += frame.len();
+        let (done, wait) = oneshot::channel();
+        let last = Position(base.0 + count - 1);
+        line.waiting.push(Ticket { frame, fence, base, last, newest, done });
+        if line.waiting.len() == 1 {
+            self.wake.notify_one();
         }
+        Ok(wait)
     }
 
     /// Gives the shard to a new owner: its tip, and when everything up to it is durable.
@@ -146,12 +109,7 @@ impl Queue {
         if line.dead || line.closed {
             return Err(StoreError::Unavailable);
         }
-        let shard = &mut line.shards[usize::from(fence.shard.0)];
-        if fence.epoch <= shard.epoch {
-            return Err(StoreError::Fenced { current: shard.epoch });
-        }
-        *shard = Shard { tip: shard.tip, epoch: fence.epoch, taken: true, failed: false };
-        let tip = Position(shard.tip);
+        let tip = line.shards[usize::from(fence.shard.0)].take(fence.epoch)?;
         let (done, wait) = oneshot::channel();
         let newest = Timestamp(i64::MIN);
         line.waiting.push(Ticket { frame: Vec::new(), fence, base: tip, last: tip, newest, done });

@@ -25,7 +25,7 @@ pub(super) struct Recovered {
     pub(super) file: File,
     /// How many bytes that file has.
     pub(super) allocated: u64,
-    /// The newest time of an entry, as far as it is known without decoding the last segment.
+    /// The newest time of an entry.
     pub(super) newest: Timestamp,
 }
 
@@ -44,10 +44,15 @@ pub(super) fn recover(
     let found = heads(folder, disk)?;
     check_chain(&found)?;
     let mut spans = Vec::with_capacity(found.len() + 1);
+    let mut newest = Timestamp(i64::MIN);
     for (place, this) in found.iter().enumerate() {
         spans.push(match found.get(place + 1) {
             Some(next) => sealed(this, next, floors)?,
-            None => last(this, disk)?,
+            None => {
+                let (span, until) = last(this, disk)?;
+                newest = until;
+                span
+            }
         });
     }
     let mut tips = spans.last().map(|span| (*span.tips).clone()).unwrap_or_default();
@@ -58,19 +63,15 @@ pub(super) fn recover(
     if spans.is_empty() || lifted {
         // Lifted tips need a head that says so, or the next opening would see a gap.
         let previous = spans.last().map(|span| (&span.segment.header, span.end));
-        let header = following(previous, newest(&spans), tips);
+        let header = following(previous, newest, tips);
         let (span, file) = create(folder, header, disk)?;
         spans.push(span);
-        return Ok(Recovered { newest: newest(&spans), spans, file, allocated: HEADER as u64 });
+        return Ok(Recovered { newest, spans, file, allocated: HEADER as u64 });
     }
     let path = &spans.last().expect("invariant: just checked").segment.path;
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(OpenError::io("open", path))?;
     let allocated = file.metadata().map_err(OpenError::io("look at", path))?.len();
-    Ok(Recovered { newest: newest(&spans), spans, file, allocated })
-}
-
-fn newest(spans: &[Span]) -> Timestamp {
-    spans.last().map_or(Timestamp(i64::MIN), |span| span.segment.header.newest)
+    Ok(Recovered { newest, spans, file, allocated })
 }
 
 /// The head of the segment after `previous` (its head, and where its frames end).
@@ -190,7 +191,7 @@ fn sealed(this: &Found, next: &Found, floors: &[(ShardId, Position)]) -> Result<
 }
 
 /// The last segment: cut behind its last good frame, unless something acknowledged lies beyond.
-fn last(this: &Found, disk: &dyn Disk) -> Result<Span, OpenError> {
+fn last(this: &Found, disk: &dyn Disk) -> Result<(Span, Timestamp), OpenError> {
     let mut walk = Walk::new(this);
     let mut scan = walk.scan(this, this.len)?;
     let cut = loop {
@@ -205,17 +206,17 @@ fn last(this: &Found, disk: &dyn Disk) -> Result<Span, OpenError> {
         let what = "a frame is not readable, and later ones prove that it had been acknowledged";
         return Err(damaged(&this.path, cut, what));
     }
+    let file = OpenOptions::new().write(true).open(&this.path).map_err(OpenError::io("open", &this.path))?;
     if scan.is_soiled(cut).map_err(OpenError::io("read", &this.path))? {
         tracing::warn!(segment = this.header.ordinal, offset = cut, "a torn tail is cut off");
         // Before the first append: what is written from here on must not meet what lay behind the tear.
-        let file =
-            OpenOptions::new().write(true).open(&this.path).map_err(OpenError::io("open", &this.path))?;
-        file.set_len(cut).map_err(OpenError::io("cut", &this.path))?;
-        file.sync_all().map_err(OpenError::io("sync", &this.path))?;
-        disk.sync(&this.path, &file).map_err(OpenError::io("sync", &this.path))?;
+        disk.cut(&this.path, &file, cut).map_err(OpenError::io("cut", &this.path))?;
     }
+    // A process that was killed may have left frames that no sync has seen; from now on they are read and acted
+    // upon, so they are made durable first.
+    disk.sync(&this.path, &file).map_err(OpenError::io("sync", &this.path))?;
     let segment = Segment::new(this.path.clone(), this.header.clone(), Some(walk.hints));
-    Ok(Span { segment, end: cut, tips: Arc::new(walk.tips) })
+    Ok((Span { segment, end: cut, tips: Arc::new(walk.tips) }, walk.newest))
 }
 
 /// What a walk over a segment's frames has seen.
@@ -223,11 +224,13 @@ struct Walk<'a> {
     path: &'a Path,
     tips: Tips,
     hints: Hints,
+    newest: Timestamp,
 }
 
 impl<'a> Walk<'a> {
     fn new(this: &'a Found) -> Self {
-        Self { path: &this.path, tips: this.header.tips.clone(), hints: Hints::default() }
+        let (tips, newest) = (this.header.tips.clone(), this.header.newest);
+        Self { path: &this.path, tips, hints: Hints::default(), newest }
     }
 
     fn scan(&self, this: &Found, end: u64) -> Result<Scan, OpenError> {
@@ -249,13 +252,13 @@ impl<'a> Walk<'a> {
         }
         let entries = frame.entries().map_err(|error| damaged(self.path, offset, error.to_string()))?;
         for (_, entry) in entries {
-            match entry.first() {
-                Some(kind) if codec::knows(*kind) => {}
-                Some(kind) if *kind > codec::NEWEST_KIND => {
-                    let (found, known) = (u64::from(*kind), u64::from(codec::NEWEST_KIND));
+            match codec::time_of(entry) {
+                Ok(at) => self.newest = self.newest.max(at),
+                Err(DecodeError::UnknownKind(kind)) => {
+                    let (found, known) = (u64::from(kind), u64::from(codec::NEWEST_KIND));
                     return Err(OpenError::Newer { file: self.path.to_owned(), found, known });
                 }
-                _ => return Err(damaged(self.path, offset, DecodeError::Short("kind").to_string())),
+                Err(error) => return Err(damaged(self.path, offset, error.to_string())),
             }
         }
         self.tips.set(frame.shard, Tip { position: frame.last().0, epoch: frame.epoch });

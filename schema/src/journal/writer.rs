@@ -76,6 +76,7 @@ impl Writer {
 
     /// Until the queue is closed or the disk fails.
     pub(super) fn run(mut self) {
+        let _guard = Guard(Arc::clone(&self.setup.queue));
         let mut pace = Pace { gap: self.setup.gap, synced: None, group: 0 };
         while let Some(mut group) = self.setup.queue.next_group(&pace) {
             pace.synced = Some(Instant::now());
@@ -174,5 +175,14 @@ impl Writer {
         for ticket in group {
             let _ = ticket.done.send(Err(StoreError::Unknown));
         }
+    }
+}
+
+/// However the thread ends, nobody waits for it in vain.
+struct Guard(Arc<Queue>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.kill();
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn migrate(connection: &mut Connection, kind: Kind, path: &Path) -> R
         return Err(OpenError::Newer { file, found: u64::from(found), known: u64::from(known) });
     }
     for (version, step) in (1_u32..).zip(kind.steps()).skip(found as usize) {
-        let step = || -> rusqlite::Result<()> {
+        let mut step = || -> rusqlite::Result<()> {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             tx.execute_batch(step)?;
             tx.pragma_update(None, "user_version", version)?;

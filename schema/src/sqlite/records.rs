@@ -60,12 +60,12 @@ fn expected(
 ) -> Result<Option<i64>, Fault> {
     let mut find =
         tx.prepare_cached("SELECT n, version FROM record WHERE kind = ?1 AND tenant = ?2 AND id = ?3")?;
-    let found = find
-        .query_row(params![kind, int(tenant.0), int(id)], |row| Ok((row.get::<_, i64>(0)?, row.id(1))))
+    let found: Option<(i64, i64)> = find
+        .query_row(params![kind, int(tenant.0), int(id)], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     match found {
         None if expect == 0 => Ok(None),
-        Some((n, version)) if version? == expect && expect > 0 => Ok(Some(n)),
+        Some((n, version)) if int(expect) == version && expect > 0 => Ok(Some(n)),
         _ => Err(StoreError::Conflict.into()),
     }
 }

@@ -2,6 +2,22 @@
 
 use kabar_runtime::{ComputeError, Node, NodeOptions};
 
+use crate::node;
+
+#[tokio::test(start_paused = true)]
+async fn compute_jobs_run_inline_under_a_virtual_clock() {
+    let node = node();
+    let here = std::thread::current().id();
+    assert_eq!(node.compute().run("test", move || std::thread::current().id() == here).await, Ok(true));
+    assert_eq!(
+        node.compute().run("test", || panic!("on purpose")).await,
+        Err::<(), _>(ComputeError::Panicked)
+    );
+    assert_eq!((node.compute().generations(), node.compute().panics(), node.panics()), (0, 1, 0));
+    node.shutdown().await;
+    assert_eq!(node.compute().run("test", || ()).await, Err(ComputeError::Closed));
+}
+
 #[tokio::test]
 async fn compute_jobs_run_off_the_tokio_threads_and_survive_a_panic() {
     let node: Node<u64> = Node::new(NodeOptions::default());

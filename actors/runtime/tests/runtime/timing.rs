@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kabar_runtime::{Actor, Clock, ComputeError, Context, Next, Timer};
+use kabar_runtime::{Actor, Clock, Context, Next, Timer};
 use tokio::sync::watch;
 
 use crate::{FREE, Message, Seen, adder, node, read, settle};
@@ -76,18 +76,4 @@ async fn a_virtual_clock_follows_tokio_time_and_a_system_clock_the_wall() {
     let wall = Clock::system();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     assert!(u128::try_from(wall.now_ms()).unwrap().abs_diff(now) < 10_000 && !wall.is_virtual());
-}
-
-#[tokio::test(start_paused = true)]
-async fn compute_jobs_run_inline_under_a_virtual_clock() {
-    let node = node();
-    let here = std::thread::current().id();
-    assert_eq!(node.compute().run("test", move || std::thread::current().id() == here).await, Ok(true));
-    assert_eq!(
-        node.compute().run("test", || panic!("on purpose")).await,
-        Err::<(), _>(ComputeError::Panicked)
-    );
-    assert_eq!((node.compute().generations(), node.compute().panics(), node.panics()), (0, 1, 0));
-    node.shutdown().await;
-    assert_eq!(node.compute().run("test", || ()).await, Err(ComputeError::Closed));
 }

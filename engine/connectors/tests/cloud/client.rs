@@ -7,7 +7,7 @@ use kabar_connectors::client::{Answer, CallError, Client, Guard, Limits, NotSent
 use std::future::Future;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
@@ -67,13 +67,24 @@ fn not_sent<T: std::fmt::Debug>(outcome: Result<T, CallError>) -> NotSent {
     }
 }
 
+/// A port that is taken and refuses: nobody else can get it meanwhile.
+pub(crate) fn refusing_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
+/// A host name that no resolver can ask for: its first label is too long.
+pub(crate) fn impossible_host() -> String {
+    format!("{}.invalid", "a".repeat(64))
+}
+
 #[tokio::test]
 async fn without_a_connection_nothing_was_sent() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let (_held, port) = refusing_port();
     assert_eq!(not_sent(call(&format!("http://127.0.0.1:{port}/"), DEADLINE).await), NotSent::Refused);
-    assert_eq!(not_sent(call("http://kabar.invalid/", DEADLINE).await), NotSent::Dns);
+    assert_eq!(not_sent(call(&format!("http://{}/", impossible_host()), DEADLINE).await), NotSent::Dns);
     assert_eq!(not_sent(call("/no/host", DEADLINE).await), NotSent::Request);
 }
 
@@ -179,17 +190,31 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 #[tokio::test]
 async fn connections_are_kept_and_one_closed_meanwhile_costs_nothing() {
     // The first connection answers twice and closes; the third call then needs the second connection.
-    let (url, task) = server(2, |nth, mut stream| async move {
-        for _ in 0..(2 - nth) {
-            say(&mut stream, OK).await;
+    let (tell, mut closed) = tokio::sync::mpsc::unbounded_channel();
+    let (url, task) = server(2, move |nth, mut stream| {
+        let tell = tell.clone();
+        async move {
+            for _ in 0..(2 - nth) {
+                say(&mut stream, OK).await;
+            }
+            drop(stream);
+            tell.send(()).unwrap();
         }
     })
     .await;
     let client = Client::for_providers();
-    for _ in 0..3 {
+    let good = async || {
         let answer = client.call(request(&url), DEADLINE).await.unwrap();
         assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &b"ok"[..]));
+    };
+    good().await;
+    good().await;
+    closed.recv().await.unwrap();
+    // Every turn of the runtime looks at the sockets: the client's own task learns of the close.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
     }
+    good().await;
     task.await.unwrap();
 }
 

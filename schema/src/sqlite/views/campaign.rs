@@ -49,13 +49,13 @@ pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &CampaignRow)]) -> R
 
 /// The campaign, if there is one.
 pub(super) fn read(tx: &Transaction<'_>, id: CampaignId) -> Result<Option<CampaignRow>, Fault> {
-    one(&mut tx.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?, [int(id.0)], campaign)
+    one(&mut *tx.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?, [int(id.0)], campaign)
 }
 
 /// A shard's campaigns that have something left to do.
 pub(super) fn live(tx: &Transaction<'_>, shard: ShardId) -> Result<Vec<Arc<CampaignRow>>, Fault> {
     let sql = format!("SELECT {COLUMNS} WHERE shard = ?1 AND live = 1 ORDER BY id");
-    collect(&mut tx.prepare_cached(&sql)?, [shard.0], |row| campaign(row).map(Arc::new))
+    collect(&mut *tx.prepare_cached(&sql)?, [shard.0], |row| campaign(row).map(Arc::new))
 }
 
 fn campaign(row: &Row<'_>) -> Result<CampaignRow, Fault> {

@@ -55,7 +55,7 @@ pub(super) fn read(
     address: &Address,
 ) -> Result<Vec<SuppressedRow>, Fault> {
     let sql = format!("SELECT {COLUMNS} WHERE tenant = ?1 AND address = ?2 ORDER BY shard");
-    collect(&mut tx.prepare_cached(&sql)?, params![int(tenant.0), address.key()], suppressed)
+    collect(&mut *tx.prepare_cached(&sql)?, params![int(tenant.0), address.key()], suppressed)
 }
 
 /// A tenant's rows by (address, shard), the last address whole.
@@ -70,13 +70,13 @@ pub(super) fn page(
         "SELECT {COLUMNS} WHERE tenant = ?1 AND address > ?2 ORDER BY address, shard LIMIT ?3"
     );
     let parameters = params![int(tenant.0), after, at_most(limit)];
-    let mut rows = collect(&mut tx.prepare_cached(&sql)?, parameters, suppressed)?;
+    let mut rows = collect(&mut *tx.prepare_cached(&sql)?, parameters, suppressed)?;
     if let Some(last) = rows.last().filter(|_| rows.len() == limit) {
         let sql = format!(
             "SELECT {COLUMNS} WHERE tenant = ?1 AND address = ?2 AND shard > ?3 ORDER BY shard"
         );
         let parameters = params![int(tenant.0), last.address.key(), last.shard.0];
-        let rest = collect(&mut tx.prepare_cached(&sql)?, parameters, suppressed)?;
+        let rest = collect(&mut *tx.prepare_cached(&sql)?, parameters, suppressed)?;
         rows.extend(rest);
     }
     Ok(rows)
@@ -90,7 +90,7 @@ pub(super) fn since(
 ) -> Result<Vec<SuppressedRow>, Fault> {
     let sql = format!("SELECT {COLUMNS} WHERE tenant = ?1 AND minute >= ?2 ORDER BY address, shard");
     // `INDEXED BY` would fail if the index were ever renamed; the planner takes it because of the range.
-    collect(&mut tx.prepare_cached(&sql)?, params![int(tenant.0), since.minute()], suppressed)
+    collect(&mut *tx.prepare_cached(&sql)?, params![int(tenant.0), since.minute()], suppressed)
 }
 
 fn suppressed(row: &Row<'_>) -> Result<SuppressedRow, Fault> {

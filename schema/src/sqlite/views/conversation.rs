@@ -80,13 +80,13 @@ pub(super) fn page(
     let tenant = int(tenant.0);
     let Some(session) = session else {
         let sql = format!("SELECT {COLUMNS} WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
-        return collect(&mut tx.prepare_cached(&sql)?, params![tenant, after, at_most(limit)], read);
+        return collect(&mut *tx.prepare_cached(&sql)?, params![tenant, after, at_most(limit)], read);
     };
     // `+tenant` keeps the planner on the session's index: ids of one session are one range there.
     let sql =
         format!("SELECT {COLUMNS} WHERE session = ?4 AND +tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
     let parameters = params![tenant, after, at_most(limit), int(session.0)];
-    collect(&mut tx.prepare_cached(&sql)?, parameters, read)
+    collect(&mut *tx.prepare_cached(&sql)?, parameters, read)
 }
 
 fn conversation(row: &Row<'_>, keyring: &Keyring) -> Result<ConversationRow, Fault> {

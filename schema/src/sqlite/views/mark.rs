@@ -39,7 +39,7 @@ pub(super) fn read(
     chunk: u32,
 ) -> Result<Option<MarksRow>, Fault> {
     let sql = format!("SELECT {COLUMNS} WHERE campaign = ?1 AND chunk = ?2");
-    one(&mut tx.prepare_cached(&sql)?, params![int(campaign.0), chunk], marks)
+    one(&mut *tx.prepare_cached(&sql)?, params![int(campaign.0), chunk], marks)
 }
 
 /// The marks of a part's chunks, as far as they were written.
@@ -49,7 +49,7 @@ pub(super) fn of_part(tx: &Transaction<'_>, part: &PartRow) -> Result<Vec<Arc<Ma
     };
     let sql = format!("SELECT {COLUMNS} WHERE campaign = ?1 AND chunk BETWEEN ?2 AND ?3 ORDER BY chunk");
     let parameters = params![int(part.start.campaign.0), first, last];
-    collect(&mut tx.prepare_cached(&sql)?, parameters, |row| marks(row).map(Arc::new))
+    collect(&mut *tx.prepare_cached(&sql)?, parameters, |row| marks(row).map(Arc::new))
 }
 
 fn marks(row: &Row<'_>) -> Result<MarksRow, Fault> {

@@ -4,7 +4,7 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, int};
 use super::{Current, at_most, collect};
-use kabar_engine::id::{MessageId, SessionId, ShardId};
+use kabar_engine::id::{MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::message::Stage;
 use kabar_engine::overlay::{OutboxKey, OutboxLine};
 use kabar_engine::pacing::Lane;
@@ -13,9 +13,9 @@ use rusqlite::{Row, Transaction, params};
 /// Puts and deletes lines, in the order the flushes tell.
 pub(super) fn write(tx: &Transaction<'_>, flushes: &[Current<'_>]) -> Result<(), Fault> {
     let mut put = tx.prepare_cached(
-        "INSERT INTO outbox (shard, minute, lane, message, session, stage, valid_until) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (shard, minute, lane, message) \
-         DO UPDATE SET session = excluded.session, stage = excluded.stage, valid_until = excluded.valid_until",
+        "INSERT INTO outbox (shard, minute, lane, message, tenant, session, stage, valid_until) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (shard, minute, lane, message) \
+         DO UPDATE SET stage = excluded.stage, valid_until = excluded.valid_until",
     )?;
     let mut delete = tx.prepare_cached(
         "DELETE FROM outbox WHERE shard = ?1 AND minute = ?2 AND lane = ?3 AND message = ?4",
@@ -24,11 +24,12 @@ pub(super) fn write(tx: &Transaction<'_>, flushes: &[Current<'_>]) -> Result<(),
         let shard = flush.mark.shard.0;
         for line in &flush.changes.outbox {
             match line {
-                OutboxLine::Open { key, session, stage, valid_until } => put.execute(params![
+                OutboxLine::Open { key, tenant, session, stage, valid_until } => put.execute(params![
                     shard,
                     key.minute,
                     key.lane as u8,
                     int(key.message.0),
+                    int(tenant.0),
                     int(session.0),
                     *stage as u8,
                     valid_until.0,
@@ -50,7 +51,7 @@ pub(super) fn page(
     limit: usize,
 ) -> Result<Vec<OutboxLine>, Fault> {
     let mut statement = tx.prepare_cached(
-        "SELECT minute, lane, message, session, stage, valid_until FROM outbox \
+        "SELECT minute, lane, message, tenant, session, stage, valid_until FROM outbox \
          WHERE shard = ?1 AND (minute, lane, message) > (?2, ?3, ?4) \
          ORDER BY minute, lane, message LIMIT ?5",
     )?;
@@ -67,8 +68,9 @@ fn line(row: &Row<'_>) -> Result<OutboxLine, Fault> {
     };
     Ok(OutboxLine::Open {
         key,
-        session: SessionId(row.id(3)?),
-        stage: row.choice(4, Stage::from_byte)?,
-        valid_until: row.time(5)?,
+        tenant: TenantId(row.id(3)?),
+        session: SessionId(row.id(4)?),
+        stage: row.choice(5, Stage::from_byte)?,
+        valid_until: row.time(6)?,
     })
 }

@@ -51,7 +51,7 @@ pub(super) fn read(
     number: u32,
 ) -> Result<Option<PartRow>, Fault> {
     let sql = format!("SELECT {COLUMNS} WHERE campaign = ?1 AND part = ?2");
-    one(&mut tx.prepare_cached(&sql)?, params![int(campaign.0), number], part)
+    one(&mut *tx.prepare_cached(&sql)?, params![int(campaign.0), number], part)
 }
 
 /// A session's parts, newest launch first.
@@ -60,13 +60,13 @@ pub(super) fn of_session(tx: &Transaction<'_>, session: SessionId) -> Result<Vec
         "SELECT {COLUMNS} WHERE session = ?1 ORDER BY launched DESC, campaign DESC, part DESC LIMIT ?2"
     );
     let parameters = params![int(session.0), at_most(SESSION_PARTS_MAX)];
-    collect(&mut tx.prepare_cached(&sql)?, parameters, |row| part(row).map(Arc::new))
+    collect(&mut *tx.prepare_cached(&sql)?, parameters, |row| part(row).map(Arc::new))
 }
 
 /// A shard's parts that are not finished.
 pub(super) fn open(tx: &Transaction<'_>, shard: ShardId) -> Result<Vec<Arc<PartRow>>, Fault> {
     let sql = format!("SELECT {COLUMNS} WHERE shard = ?1 AND finished = 0 ORDER BY campaign, part");
-    collect(&mut tx.prepare_cached(&sql)?, [shard.0], |row| part(row).map(Arc::new))
+    collect(&mut *tx.prepare_cached(&sql)?, [shard.0], |row| part(row).map(Arc::new))
 }
 
 fn part(row: &Row<'_>) -> Result<PartRow, Fault> {

@@ -1,0 +1,143 @@
+//! `/v1/apps`: the tenant's apps at Meta, which sign the webhooks. The secrets go in and never come out.
+
+use crate::auth::For;
+use crate::body::{Idempotent, Json, Query};
+use crate::create::{answer, create};
+use crate::page::{Ask, Page, Time, record_cursor};
+use crate::problem::Problem;
+use crate::state::ApiState;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use kabar_engine::id::{IdError, TenantId};
+use kabar_engine::time::Timestamp;
+use kabar_schema::records::MetaApp;
+use serde::{Deserialize, Serialize};
+
+/// App secrets at once: the old and the new one while they change, and one to spare.
+const SECRETS_MAX: usize = 3;
+/// Longest secret or token, characters.
+const SECRET_MAX: usize = 256;
+
+/// An app's id. Written like every other id; inside it is a plain number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AppId(pub(crate) u64);
+
+const PREFIX: &str = "app";
+
+impl std::fmt::Display for AppId {
+    /// The digits are those of the engine's ids; only the prefix is ours.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = TenantId(self.0).to_string();
+        write!(f, "{PREFIX}{}", &text[TenantId::PREFIX.len()..])
+    }
+}
+
+impl std::str::FromStr for AppId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let refuse = || IdError { prefix: PREFIX, text: text.chars().take(64).collect() };
+        let digits = text.strip_prefix(PREFIX).ok_or_else(refuse)?;
+        let id: TenantId = format!("{}{digits}", TenantId::PREFIX).parse().map_err(|_| refuse())?;
+        Ok(Self(id.0))
+    }
+}
+
+impl Serialize for AppId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AppId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    app_secrets: Vec<String>,
+    verify_token: String,
+}
+
+/// An app as it is shown.
+#[derive(Serialize)]
+pub(crate) struct Shown {
+    id: AppId,
+    /// Where Meta is to send webhooks, below this server's public address.
+    webhook_path: String,
+    created: Time,
+}
+
+impl From<MetaApp> for Shown {
+    fn from(app: MetaApp) -> Self {
+        let id = AppId(app.id);
+        Self { id, webhook_path: format!("/connectors/cloud/{id}"), created: Time(app.created) }
+    }
+}
+
+fn fresh(tenant: TenantId, key: &Idempotent, now: Timestamp) -> u64 {
+    let tagged = |k: &[u8]| TenantId::derived(tenant, &[b"app:", k].concat()).0;
+    key.id(tagged, |r| TenantId::random(now, r).0)
+}
+
+/// `POST /v1/apps`
+pub(crate) async fn post(
+    State(state): State<ApiState>,
+    whom: For,
+    key: Idempotent,
+    body: Json<Wanted>,
+) -> Result<Response, Problem> {
+    let wanted = body.value;
+    let fits = |text: &String| (1..=SECRET_MAX).contains(&text.len()) && text.trim() == text;
+    if !(1..=SECRETS_MAX).contains(&wanted.app_secrets.len()) || !wanted.app_secrets.iter().all(fits) {
+        let allowed = format!("1 to {SECRETS_MAX} texts of 1 to {SECRET_MAX} characters");
+        return Err(Problem::invalid("app_secrets", allowed));
+    }
+    if !fits(&wanted.verify_token) {
+        return Err(Problem::invalid("verify_token", format!("a text of 1 to {SECRET_MAX} characters")));
+    }
+    let now = state.now();
+    let app = MetaApp {
+        id: fresh(whom.tenant, &key, now),
+        tenant: whom.tenant,
+        app_secrets: wanted.app_secrets,
+        verify_token: wanted.verify_token,
+        created: now,
+    };
+    let same = |a: &MetaApp, b: &MetaApp| *a == MetaApp { created: a.created, ..b.clone() };
+    let created = create(&state, &key, app, same).await?;
+    Ok(answer(StatusCode::CREATED, created.replayed, Shown::from(created.noun)))
+}
+
+/// `GET /v1/apps`
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    whom: For,
+    Query(ask): Query<Ask>,
+) -> Result<axum::Json<Page<Shown>>, Problem> {
+    let limit = ask.limit()?;
+    let found = state.nouns().page::<MetaApp>(whom.tenant, None, ask.after_record()?, limit).await?;
+    let cursor = found.last().map(|a| record_cursor(a.noun.created, a.noun.id));
+    Ok(axum::Json(Page::new(found.into_iter().map(|a| a.noun.into()).collect(), limit, cursor)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_id_is_written_like_every_other_id() {
+        let id = AppId(0x0123_4567_89ab_cdef);
+        let text = id.to_string();
+        assert!(text.starts_with("app_") && text.len() == 17, "{text}");
+        assert_eq!(text.parse(), Ok(id));
+        for wrong in ["", "app_", "ten_0000000000000", "app_0000000000000x"] {
+            assert!(wrong.parse::<AppId>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `/v1/contacts/import` and `/v1/imports`: contact files, read while they arrive. The id of an import is the list
+//! of the contacts it brought.
+
+use super::name;
+use crate::auth::For;
+use crate::body::{Id, Idempotent, Query};
+use crate::create::answer;
+use crate::page::{Ask, Page, Time, record_cursor};
+use crate::problem::{Code, Problem};
+use crate::state::ApiState;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use futures::{StreamExt, TryStreamExt};
+use kabar_actors::import::{ImportError, ImportRequest, Mapping};
+use kabar_engine::address::Region;
+use kabar_engine::id::ImportId;
+use kabar_schema::records::{Import, ImportState, Problem as Row};
+use serde::{Deserialize, Serialize};
+
+/// The query of an import; columns that are not named are guessed from the header.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    name: Option<String>,
+    phone_column: Option<String>,
+    name_column: Option<String>,
+    zone_column: Option<String>,
+    opted_out_column: Option<String>,
+    default_region: Option<String>,
+    delimiter: Option<String>,
+}
+
+/// An import as it is shown.
+#[derive(Serialize)]
+pub(crate) struct Shown {
+    id: ImportId,
+    name: String,
+    state: ImportState,
+    rows_read: u64,
+    imported: u64,
+    created_contacts: u64,
+    updated_contacts: u64,
+    duplicate: u64,
+    invalid: u64,
+    opted_out: u64,
+    problems: Vec<Row>,
+    error: Option<String>,
+    created: Time,
+    finished: Option<Time>,
+}
+
+impl From<Import> for Shown {
+    fn from(import: Import) -> Self {
+        Self {
+            id: import.id,
+            name: import.name,
+            state: import.state,
+            rows_read: import.rows_read,
+            imported: import.imported,
+            created_contacts: import.created_contacts,
+            updated_contacts: import.updated_contacts,
+            duplicate: import.duplicate,
+            invalid: import.invalid,
+            opted_out: import.opted_out,
+            problems: import.problems,
+            error: import.error,
+            created: Time(import.created),
+            finished: import.finished.map(Time),
+        }
+    }
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Self {
+        let sentence = error.to_string();
+        let mut letters = sentence.chars();
+        let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+        let detail = format!("{first}{}.", letters.as_str());
+        match error {
+            ImportError::NoHeader | ImportError::NoPhoneColumn { .. } => Self::new(Code::ImportHeader, detail),
+            ImportError::UnknownColumn { .. } => Self::new(Code::ImportColumn, detail),
+            ImportError::Encoding { .. } => Self::new(Code::ImportEncoding, detail),
+            ImportError::Empty => Self::new(Code::ImportEmpty, detail),
+            ImportError::Malformed { .. } => Self::new(Code::ImportMalformed, detail),
+            ImportError::Delimiter(_) => Self::new(Code::InvalidQuery, detail),
+            ImportError::Body(_) => Self::new(Code::BodyUnreadable, detail),
+            ImportError::Store(error) => error.into(),
+            ImportError::Compute(_) => Self::new(Code::Unavailable, detail),
+        }
+    }
+}
+
+/// `POST /v1/contacts/import`: 201 with the counts when every row was looked at.
+pub(crate) async fn post(
+    State(state): State<ApiState>,
+    whom: For,
+    key: Idempotent,
+    Query(wanted): Query<Wanted>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+    let plain = ["text/csv", "text/plain", "text/tab-separated-values", "application/octet-stream"];
+    if !kind.is_none_or(|kind| plain.contains(&kind.split(';').next().unwrap_or_default().trim())) {
+        return Err(Problem::new(Code::UnsupportedMediaType, "Send the file itself as `text/csv`."));
+    }
+    let asked = ask(&state, &whom, &key, wanted)?;
+    if let Some(earlier) = state.nouns().get::<Import>(whom.tenant, asked.import.0).await? {
+        let import = earlier.noun;
+        if import.name != asked.name {
+            let detail = "The key belongs to an import of another name.";
+            return Err(Problem::new(Code::IdempotencyMismatch, detail));
+        }
+        if import.state == ImportState::Done {
+            return Ok(answer(StatusCode::CREATED, true, Shown::from(import)));
+        }
+    }
+    let busy = || Problem::new(Code::Overloaded, "As many contact files are being read as may be.");
+    let _permit = std::sync::Arc::clone(&state.imports).try_acquire_owned().map_err(|_| busy())?;
+    let max = state.config.server.import_max_bytes;
+    let mut bytes = 0_u64;
+    let body = request.into_body().into_data_stream().map_err(std::io::Error::other).map(move |chunk| {
+        let chunk = chunk?;
+        bytes += chunk.len() as u64;
+        let over = || std::io::Error::other(format!("it is larger than {max} bytes"));
+        if bytes > max { Err(over()) } else { Ok(chunk) }
+    });
+    let import = state.dispatcher.importer().run(asked, body.boxed(), |_| {}).await?;
+    Ok(answer(StatusCode::CREATED, false, Shown::from(import)))
+}
+
+fn ask(state: &ApiState, whom: &For, key: &Idempotent, wanted: Wanted) -> Result<ImportRequest, Problem> {
+    let tenant = whom.tenant;
+    let region = wanted.default_region.map(|text| {
+        text.parse::<Region>().map_err(|error| Problem::new(Code::InvalidQuery, format!("`default_region`: {error}.")))
+    });
+    let delimiter = wanted.delimiter.map(|text| match text.as_bytes() {
+        b"tab" => Ok(b'\t'),
+        [one] => Ok(*one),
+        _ => Err(Problem::new(Code::InvalidQuery, "`delimiter` must be one character, or `tab`.")),
+    });
+    Ok(ImportRequest {
+        tenant,
+        import: key.id(|k| ImportId::derived(tenant, k), |r| ImportId::random(state.now(), r)),
+        name: wanted.name.as_deref().map_or_else(|| Ok("import".to_owned()), name)?,
+        mapping: Mapping {
+            phone: wanted.phone_column,
+            name: wanted.name_column,
+            zone: wanted.zone_column,
+            opted_out: wanted.opted_out_column,
+        },
+        default_region: region.transpose()?,
+        delimiter: delimiter.transpose()?,
+    })
+}
+
+/// `GET /v1/imports`
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    whom: For,
+    Query(ask): Query<Ask>,
+) -> Result<axum::Json<Page<Shown>>, Problem> {
+    let limit = ask.limit()?;
+    let found = state.nouns().page::<Import>(whom.tenant, None, ask.after_record()?, limit).await?;
+    let cursor = found.last().map(|i| record_cursor(i.noun.created, i.noun.id.0));
+    Ok(axum::Json(Page::new(found.into_iter().map(|i| i.noun.into()).collect(), limit, cursor)))
+}
+
+/// `GET /v1/imports/{id}`
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<ImportId>,
+) -> Result<axum::Json<Shown>, Problem> {
+    let found = state.nouns().get::<Import>(whom.tenant, id.0).await?;
+    Ok(axum::Json(found.ok_or_else(|| Problem::no_such("import"))?.noun.into()))
+}

@@ -1,0 +1,100 @@
+//! `/v1/keys`: a tenant's API keys. The secret is in the answer that makes it and nowhere else.
+
+use super::name;
+use crate::auth::{For, Fresh};
+use crate::body::{Id, Idempotent, Json, Query};
+use crate::create::{answer, create};
+use crate::page::{Ask, Page, Time, record_cursor};
+use crate::problem::Problem;
+use crate::state::ApiState;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use kabar_engine::id::{KeyId, TenantId};
+use kabar_schema::records::Key;
+use serde::{Deserialize, Serialize};
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    name: String,
+}
+
+/// A key as it is shown.
+#[derive(Serialize)]
+pub(crate) struct Shown {
+    id: KeyId,
+    tenant: TenantId,
+    name: String,
+    prefix: String,
+    created: Time,
+    revoked: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+impl From<Key> for Shown {
+    fn from(key: Key) -> Self {
+        Self {
+            id: key.id,
+            tenant: key.tenant,
+            name: key.name,
+            prefix: key.prefix,
+            created: Time(key.created),
+            revoked: key.revoked.map(Time),
+            secret: None,
+        }
+    }
+}
+
+/// `POST /v1/keys`: the only answer with the secret; a replay has none.
+pub(crate) async fn post(
+    State(state): State<ApiState>,
+    whom: For,
+    key: Idempotent,
+    body: Json<Wanted>,
+) -> Result<Response, Problem> {
+    let (fresh, now, tenant) = (Fresh::make(), state.now(), whom.tenant);
+    let noun = Key {
+        id: key.id(|k| KeyId::derived(tenant, k), |r| KeyId::random(now, r)),
+        tenant,
+        name: name(&body.value.name)?,
+        hash: fresh.hash,
+        prefix: fresh.prefix,
+        created: now,
+        revoked: None,
+    };
+    let created = create(&state, &key, noun, |a, b| a.name == b.name).await?;
+    let secret = (!created.replayed).then_some(fresh.secret);
+    Ok(answer(StatusCode::CREATED, created.replayed, Shown { secret, ..created.noun.into() }))
+}
+
+/// `GET /v1/keys`
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    whom: For,
+    Query(ask): Query<Ask>,
+) -> Result<axum::Json<Page<Shown>>, Problem> {
+    let limit = ask.limit()?;
+    let found = state.nouns().page::<Key>(whom.tenant, None, ask.after_record()?, limit).await?;
+    let cursor = found.last().map(|k| record_cursor(k.noun.created, k.noun.id.0));
+    Ok(axum::Json(Page::new(found.into_iter().map(|k| k.noun.into()).collect(), limit, cursor)))
+}
+
+/// `DELETE /v1/keys/{id}`: takes the key back; it stays listed. Twice is once.
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<KeyId>,
+) -> Result<axum::Json<Shown>, Problem> {
+    let found = state.nouns().get::<Key>(whom.tenant, id.0).await?;
+    let found = found.ok_or_else(|| Problem::no_such("key"))?;
+    let mut key = found.noun;
+    if key.revoked.is_none() {
+        key.revoked = Some(state.now());
+        state.nouns().update(&key, found.version).await?;
+    }
+    state.keys.forget(&key.hash);
+    Ok(axum::Json(key.into()))
+}

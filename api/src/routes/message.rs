@@ -1,0 +1,343 @@
+//! `/v1/messages`: single messages out, and any message with its timeline. The body is Meta's message object with
+//! our `session` and `options` beside it.
+
+use super::{Explained, address};
+use crate::auth::For;
+use crate::body::{Id, Idempotent, Json};
+use crate::create::answer;
+use crate::page::Time;
+use crate::problem::{Code, Problem};
+use crate::secret;
+use crate::state::ApiState;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use kabar_engine::content::Content;
+use kabar_engine::entry::Idempotency;
+use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
+use kabar_engine::message::MessageRow;
+use kabar_engine::overlay::decide::Draft;
+use kabar_engine::pacing::Lane;
+use kabar_engine::status::Status;
+use kabar_engine::time::{DAY_MS, SECOND_MS, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// How long a message may wait when nothing is said.
+const VALID_FOR_S: i64 = DAY_MS / SECOND_MS;
+/// Thirty days.
+const VALID_FOR_MAX_S: i64 = 30 * VALID_FOR_S;
+/// How far ahead a message may be scheduled.
+const SEND_AT_MAX_MS: i64 = 365 * DAY_MS;
+
+/// What stands beside Meta's message object.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    lane: Option<Lane>,
+    valid_for_seconds: Option<i64>,
+    send_at: Option<String>,
+}
+
+/// An accepted message.
+#[derive(Serialize)]
+struct Accepted {
+    id: MessageId,
+    status: Status,
+    status_url: String,
+    replayed: bool,
+}
+
+/// A message as it is shown.
+#[derive(Serialize)]
+pub(crate) struct Shown {
+    id: MessageId,
+    direction: &'static str,
+    session: SessionId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation: Option<ConversationId>,
+    address: String,
+    status: Status,
+    timeline: Vec<Moment>,
+    lane: Lane,
+    attempts: u16,
+    send_at: Time,
+    valid_until: Time,
+    provider_id: Option<String>,
+    context: Option<String>,
+    campaign: Option<OfCampaign>,
+    error: Option<Explained>,
+    message: Option<Value>,
+}
+
+/// A step of a message.
+#[derive(Serialize)]
+struct Moment {
+    status: Status,
+    at: Time,
+}
+
+/// Which campaign a message is of.
+#[derive(Serialize)]
+struct OfCampaign {
+    id: CampaignId,
+    index: u32,
+}
+
+impl From<MessageRow> for Shown {
+    fn from(row: MessageRow) -> Self {
+        Self {
+            direction: if row.status == Status::Received { "in" } else { "out" },
+            timeline: timeline(&row),
+            id: row.id,
+            session: row.session,
+            conversation: (row.conversation.0 != 0).then_some(row.conversation),
+            address: row.address.to_text(),
+            status: row.status,
+            lane: row.lane,
+            attempts: row.attempts,
+            send_at: Time(row.due),
+            valid_until: Time(row.valid_until),
+            provider_id: row.provider_id.as_deref().map(str::to_owned),
+            context: row.context.as_deref().map(str::to_owned),
+            campaign: row.campaign.map(|(id, index)| OfCampaign { id, index }),
+            error: row.cause.map(Explained::from),
+            message: row.content.as_deref().map(Content::to_json),
+        }
+    }
+}
+
+/// What happened, in the order in which a message goes; a step that was never told of is left out.
+fn timeline(row: &MessageRow) -> Vec<Moment> {
+    let times = &row.times;
+    let first = if row.status == Status::Received { Status::Received } else { Status::Queued };
+    let steps = [
+        (first, Some(times.accepted)),
+        (Status::Sent, times.sent.filter(|_| first == Status::Queued)),
+        (Status::Delivered, times.delivered),
+        (Status::Read, times.read),
+        (row.status, times.ended),
+    ];
+    steps.into_iter().filter_map(|(status, at)| Some(Moment { status, at: Time(at?) })).collect()
+}
+
+/// `POST /v1/messages`: 202 once it is durable.
+pub(crate) async fn post(
+    State(state): State<ApiState>,
+    whom: For,
+    key: Idempotent,
+    body: Json<Map<String, Value>>,
+) -> Result<Response, Problem> {
+    let idempotency = key.0.as_ref().map(|key| Idempotency {
+        key: secret::digest_short(key.as_bytes()),
+        body: secret::digest_short(&body.bytes),
+    });
+    let asked = Asked::read(body.value)?;
+    if !state.has_session(whom.tenant, asked.session).await? {
+        return Err(Problem::unknown_reference("session", "session"));
+    }
+    let context = match asked.context {
+        Some(quoted) => Some(quote(&state, whom.tenant, quoted).await?),
+        None => None,
+    };
+    let (due, valid_until) = times(&asked.options, state.now())?;
+    let draft = Draft {
+        tenant: whom.tenant,
+        session: asked.session,
+        to: address(&asked.to)?,
+        content: Arc::new(asked.content),
+        lane: asked.options.lane.unwrap_or(Lane::Transactional),
+        due,
+        valid_until,
+        context,
+        idempotency,
+    };
+    let sent = state.dispatcher.send(draft).await?;
+    let status_url = format!("/v1/messages/{}", sent.message);
+    let accepted =
+        Accepted { id: sent.message, status: Status::Queued, status_url, replayed: sent.replayed };
+    Ok(answer(StatusCode::ACCEPTED, sent.replayed, accepted))
+}
+
+/// The body, taken apart.
+struct Asked {
+    session: SessionId,
+    to: String,
+    context: Option<String>,
+    options: Options,
+    content: Content,
+}
+
+impl Asked {
+    /// Refuses every field that is neither ours nor Meta's for this type of message.
+    fn read(mut body: Map<String, Value>) -> Result<Self, Problem> {
+        let session = text(&mut body, "session")?;
+        let session = session.parse().map_err(|_| Problem::invalid("session", "an id such as ses_…"))?;
+        let to = text(&mut body, "to")?;
+        word(&mut body, "messaging_product", "whatsapp")?;
+        word(&mut body, "recipient_type", "individual")?;
+        let context = match body.remove("context") {
+            Some(context) => Some(quoted(context)?),
+            None => None,
+        };
+        let options: Options = match body.remove("options") {
+            Some(options) => serde_json::from_value(options)
+                .map_err(|error| Problem::new(Code::InvalidValue, format!("`options`: {error}.")).at("options"))?,
+            None => Options::default(),
+        };
+        let kind = body.get("type").and_then(Value::as_str).unwrap_or("text").to_owned();
+        if let Some(unknown) = body.keys().find(|k| *k != "type" && **k != kind) {
+            let detail = format!("Unknown field `{unknown}` in a message of the type `{kind}`.");
+            return Err(Problem::new(Code::UnknownField, detail).at(unknown));
+        }
+        let content = Content::from_json(&Value::Object(body))?;
+        content.validate()?;
+        Ok(Self { session, to, context, options, content })
+    }
+}
+
+fn text(body: &mut Map<String, Value>, field: &str) -> Result<String, Problem> {
+    match body.remove(field) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(Problem::invalid(field, "a text")),
+        None => Err(Problem::new(Code::MissingField, format!("Missing field `{field}`.")).at(field)),
+    }
+}
+
+/// A field of Meta's that has one value only.
+fn word(body: &mut Map<String, Value>, field: &str, only: &str) -> Result<(), Problem> {
+    match body.remove(field) {
+        None => Ok(()),
+        Some(value) if value.as_str() == Some(only) => Ok(()),
+        Some(_) => Err(Problem::invalid(field, format_args!("`{only}`"))),
+    }
+}
+
+fn quoted(context: Value) -> Result<String, Problem> {
+    match context {
+        Value::Object(mut fields) => {
+            let id = text(&mut fields, "message_id")?;
+            match fields.keys().next() {
+                None => Ok(id),
+                Some(unknown) => {
+                    let detail = format!("Unknown field `context.{unknown}`.");
+                    Err(Problem::new(Code::UnknownField, detail).at(&format!("context.{unknown}")))
+                }
+            }
+        }
+        _ => Err(Problem::invalid("context", "an object with `message_id`")),
+    }
+}
+
+/// The provider's id of a quoted message; it may be named by ours.
+async fn quote(state: &ApiState, tenant: TenantId, quoted: String) -> Result<Arc<str>, Problem> {
+    let Ok(id) = quoted.parse::<MessageId>() else { return Ok(quoted.into()) };
+    let found = state.dispatcher.message(tenant, id).await?;
+    let row = found.ok_or_else(|| Problem::unknown_reference("context.message_id", "message"))?.row;
+    let unsent = "a message that WhatsApp has taken";
+    row.provider_id.ok_or_else(|| Problem::invalid("context.message_id", unsent))
+}
+
+/// Not before, and not after.
+fn times(options: &Options, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
+    let due = match &options.send_at {
+        None => now,
+        Some(text) => {
+            let at = Timestamp::from_rfc3339(text);
+            let near = at.filter(|at| at.since_ms(now) <= SEND_AT_MAX_MS);
+            let allowed = "a moment such as 2026-12-24T18:00:00+07:00, at most a year ahead";
+            near.ok_or_else(|| Problem::invalid("options.send_at", allowed))?.max(now)
+        }
+    };
+    let valid_for = options.valid_for_seconds.unwrap_or(VALID_FOR_S);
+    if !(1..=VALID_FOR_MAX_S).contains(&valid_for) {
+        return Err(Problem::invalid("options.valid_for_seconds", format!("from 1 to {VALID_FOR_MAX_S}")));
+    }
+    Ok((due, due.plus_ms(valid_for * SECOND_MS)))
+}
+
+/// `GET /v1/messages/{id}`
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<MessageId>,
+) -> Result<axum::Json<Shown>, Problem> {
+    let found = state.dispatcher.message(whom.tenant, id).await?;
+    Ok(axum::Json(found.ok_or_else(|| Problem::no_such("message"))?.row.into()))
+}
+
+/// `DELETE /v1/messages/{id}`: cancels it while it waits.
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<MessageId>,
+) -> Result<axum::Json<Shown>, Problem> {
+    state.dispatcher.cancel_message(whom.tenant, id).await?;
+    let found = state.dispatcher.message(whom.tenant, id).await?;
+    Ok(axum::Json(found.ok_or_else(|| Problem::no_such("message"))?.row.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(body: Value) -> Result<Asked, Problem> {
+        let Value::Object(body) = body else { panic!("an object is expected") };
+        Asked::read(body)
+    }
+
+    #[test]
+    fn metas_message_object_is_taken_as_it_is() {
+        let session = SessionId(7).to_string();
+        let asked = read(json!({
+            "messaging_product": "whatsapp", "recipient_type": "individual", "session": session,
+            "to": "6281234567890", "type": "text", "text": {"body": "Halo"}, "context": {"message_id": "wamid.1"},
+            "options": {"lane": "reply", "valid_for_seconds": 60}
+        }))
+        .unwrap();
+        assert_eq!((asked.session, asked.to.as_str()), (SessionId(7), "6281234567890"));
+        assert_eq!((asked.content.text(), asked.context.as_deref()), (Some("Halo"), Some("wamid.1")));
+        assert_eq!((asked.options.lane, asked.options.valid_for_seconds), (Some(Lane::Reply), Some(60)));
+    }
+
+    #[test]
+    fn what_is_not_known_or_not_possible_is_named() {
+        let session = SessionId(7).to_string();
+        let base = json!({"session": session, "to": "62812", "text": {"body": "a"}});
+        for (field, value, words) in [
+            ("txet", json!({"body": "b"}), "`txet`"),
+            ("image", json!({"link": "https://a.example/b.jpg"}), "`image`"),
+            ("messaging_product", json!("telegram"), "`whatsapp`"),
+            ("session", json!("ses_1"), "ses_…"),
+            ("to", json!(62812), "`to` must be a text"),
+            ("options", json!({"lane": "fast"}), "unknown variant `fast`"),
+            ("options", json!({"prio": 1}), "unknown field `prio`"),
+            ("context", json!({"id": "x"}), "`message_id`"),
+            ("context", json!({"message_id": "x", "from": "y"}), "`context.from`"),
+            ("text", json!({}), "text.body"),
+            ("text", json!({"body": "x".repeat(5_000)}), "text.body"),
+        ] {
+            let mut body = base.clone();
+            body[field] = value;
+            let refused = read(body).err().map(|p| format!("{p:?}")).unwrap_or_default();
+            assert!(refused.contains(words), "{field}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_message_waits_and_expires_when_it_was_told_to() {
+        let now = Timestamp(1_790_000_000_000);
+        let (due, until) = times(&Options::default(), now).unwrap();
+        assert_eq!((due, until), (now, now.plus_ms(DAY_MS)));
+        let at = |text: &str| Options { send_at: Some(text.into()), ..Options::default() };
+        let later = now.plus_ms(3_600_000);
+        let (due, until) = times(&at(&later.to_rfc3339()), now).unwrap();
+        assert_eq!((due, until), (later, later.plus_ms(DAY_MS)));
+        assert_eq!(times(&at("2020-01-01T00:00:00Z"), now).unwrap().0, now);
+        assert!(times(&at("2999-01-01T00:00:00Z"), now).is_err() && times(&at("soon"), now).is_err());
+        let zero = Options { valid_for_seconds: Some(0), ..Options::default() };
+        assert!(times(&zero, now).is_err());
+    }
+}

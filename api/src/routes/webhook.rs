@@ -1,0 +1,45 @@
+//! `/connectors/cloud/{app}`: what Meta calls. 200 only when everything in the body is durable; anything else makes
+//! Meta repeat it. Signed, so it needs no key. Not the webhooks Kabar sends.
+
+use super::app::AppId;
+use crate::body::{Id, Query, collect};
+use crate::problem::{Code, Problem};
+use crate::state::ApiState;
+use axum::extract::{Request, State};
+use serde::Deserialize;
+
+/// The header with the signature over the raw bytes.
+const SIGNATURE: &str = "x-hub-signature-256";
+
+/// Meta's question when the address is entered there.
+#[derive(Deserialize)]
+pub(crate) struct Challenge {
+    #[serde(rename = "hub.mode", default)]
+    mode: String,
+    #[serde(rename = "hub.verify_token", default)]
+    token: String,
+    #[serde(rename = "hub.challenge", default)]
+    challenge: String,
+}
+
+/// `GET /connectors/cloud/{app}`
+pub(crate) async fn challenge(
+    State(state): State<ApiState>,
+    Id(app): Id<AppId>,
+    Query(asked): Query<Challenge>,
+) -> Result<String, Problem> {
+    let answer = state.dispatcher.challenge(app.0, &asked.mode, &asked.token, &asked.challenge).await?;
+    answer.ok_or_else(|| Problem::new(Code::ChallengeRefused, "The verify token is not the app's."))
+}
+
+/// `POST /connectors/cloud/{app}`
+pub(crate) async fn receive(
+    State(state): State<ApiState>,
+    Id(app): Id<AppId>,
+    request: Request,
+) -> Result<&'static str, Problem> {
+    let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = collect(request, state.config.engine.webhook_max_bytes).await?;
+    state.dispatcher.webhook(app.0, signature.as_deref(), body).await?;
+    Ok("EVENT_RECEIVED")
+}

@@ -1,0 +1,245 @@
+//! Any entry of any kind, for properties. Not real traffic.
+
+use kabar_engine::address::Address;
+use kabar_engine::campaign::Verb;
+use kabar_engine::cause::Cause;
+use kabar_engine::content::Content;
+use kabar_engine::entry::{
+    ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine, Range,
+    StatusReport, What,
+};
+use kabar_engine::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId};
+use kabar_engine::optout::Wish;
+use kabar_engine::pacing::Lane;
+use kabar_engine::part::{ChunkLine, PartStart};
+use kabar_engine::status::Status;
+use kabar_engine::time::Timestamp;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// The tenant whose key the tests hold.
+pub(super) const TENANT: TenantId = TenantId(77);
+
+fn address() -> impl Strategy<Value = Address> {
+    prop_oneof![
+        "[1-9][0-9]{5,14}".prop_map(|d| Address::phone_digits(&d).unwrap()),
+        "[A-Z]{2}\\.[A-Za-z0-9]{1,40}".prop_map(|d| Address::user_id(&d).unwrap()),
+        "[0-9]{1,20}".prop_map(|d| Address::lid(&d).unwrap()),
+    ]
+}
+
+fn content() -> impl Strategy<Value = Arc<Content>> {
+    let odd = ("[a-z]{3,9}x", any::<i32>())
+        .prop_map(|(kind, value)| Content::Other { kind, value: serde_json::json!({"n": value}) });
+    prop_oneof![".*".prop_map(|text| Content::plain(&text)), odd].prop_map(Arc::new)
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp)
+}
+
+fn session() -> impl Strategy<Value = SessionId> {
+    any::<u64>().prop_map(SessionId)
+}
+
+fn conversation() -> impl Strategy<Value = ConversationId> {
+    any::<u64>().prop_map(ConversationId)
+}
+
+fn campaign() -> impl Strategy<Value = CampaignId> {
+    any::<u64>().prop_map(CampaignId)
+}
+
+fn command() -> impl Strategy<Value = CommandId> {
+    any::<u64>().prop_map(CommandId)
+}
+
+fn message() -> impl Strategy<Value = MessageId> {
+    any::<u64>().prop_map(MessageId)
+}
+
+fn messages() -> impl Strategy<Value = Vec<MessageId>> {
+    vec(message(), 0..20)
+}
+
+fn ranges() -> impl Strategy<Value = Vec<Range>> {
+    vec(any::<(u32, u32)>().prop_map(|(first, count)| Range { first, count }), 0..20)
+}
+
+fn shared() -> impl Strategy<Value = Arc<str>> {
+    ".{0,40}".prop_map(Arc::from)
+}
+
+fn cause() -> impl Strategy<Value = Cause> {
+    any::<u32>().prop_map(Cause)
+}
+
+fn verb() -> impl Strategy<Value = Verb> {
+    prop::sample::select(vec![Verb::Launch, Verb::Pause, Verb::Resume, Verb::Cancel])
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        shared().prop_map(Outcome::Accepted),
+        cause().prop_map(Outcome::Failed),
+        (time(), cause()).prop_map(|(due, cause)| Outcome::Retry { due, cause }),
+        Just(Outcome::Ambiguous),
+    ]
+}
+
+fn report<K: std::fmt::Debug>(of: impl Strategy<Value = K>) -> impl Strategy<Value = StatusReport<K>> {
+    let status = (1..=9_u8).prop_map(|byte| Status::from_byte(byte).unwrap());
+    (of, status, time(), option::of(cause()), option::of(shared()))
+        .prop_map(|(of, status, at, cause, provider_id)| StatusReport { of, status, at, cause, provider_id })
+}
+
+fn intent() -> impl Strategy<Value = What> {
+    let idempotency = any::<(u128, u128)>().prop_map(|(key, body)| Idempotency { key, body });
+    let lane = prop::sample::select(Lane::ALL.to_vec());
+    let who = (message(), session(), conversation(), address(), content(), lane);
+    (who, time(), time(), option::of(shared()), option::of(idempotency)).prop_map(
+        |((id, session, conversation, to, content, lane), due, valid_until, context, idempotency)| {
+            What::Intent(Box::new(Intent {
+                id,
+                session,
+                conversation,
+                to,
+                content,
+                lane,
+                due,
+                valid_until,
+                context,
+                idempotency,
+            }))
+        },
+    )
+}
+
+fn inbound() -> impl Strategy<Value = What> {
+    let who = (message(), session(), conversation(), address(), option::of(".{0,30}"));
+    (who, shared(), time(), content(), option::of(shared())).prop_map(
+        |((id, session, conversation, from, name), provider_id, sent_at, content, context)| {
+            What::Inbound(Box::new(Inbound {
+                id,
+                session,
+                conversation,
+                from,
+                name,
+                provider_id,
+                sent_at,
+                content,
+                context,
+            }))
+        },
+    )
+}
+
+fn frozen() -> impl Strategy<Value = What> {
+    let line = (session(), any::<u32>()).prop_map(|(session, recipients)| PartLine { session, recipients });
+    (campaign(), any::<u32>(), any::<[u64; 3]>(), vec(line, 0..9), any::<[u8; 32]>()).prop_map(
+        |(campaign, attempt, [audience, opted_out, missing_variable], parts, digest)| {
+            let frozen = Frozen { campaign, attempt, audience, opted_out, missing_variable, parts, digest };
+            What::Frozen(Box::new(frozen))
+        },
+    )
+}
+
+fn started() -> impl Strategy<Value = What> {
+    let chunk = (address(), any::<u32>(), message()).prop_map(|(first, count, base)| ChunkLine {
+        first,
+        count,
+        base,
+    });
+    (campaign(), any::<[u32; 2]>(), session(), any::<[i64; 2]>(), (vec(chunk, 0..20), command())).prop_map(
+        |(campaign, [part, attempt], session, [launched, valid_until], (chunks, command))| {
+            What::PartStarted(Box::new(PartStart {
+                campaign,
+                part,
+                attempt,
+                session,
+                launched: Timestamp(launched),
+                valid_until: Timestamp(valid_until),
+                chunks,
+                command,
+            }))
+        },
+    )
+}
+
+fn about_messages() -> BoxedStrategy<What> {
+    let source =
+        prop::sample::select(vec![ConsentSource::Word, ConsentSource::Provider, ConsentSource::Api]);
+    let wish = prop::sample::select(vec![Wish::OptIn, Wish::OptOut]);
+    prop_oneof![
+        any::<u64>().prop_map(|epoch| What::Opened { epoch }),
+        (conversation(), session(), address()).prop_map(|(id, session, address)| {
+            What::Conversation(Box::new(ConversationOpened { id, session, address }))
+        }),
+        (session(), conversation(), address())
+            .prop_map(|(session, conversation, address)| What::Alias { session, conversation, address }),
+        intent(),
+        inbound(),
+        (session(), messages()).prop_map(|(session, messages)| What::Claim { session, messages }),
+        (session(), messages()).prop_map(|(session, messages)| What::Released { session, messages }),
+        (session(), messages()).prop_map(|(session, messages)| What::Parked { session, messages }),
+        vec((message(), outcome()), 0..9).prop_map(What::Results),
+        vec(report(message()), 0..9).prop_map(What::Statuses),
+        (any::<bool>(), messages()).prop_map(|(again, messages)| What::Resolved { again, messages }),
+        (option::of(cause()), messages()).prop_map(|(cause, messages)| What::Ended { cause, messages }),
+        (address(), wish, source)
+            .prop_map(|(address, wish, source)| What::Consent { address, wish, source }),
+    ]
+    .boxed()
+}
+
+fn about_campaigns() -> BoxedStrategy<What> {
+    prop_oneof![
+        frozen(),
+        (campaign(), verb(), command())
+            .prop_map(|(campaign, verb, command)| What::Moved { campaign, verb, command }),
+        (campaign(), command(), vec(any::<u32>(), 0..9))
+            .prop_map(|(campaign, command, parts)| What::Obeyed { campaign, command, parts }),
+        campaign().prop_map(|campaign| What::Finished { campaign }),
+        started(),
+        (campaign(), any::<u32>(), verb(), command())
+            .prop_map(|(campaign, part, verb, command)| What::PartMoved { campaign, part, verb, command }),
+        (campaign(), any::<u32>()).prop_map(|(campaign, part)| What::PartFinished { campaign, part }),
+        (campaign(), any::<u32>(), session(), conversation(), message()).prop_map(
+            |(campaign, index, session, conversation, message)| What::Touched {
+                campaign,
+                index,
+                session,
+                conversation,
+                message,
+            },
+        ),
+    ]
+    .boxed()
+}
+
+fn about_recipients() -> BoxedStrategy<What> {
+    prop_oneof![
+        (campaign(), ranges()).prop_map(|(campaign, ranges)| What::PartClaim { campaign, ranges }),
+        (campaign(), ranges()).prop_map(|(campaign, ranges)| What::PartReleased { campaign, ranges }),
+        (campaign(), ranges()).prop_map(|(campaign, ranges)| What::PartParked { campaign, ranges }),
+        (campaign(), vec((any::<u32>(), outcome()), 0..9))
+            .prop_map(|(campaign, results)| What::PartResults { campaign, results }),
+        (campaign(), vec(report(any::<u32>()), 0..9))
+            .prop_map(|(campaign, statuses)| What::PartStatuses { campaign, statuses }),
+        (campaign(), any::<bool>(), ranges())
+            .prop_map(|(campaign, again, ranges)| What::PartResolved { campaign, again, ranges }),
+        (campaign(), option::of(cause()), ranges())
+            .prop_map(|(campaign, cause, ranges)| What::PartEnded { campaign, cause, ranges }),
+        (campaign(), time(), ranges())
+            .prop_map(|(campaign, due, ranges)| What::PartDeferred { campaign, due, ranges }),
+    ]
+    .boxed()
+}
+
+/// Any entry of [`TENANT`].
+pub(super) fn entry() -> impl Strategy<Value = Entry> {
+    let what = prop_oneof![about_messages(), about_campaigns(), about_recipients()];
+    (time(), what).prop_map(|(at, what)| Entry { tenant: TENANT, at, what })
+}
