@@ -2,6 +2,7 @@
 //! dealt to the sending sessions, packed in chunks and parts, written once. A crash leaves garbage under another
 //! attempt's number, nothing else.
 
+use crate::import::variable_name;
 use crate::node::Node;
 use kabar_engine::address::Address;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
@@ -66,9 +67,12 @@ pub async fn freeze(node: &Node, spec: &Spec, attempt: u32) -> Result<Frozen, Fr
     press.finish().await
 }
 
-/// A contact's value for a variable: its own columns first, then name and phone.
+/// A contact's value for a variable: its own columns first (as written, then as an import names columns), then
+/// name and phone.
 fn value<'a>(contact: &'a Contact, name: &str) -> Option<&'a str> {
-    contact.fields.get(name).map(String::as_str).or_else(|| match name {
+    let column = || contact.fields.get(&variable_name(name));
+    let own = contact.fields.get(name).or_else(column).map(String::as_str);
+    own.or_else(|| match name {
         "name" => contact.name.as_deref(),
         "phone" => Some(contact.address.value()),
         _ => None,

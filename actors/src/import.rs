@@ -110,7 +110,9 @@ pub struct ImportRequest {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
     /// The file is empty, or its first row is not a header.
-    #[error("the file does not begin with a row of column names: add one, such as `phone,name`, and import it again")]
+    #[error(
+        "the file does not begin with a row of column names: add one, such as `phone,name`, and import it again"
+    )]
     NoHeader,
     /// No column was named for the phone numbers and none looks like it.
     #[error("none of the columns {} holds phone numbers: call the column `phone`, or say which one it is", listed(.columns))]
@@ -158,7 +160,8 @@ pub enum ImportError {
 }
 
 fn listed(columns: &[String]) -> String {
-    let mut text = columns.iter().take(COLUMNS_SHOWN).map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ");
+    let mut text =
+        columns.iter().take(COLUMNS_SHOWN).map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ");
     if columns.len() > COLUMNS_SHOWN {
         text.push_str(", …");
     }

@@ -295,10 +295,6 @@ impl Node {
         &self.parts
     }
 
-    pub(crate) fn projector(&self) -> &Projector {
-        &self.projector
-    }
-
     pub(crate) fn replace_shard(&self, shard: Shard) {
         let place = usize::from(shard.id().0);
         *self.shards[place].write() = Arc::new(shard);

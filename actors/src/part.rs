@@ -188,7 +188,7 @@ impl Part {
             node: Arc::clone(node),
             shard: Arc::clone(shard),
             connector: Arc::clone(&work.link.connector),
-            on_wire: OnWire::enter(&node.part_on_wire(campaign, part)),
+            held: OnWire::enter(&node.part_on_wire(campaign, part)),
         };
         let me = ctx.handle().clone();
         tokio::spawn(async move {

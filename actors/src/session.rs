@@ -197,7 +197,7 @@ impl Session {
             node: Arc::clone(node),
             shard: Arc::clone(shard),
             connector: Arc::clone(&link.connector),
-            on_wire: OnWire::enter(&node.on_wire(self.id)),
+            held: OnWire::enter(&node.on_wire(self.id)),
         };
         let (tenant, session) = (self.tenant, self.id);
         tokio::spawn(async move {

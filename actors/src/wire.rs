@@ -102,8 +102,8 @@ pub struct Route {
     pub shard: Arc<Shard>,
     /// Who speaks to the provider.
     pub connector: Arc<dyn Connector>,
-    /// The session's calls.
-    pub on_wire: OnWire,
+    /// Held until the last answer is filed.
+    pub held: OnWire,
 }
 
 /// Sends every parcel and files every answer; `file` makes the input that tells the shard.
@@ -141,6 +141,7 @@ pub async fn transmit<K: Copy + Send + 'static>(
         deliver(&route, std::mem::take(&mut batch), &file).await;
     }
     drop(calls);
+    drop(route.held);
     feedback
 }
 

@@ -1,2 +1,8 @@
-//! What the proofs of Kabar share: starting a node and a sandbox, driving them, reading what they say. Not a part of
-//! the product, and no rule: those live in `architecture`.
+//! Proofs of Kabar: what the proofs share (the oracle, the audit, the people, the waiting), and the kill proof
+//! behind the binary `prove`. Not a part of the product.
+
+pub mod audit;
+pub mod oracle;
+pub mod people;
+pub mod prove;
+pub mod wait;

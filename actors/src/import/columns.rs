@@ -126,9 +126,8 @@ impl Columns {
             }
         }
         let taken = [self.name, self.zone, self.opted_out];
-        let candidates = (0..self.names.len()).filter(|c| {
-            !taken.contains(&Some(*c)) && likely[*c] > 0 && likely[*c] * 2 >= filled[*c]
-        });
+        let candidates = (0..self.names.len())
+            .filter(|c| !taken.contains(&Some(*c)) && likely[*c] > 0 && likely[*c] * 2 >= filled[*c]);
         // Of several equal ones the first.
         self.phone = candidates.rev().max_by_key(|column| likely[*column]);
         if self.phone.is_none() {
@@ -184,9 +183,9 @@ fn named(names: &[String], wanted: &str) -> Result<usize, ImportError> {
     let trimmed = wanted.trim();
     let lower = trimmed.to_lowercase();
     let exact = names.iter().position(|name| name == trimmed);
-    exact.or_else(|| names.iter().position(|name| name.to_lowercase() == lower)).ok_or_else(|| {
-        ImportError::UnknownColumn { name: wanted.to_owned(), columns: names.to_vec() }
-    })
+    exact
+        .or_else(|| names.iter().position(|name| name.to_lowercase() == lower))
+        .ok_or_else(|| ImportError::UnknownColumn { name: wanted.to_owned(), columns: names.to_vec() })
 }
 
 /// Whether a value is a phone number, or would be one if its country were known. A date has fewer digits.
@@ -213,7 +212,9 @@ mod tests {
 
     #[test]
     fn names_of_columns_are_recognised_however_they_are_written() {
-        for phone in ["phone", "Phone Number", "MSISDN", "No. HP", "no_hp", "Nomor WhatsApp", "WA", "Telepon", "To"] {
+        for phone in
+            ["phone", "Phone Number", "MSISDN", "No. HP", "no_hp", "Nomor WhatsApp", "WA", "Telepon", "To"]
+        {
             let columns = guessed(&["Kota", phone, "Nama Lengkap", "Time-Zone", "Opt Out"]);
             assert_eq!(columns.phone, Some(1), "{phone}");
             assert_eq!((columns.name, columns.zone, columns.opted_out), (Some(2), Some(3), Some(4)));

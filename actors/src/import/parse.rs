@@ -77,7 +77,8 @@ fn parse_row(columns: &Columns, row: u64, fields: &[&str]) -> Result<Valid, Prob
         match yes_or_no(text) {
             Some(answer) => opted_out = answer,
             None => {
-                let message = "this is neither yes nor no and is taken for no: write yes for whoever has opted out";
+                let message =
+                    "this is neither yes nor no and is taken for no: write yes for whoever has opted out";
                 problems.push(problem(&columns.names[column], "opt_out_unclear", message.to_owned()));
             }
         }
@@ -112,7 +113,7 @@ fn zone(address: &Address, text: &str) -> Option<String> {
 fn yes_or_no(text: &str) -> Option<bool> {
     match text.to_lowercase().as_str() {
         "yes" | "true" | "1" | "ya" | "y" => Some(true),
-        "no" | "false" | "0" | "tidak" | "n" | "t" | "-" => Some(false),
+        "no" | "false" | "0" | "tidak" | "n" | "-" => Some(false),
         _ => None,
     }
 }
@@ -129,6 +130,8 @@ fn code(error: &AddressError) -> &'static str {
         AddressError::NoCountryCode => "no_country_code",
         AddressError::UnknownCountryCode => "unknown_country_code",
         AddressError::InvalidForRegion(_) => "invalid_for_region",
-        AddressError::UnknownRegion(_) | AddressError::UserId | AddressError::Lid | AddressError::Key => "form",
+        AddressError::UnknownRegion(_) | AddressError::UserId | AddressError::Lid | AddressError::Key => {
+            "form"
+        }
     }
 }

@@ -133,7 +133,8 @@ impl Splitter {
             let row = self.row;
             self.step(b"\n", rows)?;
             if !self.between_rows {
-                let message = "has a quote that is never closed: close it, or remove it, and import the file again";
+                let message =
+                    "has a quote that is never closed: close it, or remove it, and import the file again";
                 return Err(ImportError::Malformed { row, message: message.to_owned() });
             }
         }
@@ -305,7 +306,10 @@ mod tests {
         for (text, bad) in [("a,b\n1,\"2\n3,4\n", 2), ("a\n\n\"", 3), ("a\n\"x\"\"", 2)] {
             for piece in [1, 1_000] {
                 let error = split(text, piece).unwrap_err();
-                assert!(matches!(error, ImportError::Malformed { row, .. } if row == bad), "{text:?}: {error:?}");
+                assert!(
+                    matches!(error, ImportError::Malformed { row, .. } if row == bad),
+                    "{text:?}: {error:?}"
+                );
             }
         }
         let endless = format!("a\nb\n\"{}", "x\n".repeat(ROW_MAX));

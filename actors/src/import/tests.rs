@@ -140,7 +140,10 @@ fn the_first_row_of_an_address_wins_and_its_columns_become_fields() {
         let other = &contacts[0];
         assert_eq!((&other.name, &other.zone, other.fields.len()), (&None, &None, 0));
         let problem = &import.problems[0];
-        assert_eq!((problem.row, problem.column.as_str(), problem.code.as_str()), (4, "Zona Waktu", "unknown_zone"));
+        assert_eq!(
+            (problem.row, problem.column.as_str(), problem.code.as_str()),
+            (4, "Zona Waktu", "unknown_zone")
+        );
     });
 }
 
@@ -300,7 +303,8 @@ fn problems_name_row_column_and_remedy_and_the_first_hundred_are_kept() {
 
 #[test]
 fn an_opt_out_in_any_row_of_an_address_is_recorded_once() {
-    let file = "phone,opted_out\n0812-3456-7890,no\n+6281234567890,ya\n6281234567890,yes\n+14155552671,y\n12,yes\n";
+    let file =
+        "phone,opted_out\n0812-3456-7890,no\n+6281234567890,ya\n6281234567890,yes\n+14155552671,y\n12,yes\n";
     House::run(async |house| {
         let import = house.import(1, pieces(file.as_bytes(), &[50])).await.unwrap();
         assert_eq!((import.imported, import.duplicate, import.opted_out), (2, 2, 2));

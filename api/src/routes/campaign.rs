@@ -276,11 +276,12 @@ async fn show(state: &ApiState, tenant: TenantId, id: CampaignId) -> Result<axum
     Ok(axum::Json(Shown { live, ..campaign.into() }))
 }
 
-/// `POST /v1/campaigns/{id}/{launch,pause,resume,cancel}`: what is asked for twice and holds already is answered
-/// like the first time.
+/// `POST /v1/campaigns/{id}/{launch,pause,resume,cancel}`. With an idempotency key, what holds already is answered
+/// like the first time; without one it is a refusal.
 pub(crate) async fn act(
     State(state): State<ApiState>,
     whom: For,
+    key: Idempotent,
     Path((id, verb)): Path<(String, String)>,
 ) -> Result<axum::Json<Shown>, Problem> {
     let id: CampaignId = id.parse().map_err(|_| Problem::no_such("campaign"))?;
@@ -302,7 +303,7 @@ pub(crate) async fn act(
         let view = state.dispatcher.campaign(tenant, id).await?;
         let refused = Problem::from(error);
         match view {
-            Some(view) if holds(verb, view.state) => {}
+            Some(view) if key.0.is_some() && holds(verb, view.state) => {}
             Some(_) => return Err(refused),
             None if verb == Verb::Launch => return Err(refused),
             None => return Err(Problem::new(Code::WrongPhase, "The campaign was never launched.")),

@@ -2,7 +2,7 @@
 //! redirects never followed, and a guard on the connected address for URLs that tenants give.
 //!
 //! Its heart is the difference between [`CallError::NotSent`] and [`CallError::Unclear`]: whether a byte of the
-//! request can have reached the other side. It repeats nothing that was written; see [`outcome`] for how that
+//! request can have reached the other side. It repeats nothing that was written; see `outcome` for how that
 //! is known.
 
 mod dial;

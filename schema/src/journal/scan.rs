@@ -63,7 +63,7 @@ impl Scan {
             self.fill(FRAME_MAX)?;
             let window = self.rest();
             // Most of what is behind is zeros; they are passed in one stride.
-            let zeros = window.iter().take_while(|byte| **byte == 0).count();
+            let zeros = leading_zeros(window);
             if zeros > 4 {
                 self.at += zeros as u64 - 3;
                 continue;
@@ -85,7 +85,7 @@ impl Scan {
         while self.at < self.end {
             self.fill(READ)?;
             let window = self.rest();
-            if window.iter().any(|byte| *byte != 0) {
+            if leading_zeros(window) < window.len() {
                 return Ok(true);
             }
             self.at += window.len() as u64;
@@ -110,5 +110,28 @@ impl Scan {
         self.file.read_exact_at(&mut self.buffer, self.at)?;
         self.buffer_at = self.at;
         Ok(())
+    }
+}
+
+/// How many zeros `bytes` begins with.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 512] = [0; 512];
+    let whole = bytes.chunks(ZEROS.len()).take_while(|chunk| *chunk == &ZEROS[..chunk.len()]).count();
+    let passed = (whole * ZEROS.len()).min(bytes.len());
+    passed + bytes[passed..].iter().take_while(|byte| **byte == 0).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leading_zeros;
+
+    #[test]
+    fn zeros_are_counted_over_any_length() {
+        for zeros in [0, 1, 511, 512, 513, 2_000] {
+            let mut bytes = vec![0; zeros];
+            assert_eq!(leading_zeros(&bytes), zeros);
+            bytes.extend([1, 0, 0]);
+            assert_eq!(leading_zeros(&bytes), zeros);
+        }
     }
 }

@@ -95,8 +95,11 @@ impl House {
 }
 
 /// A body in pieces of these sizes, over and over.
-pub(super) fn pieces(file: &[u8], sizes: &[usize]) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin + use<> {
-    let (mut file, mut sizes) = (Bytes::copy_from_slice(file), sizes.to_vec().into_iter().cycle());
+pub(super) fn pieces(
+    file: &[u8],
+    sizes: &[usize],
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send + Unpin + use<> {
+    let (mut file, mut sizes) = (Bytes::copy_from_slice(file), Vec::from(sizes).into_iter().cycle());
     let piece = move || {
         let size = sizes.next().unwrap_or(usize::MAX).min(file.len());
         (size > 0).then(|| Ok(file.split_to(size)))

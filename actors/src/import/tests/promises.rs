@@ -54,20 +54,26 @@ fn a_failed_import_begins_anew_under_its_id() {
 }
 
 #[test]
-fn a_later_run_under_the_same_id_wins() {
+fn a_later_run_under_the_same_id_wins_while_both_run() {
     House::run(async |house| {
-        let (sender, body) = futures::channel::mpsc::unbounded();
-        let importer = Importer::new(house.parts.clone());
-        let first = tokio::spawn(async move {
-            let request = House::new(Clock::virtual_at(0)).request;
-            importer.run(request, body, |_| ()).await
-        });
-        sender.unbounded_send(Ok(Bytes::from_static(FILE))).unwrap();
+        let run = || {
+            let (sender, body) = futures::channel::mpsc::unbounded();
+            sender.unbounded_send(Ok(Bytes::from_static(FILE))).unwrap();
+            let (importer, request) = (Importer::new(house.parts.clone()), house.request.clone());
+            (sender, tokio::spawn(async move { importer.run(request, body, |_| ()).await }))
+        };
+        let (first_sender, first) = run();
         tokio::task::yield_now().await;
-        let second = house.import(1, pieces(FILE, &[9])).await.unwrap();
-        drop(sender);
+        let (second_sender, second) = run();
+        tokio::task::yield_now().await;
+        drop(first_sender);
         assert_eq!(first.await.unwrap(), Err(ImportError::Store(StoreError::Conflict)));
-        assert_eq!(house.record(1).await, second);
+        // Whatever the first one leaves behind has run by then.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(house.record(1).await.state, ImportState::Reading);
+        drop(second_sender);
+        assert_eq!(second.await.unwrap(), Ok(house.record(1).await));
+        assert_eq!(house.record(1).await.state, ImportState::Done);
     });
 }
 
@@ -101,7 +107,7 @@ fn progress_is_told_after_every_chunk_and_written_once_a_second() {
     let mut file = "phone\n".to_owned();
     (0..10_500).for_each(|index| file += &format!("+62812{index:08}\n"));
     House::run(async |house| {
-        // Every opt-out-free chunk comes 400 ms after the one before.
+        // Every piece, about a chunk, comes 400 ms after the one before.
         let slow = pieces(file.as_bytes(), &[15_000]).then(|piece| async {
             tokio::time::sleep(Duration::from_millis(400)).await;
             piece
@@ -226,10 +232,11 @@ async fn two_hundred_thousand_rows_pass_on_the_real_pool() {
         13 => format!("+62 812 {:08},Budi {index},Medan,again\n", index - 1),
         _ => format!("0812{index:08},Budi {index},Bandung,\"a, \"\"b\"\"\"\n"),
     });
-    let body = stream::iter(header.chain(rows).map(|row| Ok(Bytes::from(row)))).ready_chunks(500).map(|rows| {
-        let rows: Vec<Bytes> = rows.into_iter().collect::<std::io::Result<_>>()?;
-        Ok(Bytes::from(rows.concat()))
-    });
+    let body =
+        stream::iter(header.chain(rows).map(|row| Ok(Bytes::from(row)))).ready_chunks(500).map(|rows| {
+            let rows: Vec<Bytes> = rows.into_iter().collect::<std::io::Result<_>>()?;
+            Ok(Bytes::from(rows.concat()))
+        });
     let began = Instant::now();
     let request = ImportRequest { import: ImportId(9), ..house.request.clone() };
     let import = Importer::new(house.parts.clone()).run(request, body, |_| ()).await.unwrap();

@@ -1,0 +1,248 @@
+//! A running server: store, node and HTTP edge, wired in this order and taken down in the other. `kabar serve`,
+//! `kabar demo`, tests and benches all start here. Not the signals and not the words on the terminal.
+
+use crate::config::{Config, Planted};
+use crate::metrics::Exposition;
+use crate::router::router;
+use crate::secret;
+use crate::state::ApiState;
+use axum::serve::ListenerExt;
+use kabar_actors::{Clock, Node, NodeOptions, Plant};
+use kabar_schema::OpenError;
+use kabar_schema::journal::OnFailure;
+use kabar_schema::seal::MasterKey;
+use kabar_schema::store::{EmbeddedOptions, Store};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Why a server does not start: what is wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The node cannot begin.
+    #[error(transparent)]
+    Node(#[from] kabar_actors::StartError),
+    /// The port cannot be opened.
+    #[error("cannot listen on {listen}: {source}; free the port or set `server.listen`")]
+    Listen {
+        /// What was configured.
+        listen: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A key file cannot be read or made.
+    #[error("cannot use the key file {file}: {source}")]
+    KeyFile {
+        /// The file.
+        file: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// A server that runs. Dropping it leaves it running with the process; [`Running::shutdown`] ends it in order.
+pub struct Running {
+    /// Where the API listens.
+    pub addr: SocketAddr,
+    /// The node behind it.
+    pub node: Arc<Node>,
+    /// The operator's key in force.
+    pub operator_key: String,
+    /// Whether the key was made by this start; then it has never been shown.
+    pub operator_key_is_new: bool,
+    store: Store,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+    drain: Duration,
+}
+
+/// Opens the configured folder and starts on it.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let folder = &config.store.folder;
+    std::fs::create_dir_all(folder).map_err(OpenError::io("create the folder", folder.clone()))?;
+    let master = master_key(&config)?;
+    let options = EmbeddedOptions {
+        sync_gap_ms: config.store.sync_gap_ms,
+        segment_bytes: config.store.segment_bytes,
+        fail: OnFailure::Exit,
+        ..EmbeddedOptions::new(folder.clone(), master)
+    };
+    let store = Store::embedded(options).await?;
+    let (key, is_new) = operator_key(&config)?;
+    start_on(config, store, key).await.map(|running| Running { operator_key_is_new: is_new, ..running })
+}
+
+/// Starts on a store that is open already.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running.
+pub async fn start_on(config: Config, store: Store, operator_key: String) -> Result<Running, StartError> {
+    let exposition = Exposition::install();
+    let listen = config.server.listen;
+    // Taken before the node begins: a taken port must not interrupt a node's work.
+    let listener =
+        TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
+    let addr = listener.local_addr().map_err(|source| StartError::Listen { listen, source })?;
+    let node = Node::start(node_options(&config), store.clone(), Clock::system()).await?;
+    let drain = Duration::from_millis(config.server.drain_timeout_ms);
+    let state = ApiState::new(Arc::clone(&node), config, operator_key.clone(), exposition.clone());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let listener = listener.tap_io(|stream| {
+        // Answers are small and wait for nobody; where this fails the connection fails anyway.
+        let _ = stream.set_nodelay(true);
+    });
+    let server = axum::serve(listener, router(state)).with_graceful_shutdown(async move {
+        let _ = stopped.await;
+    });
+    let serving = tokio::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    let upkeep = tokio::spawn(exposition.keep_up());
+    Ok(Running { addr, node, operator_key, operator_key_is_new: false, store, stop, serving, upkeep, drain })
+}
+
+impl Running {
+    /// `http://address:port`, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Takes no further request, lets those in flight end, then the node, then the store.
+    pub async fn shutdown(self) {
+        let Self { node, store, stop, mut serving, upkeep, drain, .. } = self;
+        // The receiver is gone only when the server has ended by itself.
+        let _ = stop.send(());
+        if tokio::time::timeout(drain, &mut serving).await.is_err() {
+            tracing::warn!("requests were still in flight when their time was over");
+            serving.abort();
+        }
+        upkeep.abort();
+        node.shutdown().await;
+        store.close().await;
+    }
+}
+
+fn node_options(config: &Config) -> NodeOptions {
+    let engine = &config.engine;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    NodeOptions {
+        proof_ms: engine.proof_ms,
+        call_deadline_ms: engine.call_deadline_ms,
+        flush_ms: engine.flush_ms,
+        connections_per_session: engine.connections_per_session,
+        compute_workers: engine.compute_workers.unwrap_or_else(|| cores.saturating_sub(1).max(1)),
+        webhook_max_bytes: engine.webhook_max_bytes,
+        plant: match config.plant {
+            Planted::Nothing => Plant::None,
+            Planted::ResendAmbiguous => Plant::ResendAmbiguous,
+            Planted::AckBeforeAppend => Plant::AckBeforeAppend,
+            Planted::ViewsAhead => Plant::ViewsAheadOfJournal,
+        },
+    }
+}
+
+/// From the configuration, the named file, or the folder's own file, which is made when it is absent.
+fn master_key(config: &Config) -> Result<MasterKey, StartError> {
+    if let Some(hex) = &config.store.master_key {
+        return Ok(MasterKey::from_hex(hex).expect("invariant: the configuration was checked"));
+    }
+    let named = config.store.master_key_file.clone();
+    let file = named.unwrap_or_else(|| config.store.folder.join("master.key"));
+    if !file.exists() {
+        write_secret(&file, &MasterKey::random().to_hex())?;
+    }
+    Ok(MasterKey::from_file(&file)?)
+}
+
+/// From the configuration or the folder's file, which is made when it is absent; and whether it was.
+fn operator_key(config: &Config) -> Result<(String, bool), StartError> {
+    if let Some(key) = &config.auth.operator_key {
+        return Ok((key.clone(), false));
+    }
+    let file = config.store.folder.join("operator.key");
+    match std::fs::read_to_string(&file) {
+        Ok(text) if text.trim().len() >= 16 => Ok((text.trim().to_owned(), false)),
+        Ok(_) => {
+            let source = std::io::Error::other("it holds no key; delete it and a new one is made");
+            Err(StartError::KeyFile { file, source })
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = fresh_operator_key();
+            write_secret(&file, &key)?;
+            Ok((key, true))
+        }
+        Err(source) => Err(StartError::KeyFile { file, source }),
+    }
+}
+
+/// A key nobody has seen.
+pub(crate) fn fresh_operator_key() -> String {
+    format!("kbo_{}", secret::base32(&secret::random()))
+}
+
+/// A new file that only its owner can read, durable before it is used.
+fn write_secret(file: &Path, text: &str) -> Result<(), StartError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(file).and_then(|mut open| {
+        open.write_all(format!("{text}\n").as_bytes())?;
+        open.sync_all()
+    });
+    written.map_err(|source| StartError::KeyFile { file: file.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(folder: &Path) -> Config {
+        let mut config = Config::defaults();
+        config.store.folder = folder.to_owned();
+        config
+    }
+
+    #[test]
+    fn keys_are_made_once_and_readable_by_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let (key, is_new) = operator_key(&config).unwrap();
+        assert!(is_new && key.starts_with("kbo_"));
+        assert_eq!(operator_key(&config).unwrap(), (key, false));
+        let master = master_key(&config).unwrap().to_hex();
+        assert_eq!(master_key(&config).unwrap().to_hex(), master);
+        #[cfg(unix)]
+        for file in ["master.key", "operator.key"] {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_key_file_that_holds_no_key_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("operator.key"), "short").unwrap();
+        let error = operator_key(&config(folder.path())).unwrap_err().to_string();
+        assert!(error.contains("operator.key") && error.contains("delete it"), "{error}");
+        std::fs::write(folder.path().join("master.key"), "zz").unwrap();
+        let error = master_key(&config(folder.path())).unwrap_err().to_string();
+        assert!(error.contains("master.key") && error.contains("64"), "{error}");
+    }
+}

@@ -1,0 +1,80 @@
+//! A whole Kabar in this process, on a temporary folder, driven by its own HTTP API.
+
+use crate::child::{NUMBER, TOKEN};
+use anyhow::{Context, Result};
+use kabar_api::client::Client;
+use kabar_api::config::Config;
+use kabar_api::serve::{self, Running};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A running Kabar with one tenant and one session.
+pub struct House {
+    /// Where it listens.
+    pub running: Running,
+    /// A client with the tenant's key.
+    pub client: Client,
+    /// The tenant's key.
+    pub key: String,
+    /// The session's id.
+    pub session: String,
+    _folder: TempDir,
+}
+
+impl House {
+    /// Starts one whose session speaks to the simulated WhatsApp at `provider`, as fast as it goes.
+    pub async fn open(provider: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut config = Config::defaults();
+        config.server.listen = "127.0.0.1:0".parse()?;
+        config.store.folder = folder.path().to_owned();
+        let running = serve::start(config).await?;
+        let operator = Client::new(&running.url(), &running.operator_key);
+        let tenant = operator.post("/v1/tenants", &json!({"name": "bench"})).await?;
+        let tenant_id = text(&tenant, "id")?;
+        let operator = operator.with("kabar-tenant", tenant_id);
+        let key = operator.post("/v1/keys", &json!({"name": "bench"})).await?;
+        let key = text(&key, "secret")?;
+        let client = Client::new(&running.url(), &key);
+        let app = json!({"app_secrets": ["bench-app-secret"], "verify_token": "bench-verify-token"});
+        let app = client.post("/v1/apps", &app).await?;
+        let session = json!({
+            "name": "bench",
+            "app": text(&app, "id")?,
+            "phone_number_id": NUMBER,
+            "display_phone_number": "15550200000",
+            "access_token": TOKEN,
+            "messages_per_second": 1_000_000,
+            "pair_limit": false,
+            "base_url": provider,
+        });
+        // A number no provider gives: the bench measures Kabar, not its pacing.
+        let session = client.post("/v1/sessions", &session).await?;
+        let session = text(&session, "id")?;
+        Ok(Self { running, client, key, session, _folder: folder })
+    }
+
+    /// The template message every bench sends.
+    pub fn message() -> Value {
+        json!({
+            "type": "template",
+            "template": {
+                "name": "order_update",
+                "language": {"code": "id"},
+                "components": [{"type": "body", "parameters": [
+                    {"type": "text", "text": "Your order is on its way and will arrive between nine and twelve."}
+                ]}],
+            },
+        })
+    }
+
+    /// Stops it.
+    pub async fn close(self) {
+        self.running.shutdown().await;
+    }
+}
+
+/// A text field of an answer.
+pub fn text(value: &Value, field: &str) -> Result<String> {
+    value[field].as_str().map(str::to_owned).with_context(|| format!("no `{field}` in {value}"))
+}

@@ -1,0 +1,52 @@
+//! Measurements of Kabar: every figure beside the ceiling measured in the same run. Not tests: nothing here
+//! fails because a machine is slow.
+//!
+//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core.
+
+mod child;
+mod cpu;
+mod figures;
+mod house;
+mod load;
+mod outbound;
+mod store;
+mod store_paths;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "usage: kabar-benches <store|outbound> [--json] [--quick]
+
+  store      CPU microseconds per message of the API, inbound and campaign paths at 10^5 and 10^6 stored,
+             acknowledgement at 15,000/s, restart with 100,000 pending
+  outbound   a bare HTTP client loop, API sends and campaign sends, everything of Kabar on one core
+  --quick    a tenth of the load, to see that it runs
+  --json     one JSON object as the last line of standard output";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let flag = |name: &str| arguments.iter().any(|a| a == name);
+    let options = Options { json: flag("--json"), quick: flag("--quick") };
+    match arguments.first().map(String::as_str) {
+        Some("store") => store::run(options),
+        Some("outbound") => outbound::run(options),
+        Some("child") => child::run(&arguments[1..]),
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// How a bench is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Print one JSON object last.
+    pub json: bool,
+    /// A tenth of the load.
+    pub quick: bool,
+}
+
+impl Options {
+    /// The load, cut to a tenth when only a look is wanted.
+    #[must_use]
+    pub fn scaled(self, load: u64) -> u64 {
+        if self.quick { load / 10 } else { load }
+    }
+}
