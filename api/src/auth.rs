@@ -44,7 +44,8 @@ impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let missing = || Problem::new(Code::MissingKey, "There is no Authorization header with a bearer key.");
+        let missing =
+            || Problem::new(Code::MissingKey, "There is no Authorization header with a bearer key.");
         let header = parts.headers.get(AUTHORIZATION).ok_or_else(missing)?;
         let (scheme, given) =
             header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;

@@ -105,9 +105,8 @@ impl<T: std::str::FromStr + Send> FromRequestParts<ApiState> for Id<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         let gone = || Problem::new(Code::NotFound, "This is no id of the kind that stands here.");
-        let axum::extract::Path(text) = axum::extract::Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| gone())?;
+        let axum::extract::Path(text) =
+            axum::extract::Path::<String>::from_request_parts(parts, state).await.map_err(|_| gone())?;
         text.parse().map(Self).map_err(|_| gone())
     }
 }

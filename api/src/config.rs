@@ -322,7 +322,9 @@ mod tests {
         let documented: toml::Table = DEFAULTS.parse().unwrap();
         let shown: toml::Table = defaults.shown().parse().unwrap();
         let keys = |t: &toml::Table| -> Vec<String> {
-            t.iter().flat_map(|(s, v)| v.as_table().unwrap().keys().map(move |k| format!("{s}.{k}"))).collect()
+            t.iter()
+                .flat_map(|(s, v)| v.as_table().unwrap().keys().map(move |k| format!("{s}.{k}")))
+                .collect()
         };
         assert_eq!(keys(&documented), keys(&shown));
     }
@@ -332,7 +334,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kabar.toml");
         std::fs::write(&path, "[engine]\nflush_ms = 50\nproof_ms = 5000\n").unwrap();
-        let over = [("KABAR__ENGINE__FLUSH_MS".to_owned(), "70".to_owned()), ("HOME".to_owned(), "x".to_owned())];
+        let over =
+            [("KABAR__ENGINE__FLUSH_MS".to_owned(), "70".to_owned()), ("HOME".to_owned(), "x".to_owned())];
         let config = Config::load(Some(&path), over.into_iter()).unwrap();
         assert_eq!((config.engine.flush_ms, config.engine.proof_ms), (70, Some(5_000)));
         assert_eq!(config.engine.call_deadline_ms, 30_000);
@@ -348,7 +351,10 @@ mod tests {
             (file("[store]\nsync_gap_ms = 5000\n"), vec!["store.sync_gap_ms", "5000", "0 to 1000"]),
             (file("[store]\nsync_gap_ms = \"soon\"\n"), vec!["store.sync_gap_ms", "soon"]),
             (file("[store]\nfolder = 3\n"), vec!["store.folder", "text"]),
-            (environment(&[("KABAR__SERVER__LISTEN", "here")]), vec!["server.listen", "here", "KABAR__SERVER__LISTEN"]),
+            (
+                environment(&[("KABAR__SERVER__LISTEN", "here")]),
+                vec!["server.listen", "here", "KABAR__SERVER__LISTEN"],
+            ),
             (environment(&[("KABAR__ENGINE__PROOF_MS", "10")]), vec!["engine.proof_ms", "1000 to 86400000"]),
             (environment(&[("KABAR__LOG__FORMAT", "xml")]), vec!["log.format", "\"text\" or \"json\""]),
             (environment(&[("KABAR__LOG__FILTER", "a=b=c")]), vec!["log.filter", "a=b=c"]),

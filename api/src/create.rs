@@ -46,7 +46,10 @@ pub(crate) async fn create<N: Noun>(
             if same(&noun, &stored) {
                 Ok(Created { noun: stored, replayed: true })
             } else {
-                Err(Problem::new(Code::IdempotencyMismatch, "The key belongs to a request with another body."))
+                Err(Problem::new(
+                    Code::IdempotencyMismatch,
+                    "The key belongs to a request with another body.",
+                ))
             }
         }
         Err(error) => Err(error.into()),

@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Kabar's edge: **it listens**. HTTP status codes, JSON shapes, authorisation, configuration, the command line and
+//! the binary `kabar`. The only room that knows any of them.
+//!
+//! It is not: a decision about a message (the engine's), a row or a file (the schema's), or a wait (the actors').
+
+mod auth;
+mod body;
+mod cache;
+pub mod cli;
+pub mod client;
+pub mod config;
+mod create;
+pub mod demo;
+pub mod exit;
+pub mod metrics;
+mod page;
+mod problem;
+mod router;
+mod routes;
+mod secret;
+pub mod serve;
+mod state;

@@ -51,7 +51,11 @@ impl Exposition {
         let handle = builder.install_recorder().ok();
         if handle.is_some() {
             metrics::describe_counter!(REQUESTS, "Requests answered");
-            metrics::describe_histogram!(SECONDS, metrics::Unit::Seconds, "Time from a request to its answer");
+            metrics::describe_histogram!(
+                SECONDS,
+                metrics::Unit::Seconds,
+                "Time from a request to its answer"
+            );
             kabar_schema::metrics::describe();
         }
         Self(handle)
@@ -78,7 +82,11 @@ impl Exposition {
         let lag = stats.projector_lag_ms as f64 / 1_000.0;
         one(&mut text, (LAG, "gauge", "Age of the oldest change not in the views"), lag);
         one(&mut text, (DIRTY, "gauge", "Rows that wait for the views"), stats.dirty_rows);
-        one(&mut text, (CLAIMS, "gauge", "Messages on the wire or without a known outcome"), stats.open_claims);
+        one(
+            &mut text,
+            (CLAIMS, "gauge", "Messages on the wire or without a known outcome"),
+            stats.open_claims,
+        );
         one(&mut text, (OVERLAY, "gauge", "Rows held in memory"), stats.overlay_rows);
         text
     }
@@ -110,7 +118,8 @@ pub(crate) async fn measure(request: Request, next: Next) -> Response {
     let method = request.method().as_str().to_owned();
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
-    metrics::counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status).increment(1);
+    metrics::counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status)
+        .increment(1);
     metrics::histogram!(SECONDS, "route" => route).record(begin.elapsed().as_secs_f64());
     response
 }

@@ -30,7 +30,11 @@ impl Ask {
     pub(crate) fn limit(&self) -> Result<usize, Problem> {
         let limit = self.limit.unwrap_or(LIMIT);
         let refused = format!("`limit` must be from 1 to {LIMIT_MAX}.");
-        if (1..=LIMIT_MAX).contains(&limit) { Ok(limit) } else { Err(Problem::new(Code::InvalidQuery, refused)) }
+        if (1..=LIMIT_MAX).contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(Problem::new(Code::InvalidQuery, refused))
+        }
     }
 
     fn cursor(&self) -> Result<Option<String>, Problem> {
@@ -42,9 +46,9 @@ impl Ask {
     /// Behind which record the page begins.
     pub(crate) fn after_record(&self) -> Result<Option<(Timestamp, u64)>, Problem> {
         let Some(cursor) = self.cursor()? else { return Ok(None) };
-        let parts = cursor.split_once('.').and_then(|(created, id)| {
-            Some((Timestamp(created.parse().ok()?), id.parse().ok()?))
-        });
+        let parts = cursor
+            .split_once('.')
+            .and_then(|(created, id)| Some((Timestamp(created.parse().ok()?), id.parse().ok()?)));
         parts.map(Some).ok_or_else(wrong_cursor)
     }
 

@@ -9,7 +9,8 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use kabar_actors::dispatcher::{DispatchError, WebhookError};
+use kabar_actors::DispatchError;
+use kabar_actors::webhook::WebhookError;
 use kabar_engine::address::AddressError;
 use kabar_engine::content::ContentError;
 use kabar_engine::overlay::decide::Refusal;
@@ -161,16 +162,21 @@ impl From<StoreError> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::OptedOut => Self::new(Code::OptedOut, "The recipient does not want messages of this tenant."),
-            Refusal::WindowClosed => {
-                Self::new(Code::WindowClosed, "The recipient has not written to this session within 24 hours.")
+            Refusal::OptedOut => {
+                Self::new(Code::OptedOut, "The recipient does not want messages of this tenant.")
             }
+            Refusal::WindowClosed => Self::new(
+                Code::WindowClosed,
+                "The recipient has not written to this session within 24 hours.",
+            ),
             Refusal::IdempotencyMismatch => {
                 Self::new(Code::IdempotencyMismatch, "The key belongs to a request with another body.")
             }
             Refusal::OutboxFull => Self::new(Code::OutboxFull, "The session's outbox is full."),
             Refusal::NotFound => Self::new(Code::NotFound, "There is no such thing here."),
-            Refusal::WrongPhase => Self::new(Code::WrongPhase, "It has gone too far for this, or not far enough."),
+            Refusal::WrongPhase => {
+                Self::new(Code::WrongPhase, "It has gone too far for this, or not far enough.")
+            }
         }
     }
 }
@@ -184,7 +190,8 @@ impl From<DispatchError> for Problem {
                 Self::new(Code::Overloaded, "Too many requests are waiting.").after(retry_after_ms)
             }
             DispatchError::Unavailable { retry_after_ms } => {
-                Self::new(Code::Unavailable, "The owner of this data does not answer now.").after(retry_after_ms)
+                Self::new(Code::Unavailable, "The owner of this data does not answer now.")
+                    .after(retry_after_ms)
             }
             DispatchError::Unknown => Self::new(Code::OutcomeUnknown, "The answer was lost on the way."),
         }
@@ -195,8 +202,12 @@ impl From<WebhookError> for Problem {
     fn from(error: WebhookError) -> Self {
         match error {
             WebhookError::UnknownApp => Self::no_such("app"),
-            WebhookError::BadSignature => Self::new(Code::BadSignature, "X-Hub-Signature-256 does not fit the body."),
-            WebhookError::Unreadable => Self::new(Code::BodyUnreadable, "The body is no webhook of the Cloud API."),
+            WebhookError::BadSignature => {
+                Self::new(Code::BadSignature, "X-Hub-Signature-256 does not fit the body.")
+            }
+            WebhookError::Unreadable => {
+                Self::new(Code::BodyUnreadable, "The body is no webhook of the Cloud API.")
+            }
             WebhookError::TooLarge => Self::new(Code::BodyTooLarge, "The webhook is larger than allowed."),
             WebhookError::Unavailable { retry_after_ms } => {
                 Self::new(Code::Unavailable, "Not everything in it could be stored.").after(retry_after_ms)
@@ -253,6 +264,9 @@ mod tests {
     fn a_wrong_pattern_names_path_line_and_column() {
         let error = PatternError { path: "text.body".into(), line: 2, column: 7, message: "no end".into() };
         let body = Problem::from(error).json("1");
-        assert_eq!((body["path"].as_str(), body["line"].as_u64(), body["column"].as_u64()), (Some("text.body"), Some(2), Some(7)));
+        assert_eq!(
+            (body["path"].as_str(), body["line"].as_u64(), body["column"].as_u64()),
+            (Some("text.body"), Some(2), Some(7))
+        );
     }
 }

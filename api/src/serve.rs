@@ -92,8 +92,7 @@ pub async fn start_on(config: Config, store: Store, operator_key: String) -> Res
     let exposition = Exposition::install();
     let listen = config.server.listen;
     // Taken before the node begins: a taken port must not interrupt a node's work.
-    let listener =
-        TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
+    let listener = TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
     let addr = listener.local_addr().map_err(|source| StartError::Listen { listen, source })?;
     let node = Node::start(node_options(&config), store.clone(), Clock::system()).await?;
     let drain = Duration::from_millis(config.server.drain_timeout_ms);

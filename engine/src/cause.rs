@@ -54,6 +54,8 @@ impl Cause {
     pub const LINK_LOST: Self = Self(6);
     /// The provider's answer could not be understood.
     pub const UNREADABLE: Self = Self(7);
+    /// Kabar could not build the request.
+    pub const INTERNAL: Self = Self(8);
 
     /// The catalogue's entry; an unknown provider code is explained as such.
     #[must_use]

@@ -9,10 +9,12 @@ use crate::time::{Step, Timestamp};
 
 /// Recipients in one chunk.
 pub const CHUNK: u32 = 512;
-/// Bytes of one mark: state u8, then three u16 (sent, delivered, read); a failed mark keeps its cause in the
-/// last two.
+/// Bytes of one mark: state u8 (low four bits; two flags above), then three u16 (sent, delivered, read); a
+/// failed mark keeps its cause in the last two.
 pub const MARK_BYTES: usize = 7;
 const REPLIED: u8 = 0x80;
+const RESENT: u8 = 0x40;
+const STATE: u8 = 0x0f;
 
 /// What a recipient's message is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,13 +91,25 @@ impl Mark {
     /// What it is doing.
     #[must_use]
     pub fn state(self) -> MarkState {
-        STATES.get(usize::from(self.0[0] & !REPLIED)).copied().unwrap_or(MarkState::Unknown)
+        STATES.get(usize::from(self.0[0] & STATE)).copied().unwrap_or(MarkState::Unknown)
     }
 
     /// Whether the recipient answered.
     #[must_use]
     pub fn replied(self) -> bool {
         self.0[0] & REPLIED != 0
+    }
+
+    /// Whether it was sent once more without proof that the first time had failed.
+    #[must_use]
+    pub fn resent(self) -> bool {
+        self.0[0] & RESENT != 0
+    }
+
+    /// Whether it waits to be sent.
+    #[must_use]
+    pub fn waits(self) -> bool {
+        matches!(self.state(), MarkState::Pending | MarkState::Retry)
     }
 
     /// Why it failed.
@@ -132,7 +146,7 @@ impl Mark {
     }
 
     fn set_state(&mut self, state: MarkState) {
-        self.0[0] = (self.0[0] & REPLIED) | state as u8;
+        self.0[0] = (self.0[0] & !STATE) | state as u8;
     }
 
     /// The recipient answered.
@@ -142,7 +156,7 @@ impl Mark {
 
     /// Put on the wire.
     pub fn claimed(&mut self) {
-        if matches!(self.state(), MarkState::Pending | MarkState::Retry) {
+        if self.waits() {
             self.set_state(MarkState::Claimed);
         }
     }
@@ -157,7 +171,7 @@ impl Mark {
 
     /// Waits for a later moment, unclaimed.
     pub fn deferred(&mut self, step: Step) {
-        if matches!(self.state(), MarkState::Pending | MarkState::Retry) {
+        if self.waits() {
             self.set_state(MarkState::Retry);
             self.set_step(1, step);
         }
@@ -191,9 +205,11 @@ impl Mark {
         let Some(next) = MarkState::of(status) else { return };
         let was = self.state();
         if was.status().may_become(status) {
-            if was.status() == Status::Queued || was == MarkState::Failed {
-                // The slots of a waiting or failed mark hold other things than steps of delivery.
-                self.0[1..].fill(0);
+            // The slots of a waiting mark hold other things than steps of delivery, a failed one's last two too.
+            match was {
+                MarkState::Failed => self.0[3..].fill(0),
+                _ if was.status() == Status::Queued => self.0[1..].fill(0),
+                _ => {}
             }
             self.set_state(next);
             if next == MarkState::Failed {
@@ -223,8 +239,17 @@ impl Mark {
         if again {
             self.set_state(MarkState::Retry);
             self.set_step(1, step);
+            self.0[0] |= RESENT;
         } else {
             self.heard(Status::Unknown, step, None);
+        }
+    }
+
+    /// Ended before it was sent: expired, or failed with a cause. What is on the wire, parked or settled is not.
+    pub fn ended(&mut self, step: Step, cause: Option<Cause>) {
+        if self.waits() {
+            let status = if cause.is_some() { Status::Failed } else { Status::Expired };
+            self.heard(status, step, cause);
         }
     }
 }
@@ -347,6 +372,7 @@ mod tests {
                 let (a, b) = (was.state().status(), mark.state().status());
                 prop_assert!(a == b || a.may_become(b), "{a:?} -> {b:?} by {act:?}");
                 prop_assert!(!was.replied() || mark.replied());
+                prop_assert!(!was.resent() || mark.resent());
                 prop_assert_eq!(mark.cause().is_some(), mark.state() == MarkState::Failed);
                 if mark.state() == MarkState::Delivered { prop_assert!(mark.delivered().0 > 0); }
                 if was.state().status().is_settled() { prop_assert!(b.is_settled()); }

@@ -4,7 +4,7 @@
 use crate::address::Address;
 use crate::cause::Cause;
 use crate::content::Content;
-use crate::entry::{Inbound, Intent, Outcome, Position};
+use crate::entry::{Inbound, Intent, Outcome, Position, StatusReport};
 use crate::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
 use crate::pacing::Lane;
 use crate::status::Status;
@@ -216,6 +216,14 @@ impl MessageRow {
         if self.status.is_settled() {
             self.stage = Stage::Done;
         }
+    }
+
+    /// The provider reported on it.
+    pub fn reported(&mut self, report: &StatusReport<MessageId>) {
+        if let Some(id) = &report.provider_id {
+            self.provider_id.get_or_insert_with(|| Arc::clone(id));
+        }
+        self.heard(report.status, report.at, report.cause);
     }
 
     /// Waiting for proof ended.

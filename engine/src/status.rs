@@ -45,7 +45,7 @@ impl Status {
         use Status::{Delivered, Expired, Failed, Played, Queued, Read, Received, Sent, Unknown};
         match (self, next) {
             (Received, _) | (_, Received | Queued) => false,
-            // An expired message was never claimed, so nothing can be heard of it; a late proof still wins.
+            // Nothing should be heard of what was never sent; a late proof still wins.
             (Failed | Expired, Delivered | Read | Played) => true,
             (Failed, _) => false,
             (Expired, n) => n == Sent,
@@ -68,6 +68,12 @@ impl Status {
     #[must_use]
     pub fn is_settled(self) -> bool {
         self != Self::Queued
+    }
+
+    /// Whether a provider can report it: the others are Kabar's own conclusions.
+    #[must_use]
+    pub fn is_reported(self) -> bool {
+        self.is_sent() || self == Self::Failed
     }
 
     /// Whether the provider is known to have taken it.

@@ -56,7 +56,9 @@ pub enum OpenError {
         what: String,
     },
     /// Written by a later version.
-    #[error("{file} was written by a newer version ({found}, this one knows up to {known}): start that version")]
+    #[error(
+        "{file} was written by a newer version ({found}, this one knows up to {known}): start that version"
+    )]
     Newer {
         /// The file.
         file: PathBuf,

@@ -29,7 +29,10 @@ pub trait Ledger: Send + Sync {
     fn get_chunk(&self, key: ChunkKey) -> Answer<'_, Option<Chunk>>;
 
     /// Writes a part's manifest, once like a chunk.
-    #[expect(clippy::too_many_arguments, reason = "four numbers are the part's key, as they are in the tables")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "four numbers are the part's key, as they are in the tables"
+    )]
     fn put_part(
         &self,
         tenant: TenantId,

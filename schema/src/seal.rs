@@ -73,7 +73,8 @@ impl MasterKey {
     pub fn from_file(path: &Path) -> Result<Self, OpenError> {
         let text = std::fs::read_to_string(path).map_err(OpenError::io("read the master key", path))?;
         Self::from_hex(&text).ok_or_else(|| {
-            let what = std::io::Error::new(std::io::ErrorKind::InvalidData, "it must hold 64 hexadecimal digits");
+            let what =
+                std::io::Error::new(std::io::ErrorKind::InvalidData, "it must hold 64 hexadecimal digits");
             OpenError::io("use the master key", path)(what)
         })
     }
@@ -301,7 +302,12 @@ impl Keyring {
     ///
     /// # Errors
     /// As [`Keyring::open`].
-    pub fn open_bytes(&self, tenant: TenantId, bytes: &[u8], aad: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
+    pub fn open_bytes(
+        &self,
+        tenant: TenantId,
+        bytes: &[u8],
+        aad: &[u8],
+    ) -> Result<Option<Vec<u8>>, SealError> {
         self.open_parts(tenant, split(bytes).ok_or(SealError::Broken)?, aad)
     }
 

@@ -6,14 +6,10 @@ use crate::error::{OpenError, StoreError};
 use crate::journal::{EmbeddedJournal, Journal, JournalOptions, OnFailure};
 use crate::leases::Leases;
 use crate::ledger::Ledger;
-use crate::memory::{
-    MemoryContacts, MemoryJournal, MemoryLeases, MemoryLedger, MemoryRecords, MemoryViews,
-};
+use crate::memory::{MemoryContacts, MemoryJournal, MemoryLeases, MemoryLedger, MemoryRecords, MemoryViews};
 use crate::records::{Nouns, Records};
 use crate::seal::{Keyring, MasterKey};
-use crate::sqlite::{
-    Database, Kind, SqliteContacts, SqliteLeases, SqliteLedger, SqliteRecords, SqliteViews,
-};
+use crate::sqlite::{Database, Kind, SqliteContacts, SqliteLeases, SqliteLedger, SqliteRecords, SqliteViews};
 use crate::views::Views;
 use parking_lot::Mutex;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -125,8 +121,7 @@ impl Store {
         let records: Arc<dyn Records> = Arc::new(SqliteRecords::new(Arc::clone(&records_file)));
         let keyring = Arc::new(Keyring::new(options.master.clone(), Arc::clone(&records)));
         keyring.load().await?;
-        let views: Arc<dyn Views> =
-            Arc::new(SqliteViews::new(Arc::clone(&views_file), Arc::clone(&keyring)));
+        let views: Arc<dyn Views> = Arc::new(SqliteViews::new(Arc::clone(&views_file), Arc::clone(&keyring)));
         let floors: Vec<_> = views.marks().await?.into_iter().map(|m| (m.shard, m.position)).collect();
         let keys = Arc::clone(&keyring);
         let journal = blocking(move || {

@@ -1,1 +1,14 @@
-//! stub
+//! End to end in one process: real actors, a real store, a real sandbox on loopback, and names that say the
+//! promise. The real binary with real kills is `prove`; the rules of one room are tested in that room.
+
+mod append;
+mod fault;
+mod house;
+mod optout;
+mod panic;
+mod pause;
+mod receiver;
+mod restart;
+mod status;
+mod tenant;
+mod validity;

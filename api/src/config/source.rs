@@ -119,14 +119,19 @@ impl Source {
     fn hint(&self, key: &str) -> String {
         let section = key.split('.').next().unwrap_or_default();
         let keys = |mine: bool| {
-            let all = self.values.keys().filter(|k| !k.starts_with("test.")).filter_map(|k| k.split_once('.'));
+            let all =
+                self.values.keys().filter(|k| !k.starts_with("test.")).filter_map(|k| k.split_once('.'));
             let mut names: Vec<_> =
                 all.filter(|(s, _)| !mine || *s == section).map(|(s, k)| if mine { k } else { s }).collect();
             names.dedup();
             names.join(", ")
         };
         let mine = keys(true);
-        if mine.is_empty() { format!("sections are {}", keys(false)) } else { format!("[{section}] has {mine}") }
+        if mine.is_empty() {
+            format!("sections are {}", keys(false))
+        } else {
+            format!("[{section}] has {mine}")
+        }
     }
 
     fn get(&self, key: &str) -> &Given {
@@ -138,7 +143,12 @@ impl Source {
         let Given { value, origin } = self.get(key);
         let secret = matches!(key, "auth.operator_key" | "store.master_key");
         let given = if secret { "(not shown)".to_owned() } else { value.to_string() };
-        ConfigError::Value { key: key.to_owned(), given, origin: origin.clone(), allowed: allowed.to_string() }
+        ConfigError::Value {
+            key: key.to_owned(),
+            given,
+            origin: origin.clone(),
+            allowed: allowed.to_string(),
+        }
     }
 
     /// A text.

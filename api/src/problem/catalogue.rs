@@ -184,7 +184,8 @@ pub(crate) fn page() -> String {
     for (Cause(number), e) in Cause::all() {
         let yes = if e.retryable { "yes" } else { "no" };
         let fault = format!("{:?}", e.fault).to_lowercase();
-        let _ = writeln!(page, "| `{}` | {number} | {fault} | {} | {} | {yes} |", e.code, e.meaning, e.remedy);
+        let _ =
+            writeln!(page, "| `{}` | {number} | {fault} | {} | {} | {yes} |", e.code, e.meaning, e.remedy);
     }
     page
 }

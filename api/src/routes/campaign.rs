@@ -242,7 +242,8 @@ fn valid_for(seconds: Option<i64>) -> Result<i64, Problem> {
 fn window(window: Option<SendWindow>) -> Result<Option<SendWindow>, Problem> {
     if let Some(window) = &window {
         window.validate().map_err(|error| {
-            Problem::new(Code::InvalidValue, format!("`options.send_window`: {error}.")).at("options.send_window")
+            Problem::new(Code::InvalidValue, format!("`options.send_window`: {error}."))
+                .at("options.send_window")
         })?;
     }
     Ok(window)
@@ -329,7 +330,9 @@ mod tests {
 
     #[test]
     fn a_repeated_verb_is_no_mistake_and_a_contrary_one_is() {
-        assert!(holds(Verb::Launch, CampaignState::Finished) && holds(Verb::Cancel, CampaignState::Cancelled));
+        assert!(
+            holds(Verb::Launch, CampaignState::Finished) && holds(Verb::Cancel, CampaignState::Cancelled)
+        );
         assert!(holds(Verb::Resume, CampaignState::Running) && holds(Verb::Pause, CampaignState::Paused));
         assert!(!holds(Verb::Pause, CampaignState::Finished) && !holds(Verb::Resume, CampaignState::Paused));
         assert!(!holds(Verb::Cancel, CampaignState::Finished));
@@ -350,6 +353,9 @@ mod tests {
         totals.causes.insert(kabar_engine::cause::Cause(131_026), 9);
         let shown = serde_json::to_value(ShownTotals::from(totals)).unwrap();
         assert_eq!(shown["causes"][0]["code"], "undeliverable");
-        assert_eq!((shown["causes"][0]["count"].as_u64(), shown["causes"][1]["number"].as_u64()), (Some(9), Some(2)));
+        assert_eq!(
+            (shown["causes"][0]["count"].as_u64(), shown["causes"][1]["number"].as_u64()),
+            (Some(9), Some(2))
+        );
     }
 }

@@ -79,7 +79,9 @@ impl From<ImportError> for Problem {
         let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
         let detail = format!("{first}{}.", letters.as_str());
         match error {
-            ImportError::NoHeader | ImportError::NoPhoneColumn { .. } => Self::new(Code::ImportHeader, detail),
+            ImportError::NoHeader | ImportError::NoPhoneColumn { .. } => {
+                Self::new(Code::ImportHeader, detail)
+            }
             ImportError::UnknownColumn { .. } => Self::new(Code::ImportColumn, detail),
             ImportError::Encoding { .. } => Self::new(Code::ImportEncoding, detail),
             ImportError::Empty => Self::new(Code::ImportEmpty, detail),
@@ -133,7 +135,8 @@ pub(crate) async fn post(
 fn ask(state: &ApiState, whom: &For, key: &Idempotent, wanted: Wanted) -> Result<ImportRequest, Problem> {
     let tenant = whom.tenant;
     let region = wanted.default_region.map(|text| {
-        text.parse::<Region>().map_err(|error| Problem::new(Code::InvalidQuery, format!("`default_region`: {error}.")))
+        text.parse::<Region>()
+            .map_err(|error| Problem::new(Code::InvalidQuery, format!("`default_region`: {error}.")))
     });
     let delimiter = wanted.delimiter.map(|text| match text.as_bytes() {
         b"tab" => Ok(b'\t'),

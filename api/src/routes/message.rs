@@ -155,8 +155,7 @@ pub(crate) async fn post(
     };
     let sent = state.dispatcher.send(draft).await?;
     let status_url = format!("/v1/messages/{}", sent.message);
-    let accepted =
-        Accepted { id: sent.message, status: Status::Queued, status_url, replayed: sent.replayed };
+    let accepted = Accepted { id: sent.message, status: Status::Queued, status_url, replayed: sent.replayed };
     Ok(answer(StatusCode::ACCEPTED, sent.replayed, accepted))
 }
 
@@ -182,8 +181,9 @@ impl Asked {
             None => None,
         };
         let options: Options = match body.remove("options") {
-            Some(options) => serde_json::from_value(options)
-                .map_err(|error| Problem::new(Code::InvalidValue, format!("`options`: {error}.")).at("options"))?,
+            Some(options) => serde_json::from_value(options).map_err(|error| {
+                Problem::new(Code::InvalidValue, format!("`options`: {error}.")).at("options")
+            })?,
             None => Options::default(),
         };
         let kind = body.get("type").and_then(Value::as_str).unwrap_or("text").to_owned();

@@ -170,7 +170,11 @@ fn base_url(given: &str) -> Result<String, Problem> {
     let good = parsed.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
     });
-    if good { Ok(url.to_owned()) } else { Err(Problem::invalid("base_url", "an address such as https://host")) }
+    if good {
+        Ok(url.to_owned())
+    } else {
+        Err(Problem::invalid("base_url", "an address such as https://host"))
+    }
 }
 
 /// `GET /v1/sessions`

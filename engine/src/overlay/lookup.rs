@@ -1,8 +1,8 @@
 //! What the overlay is told (rows from the views) and what can be read of it. Not decisions.
 
 use super::decide::DueAt;
-use super::parts::{PartIndex, part_of_chunk};
-use super::{CONSENT_TRUST_MS, Key, OutboxKey, OutboxLine, Overlay, Row};
+use super::parts::{Brief, PartIndex, part_of_chunk};
+use super::{CONSENT_TRUST_MS, Elsewhere, Key, Overlay, Row};
 use crate::campaign::CampaignRow;
 use crate::chunk::{Chunk, ChunkKey};
 use crate::consent::{SuppressedRow, newest};
@@ -23,12 +23,13 @@ impl Overlay {
         }
         match (key, row) {
             (Key::Message(id), Row::Message(row)) => {
-                if row.is_open() {
-                    self.filed.entry(id).or_insert_with(|| OutboxKey::of(&row));
-                }
-                self.messages.learn(id, Some(row));
+                self.messages.learn(id, Some(Arc::clone(&row)));
+                self.row_told(id, &row);
             }
-            (Key::Message(id), _) => self.messages.learn(id, None),
+            (Key::Message(id), _) => {
+                self.messages.learn(id, None);
+                self.row_absent(id);
+            }
             (Key::Conversation(id), Row::Conversation(row)) => self.conversations.learn(id, Some(row)),
             (Key::Conversation(id), _) => self.conversations.learn(id, None),
             (Key::Address(s, a), Row::Address(row)) => self.addresses.learn((s, a), Some(row)),
@@ -42,7 +43,7 @@ impl Overlay {
                 self.note_live(id);
             }
             (Key::Campaign(id), _) => self.campaigns.learn(id, None),
-            (Key::Part(c, p), Row::Part(row, marks)) => self.learn_part((c, p), row, marks),
+            (Key::Part(c, p), Row::Part(row, marks)) => self.learn_part((c, p), row, marks, now),
             (Key::Part(c, p), _) => self.parts.learn((c, p), None),
             (Key::Marks(c, n), Row::Marks(row)) => self.marks.learn((c, n), Some(row)),
             (Key::Marks(c, n), _) => self.marks.learn((c, n), None),
@@ -67,35 +68,37 @@ impl Overlay {
         }
     }
 
-    fn learn_part(&mut self, key: (CampaignId, u32), row: Arc<PartRow>, marks: Vec<Arc<MarksRow>>) {
+    fn learn_part(
+        &mut self,
+        key: (CampaignId, u32),
+        row: Arc<PartRow>,
+        marks: Vec<Arc<MarksRow>>,
+        now: Timestamp,
+    ) {
         for row in marks {
             self.marks.learn((row.campaign, row.chunk), Some(row));
         }
         for chunk in row.chunk_numbers() {
             self.marks.learn((key.0, chunk), None);
         }
-        let finished = row.finished;
         self.parts.learn(key, Some(row));
-        if !finished {
-            self.index_part(key);
+        let open = self.parts.get(&key).is_some_and(|p| !p.finished);
+        // Told twice, the second time tells nothing: the index knows moments more exactly than the marks.
+        if open && !self.part_index.contains_key(&key) {
+            self.index_part(key, now);
         }
     }
 
     /// Counts a part's waiting recipients anew from its marks.
-    pub(super) fn index_part(&mut self, key: (CampaignId, u32)) {
+    pub(super) fn index_part(&mut self, key: (CampaignId, u32), now: Timestamp) {
         let Some(part) = self.parts.shared(&key) else { return };
         let rows: Vec<_> = part.chunk_numbers().filter_map(|n| self.marks.shared(&(key.0, n))).collect();
-        self.part_index.insert(key, PartIndex::count(&part, rows.iter().map(AsRef::as_ref)));
+        self.part_index.insert(key, PartIndex::count(&part, rows.iter().map(AsRef::as_ref), now));
     }
 
     fn learn_session(&mut self, session: SessionId, rows: Vec<Arc<PartRow>>) {
         let list = self.session_parts.entry(session).or_default();
-        for row in rows {
-            let key = (row.start.campaign, row.start.part);
-            if !list.contains(&key) {
-                list.push(key);
-            }
-        }
+        rows.iter().for_each(|row| list.add(Brief::of(row)));
         self.sessions_known.insert(session);
     }
 
@@ -107,7 +110,7 @@ impl Overlay {
     ) {
         let (own, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|r| r.shard == self.shard);
         self.consents.learn(key.clone(), own.into_iter().next().map(Arc::new));
-        self.others.insert(key, (newest(&others), now));
+        self.others.insert(key, Elsewhere { wish: newest(&others), told: now });
     }
 
     /// Whether other shards' wishes about the address were told recently enough.
@@ -116,19 +119,8 @@ impl Overlay {
         key: &(TenantId, crate::address::Address),
         now: Timestamp,
     ) -> bool {
-        let fresh = self.others.get(key).is_some_and(|o| now.since_ms(o.1).abs() < CONSENT_TRUST_MS);
+        let fresh = self.others.get(key).is_some_and(|o| now.since_ms(o.told).abs() < CONSENT_TRUST_MS);
         self.consents.want(key) && fresh
-    }
-
-    /// Tells one line of the outbox view at a start.
-    pub fn learn_outbox(&mut self, line: OutboxLine, now: Timestamp) {
-        if let OutboxLine::Open { tenant, key, session, stage, valid_until } = line {
-            let known = self.messages.get(&key.message).map(MessageRow::is_open);
-            self.filed.entry(key.message).or_insert(key);
-            if known != Some(false) {
-                self.outbox.entry(session).or_default().learn((tenant, key), stage, valid_until, now);
-            }
-        }
     }
 
     /// Whether what lies under `key` is known here, present or absent; marks it as wanted.
@@ -143,7 +135,7 @@ impl Overlay {
             Key::Part(campaign, part) => self.knows_part(*campaign, *part),
             Key::Marks(campaign, chunk) => self.marks.want(&(*campaign, *chunk)),
             Key::SessionParts(session) => self.sessions_known.contains(session),
-            Key::Run(id) => self.runs.want(id),
+            Key::Run(id) => self.fresh_run(*id).is_some() || self.runs.want(id),
             Key::Consent(tenant, address) => self.consents.want(&(*tenant, address.clone())),
             Key::Chunk(key) => self.chunks.want(key),
         }
@@ -199,7 +191,12 @@ impl Overlay {
     /// The run a message id lies in.
     #[must_use]
     pub fn run(&self, id: MessageId) -> Option<Arc<super::RunRow>> {
-        self.runs.shared(&id)
+        self.fresh_run(id).or_else(|| self.runs.shared(&id))
+    }
+
+    fn fresh_run(&self, id: MessageId) -> Option<Arc<super::RunRow>> {
+        let (_, (_, run)) = self.fresh_runs.range(..=id).next_back()?;
+        (run.count > 0 && id <= run.base.plus(run.count - 1)).then(|| Arc::clone(run))
     }
 
     /// A chunk that was told.
@@ -268,9 +265,14 @@ impl Overlay {
     #[must_use]
     pub fn part_due(&self, campaign: CampaignId, part: u32, now: Timestamp, proof_ms: i64) -> DueAt {
         let index = self.part_index.get(&(campaign, part));
+        let ready = index.is_some_and(|i| i.has_ready(now));
+        // What could go now is ended by the claim; what waits for later may be overtaken by the end of validity.
+        let waits = !ready && index.is_some_and(PartIndex::has_waiting);
+        let row = self.parts.get(&(campaign, part)).filter(|_| waits);
+        let expiry = row.map(|p| p.start.valid_until.plus_ms(1));
         DueAt {
-            ready: index.is_some_and(|i| i.has_ready(now)),
-            next: index.and_then(|i| i.wake(proof_ms)),
+            ready,
+            next: [index.and_then(|i| i.wake(proof_ms)), expiry].into_iter().flatten().min(),
             finished: index.is_none_or(PartIndex::is_finished),
         }
     }

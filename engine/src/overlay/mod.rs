@@ -5,6 +5,7 @@
 //! reads wait until the position they saw is durable; that waiting is the shard's, not the overlay's.
 
 pub mod decide;
+mod filing;
 mod fold;
 mod key;
 mod lookup;
@@ -31,8 +32,10 @@ use crate::message::MessageRow;
 use crate::optout::Wish;
 use crate::part::PartRow;
 use crate::time::Timestamp;
-use parts::PartIndex;
+use filing::Filing;
+use parts::{Briefs, PartIndex};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use table::Table;
 
 /// What other shards wrote of an address is trusted this long (ms).
@@ -41,6 +44,15 @@ pub const CONSENT_TRUST_MS: i64 = 1_000;
 const CAPACITY: usize = 20_000;
 /// Clean chunks kept: 512 recipients each.
 const CHUNK_CAPACITY: usize = 64;
+
+/// What other shards heard of an address.
+#[derive(Debug, Clone, Copy)]
+struct Elsewhere {
+    /// Their newest wish, and when it was said.
+    wish: Option<(Wish, Timestamp)>,
+    /// When that was told here.
+    told: Timestamp,
+}
 
 /// The live state of one shard.
 #[derive(Debug)]
@@ -62,7 +74,7 @@ pub struct Overlay {
     discovered: Table<(TenantId, Address), DiscoveredRow>,
     chunks: Table<ChunkKey, Chunk>,
     /// Which parts of a session are known; complete when the session is in `sessions_known`.
-    session_parts: HashMap<SessionId, Vec<(CampaignId, u32)>>,
+    session_parts: HashMap<SessionId, Briefs>,
     sessions_known: HashSet<SessionId>,
     /// Campaigns whose actor has something to do.
     live: BTreeSet<CampaignId>,
@@ -71,9 +83,11 @@ pub struct Overlay {
     /// What waits in each session's outbox.
     outbox: BTreeMap<SessionId, Outbox>,
     /// Outbox lines as the views hold them, to delete what moved.
-    filed: HashMap<MessageId, OutboxKey>,
-    /// Other shards' wishes, handed in: address → (wish, heard there, told here).
-    others: HashMap<(TenantId, Address), (Option<(Wish, Timestamp)>, Timestamp)>,
+    filing: Filing,
+    /// Runs that began here lately: the views may not have them yet.
+    fresh_runs: BTreeMap<MessageId, (u32, Arc<RunRow>)>,
+    /// Other shards' wishes, handed in when they were needed.
+    others: HashMap<(TenantId, Address), Elsewhere>,
     /// Other shards' wishes that were handed in for the parts that run here; kept while any does.
     noted: HashMap<(TenantId, Address), (Wish, Timestamp)>,
     /// Entries that could not be folded because they make no sense; counted, never fatal.
@@ -108,7 +122,8 @@ impl Overlay {
             live: BTreeSet::new(),
             part_index: BTreeMap::new(),
             outbox: BTreeMap::new(),
-            filed: HashMap::new(),
+            filing: Filing::default(),
+            fresh_runs: BTreeMap::new(),
             others: HashMap::new(),
             noted: HashMap::new(),
             impossible: 0,
@@ -153,6 +168,7 @@ impl Overlay {
             + self.campaigns.dirty()
             + self.consents.dirty()
             + self.discovered.dirty()
+            + self.filing.dirty()
     }
 
     /// Rows held, dirty or not.
@@ -182,7 +198,7 @@ impl Overlay {
     /// hold them [`Overlay::flushed`] is to be called, and before the next drain.
     pub fn drain(&mut self) -> Changes {
         let messages = self.messages.drain();
-        let outbox = messages.iter().flat_map(|m| self.refile(m)).collect();
+        let outbox = self.outbox_lines(&messages);
         Changes {
             outbox,
             messages,
@@ -199,23 +215,6 @@ impl Overlay {
         }
     }
 
-    fn refile(&mut self, message: &MessageRow) -> Vec<OutboxLine> {
-        let now = message.is_open().then(|| OutboxKey::of(message));
-        let was = match &now {
-            Some(key) => self.filed.insert(message.id, *key),
-            None => self.filed.remove(&message.id),
-        };
-        let moved = was.filter(|w| Some(*w) != now).map(OutboxLine::Gone);
-        let put = now.map(|key| OutboxLine::Open {
-            tenant: message.tenant,
-            key,
-            session: message.session,
-            stage: message.stage,
-            valid_until: message.valid_until,
-        });
-        moved.into_iter().chain(put).collect()
-    }
-
     /// What was drained is in the views now; rows nobody wanted for a while are forgotten.
     pub fn flushed(&mut self) {
         self.generation += 1;
@@ -229,7 +228,13 @@ impl Overlay {
         self.parts.flushed(|key, _| index.contains_key(key));
         self.marks.flushed(|key, _| index.contains_key(&(key.0, key.1 / crate::part::CHUNKS)));
         self.runs.flushed(|_, _| false);
-        self.consents.flushed(|_, _| false);
+        // A run that was absent may be there now: absence is believed for one flush only.
+        self.runs.forget_absent();
+        let generation = self.generation;
+        self.fresh_runs.retain(|_, (began, _)| *began + 3 > generation);
+        // Parts do not ask for the consent of each recipient: what this shard heard itself stays while one runs.
+        let parts_run = !self.part_index.is_empty();
+        self.consents.flushed(|_, row| parts_run && row.is_some());
         self.discovered.flushed(|_, _| false);
         self.chunks.flushed(|_, _| false);
         if self.others.len() > CAPACITY {
@@ -255,7 +260,7 @@ impl Overlay {
     pub fn opted_out(&self, tenant: TenantId, address: &Address) -> bool {
         let key = (tenant, address.clone());
         let own = self.consents.get(&key).map(|r| (r.wish, r.at));
-        let other = self.others.get(&key).and_then(|o| o.0);
+        let other = self.others.get(&key).and_then(|o| o.wish);
         let noted = self.noted.get(&key).copied();
         let newest = [own, other, noted].into_iter().flatten().reduce(newer);
         newest.is_some_and(|(wish, _)| wish == Wish::OptOut)

@@ -2,18 +2,20 @@
 //! nothing is missing: one answer can lead to the next question. Nothing is changed here but the memory of
 //! what is wanted.
 
-use super::decide::Input;
+use super::decide::{Input, says_stop};
 use super::{Key, Overlay};
 use crate::address::Address;
+use crate::cause::Cause;
 use crate::entry::{Entry, Range, What};
 use crate::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
-use crate::part::{PartRow, chunk_of, part_of};
+use crate::outgoing::SendError;
+use crate::part::{PartPhase, PartRow, chunk_of, part_of};
 use crate::time::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-/// Campaigns of a session that an answer is matched against: the newest ones.
-pub(super) const MATCHED_PARTS: usize = 32;
+/// Rows read in one round to learn exactly when they are due.
+const VAGUE_AT_ONCE: usize = 256;
 
 struct Missing<'a> {
     overlay: &'a mut Overlay,
@@ -25,18 +27,24 @@ impl Overlay {
     pub fn needs(&mut self, input: &Input, now: Timestamp) -> Vec<Key> {
         let mut missing = Missing { overlay: self, keys: Vec::new() };
         missing.input(input, now);
-        missing.keys
+        missing.done()
     }
 
     /// What [`Overlay::fold`] lacks for this entry of the tail; empty when it can fold.
     pub fn needs_of(&mut self, entry: &Entry) -> Vec<Key> {
         let mut missing = Missing { overlay: self, keys: Vec::new() };
         missing.entry(entry);
-        missing.keys
+        missing.done()
     }
 }
 
 impl Missing<'_> {
+    /// Each key once, in the order they were met.
+    fn done(self) -> Vec<Key> {
+        let mut met = HashSet::with_capacity(self.keys.len());
+        self.keys.into_iter().filter(|key| met.insert(key.clone())).collect()
+    }
+
     fn message(&mut self, id: MessageId) {
         if !self.overlay.messages.want(&id) {
             self.keys.push(Key::Message(id));
@@ -109,6 +117,24 @@ impl Missing<'_> {
         }
     }
 
+    /// The chunk a recipient stands in, where a cause says that the person stopped marketing.
+    fn stopped(&mut self, campaign: CampaignId, index: u32, cause: Option<Cause>) {
+        let part = self.overlay.parts.shared(&(campaign, part_of(index)));
+        if let Some(part) = part.filter(|p| cause.is_some_and(says_stop) && p.message(index).is_some()) {
+            self.chunk(&part, chunk_of(index).0);
+        }
+    }
+
+    /// A message that joins a conversation. Where the views' conversation is newer than what is folded (a torn
+    /// flush), the message's own row is there too and knows the one before it.
+    fn joins(&mut self, conversation: ConversationId, message: MessageId) {
+        self.conversation(conversation);
+        let position = self.overlay.position;
+        if self.overlay.conversations.get(&conversation).is_some_and(|c| c.upto > position) {
+            self.message(message);
+        }
+    }
+
     fn chunk(&mut self, part: &PartRow, chunk: u32) {
         let key = super::decide::chunk_key(part, chunk);
         if !self.overlay.chunks.want(&key) {
@@ -117,12 +143,13 @@ impl Missing<'_> {
     }
 
     /// Whether an answer from `address` touches a campaign: the parts, then the chunk that could hold it.
-    fn campaigns_of(&mut self, session: SessionId, address: &Address) {
+    fn campaigns_of(&mut self, (tenant, session): (TenantId, SessionId), address: &Address) {
         if !self.overlay.sessions_known.contains(&session) {
             self.keys.push(Key::SessionParts(session));
             return;
         }
-        for key in self.overlay.newest_parts(session, MATCHED_PARTS) {
+        let parts = self.overlay.session_parts.get(&session);
+        for key in parts.map(|p| p.holding(tenant, address)).unwrap_or_default() {
             if !self.overlay.parts.want(&key) {
                 self.keys.push(Key::Part(key.0, key.1));
                 continue;
@@ -144,20 +171,12 @@ impl Missing<'_> {
                     let key = (draft.session, idempotency.key);
                     if !self.overlay.idempotency.want(&key) {
                         self.keys.push(Key::Idempotency(key.0, key.1));
+                    } else if let Some(row) = self.overlay.idempotency.shared(&key) {
+                        self.message(row.message);
                     }
                 }
             }
-            Input::Claim { session, max, .. } => {
-                let next = self.overlay.outbox.get(session).map(|o| o.next(now, *max)).unwrap_or_default();
-                next.into_iter().for_each(|id| self.message(id));
-                for id in self.overlay.outbox.get(session).map(|o| o.next(now, *max)).unwrap_or_default() {
-                    let row = self.overlay.messages.shared(&id);
-                    if let Some(row) = row {
-                        self.consent(row.tenant, &row.address, now);
-                        self.conversation(row.conversation);
-                    }
-                }
-            }
+            Input::Claim { tenant, session, max } => self.claim(*tenant, *session, (*max).min(256), now),
             Input::Release { messages, .. } => messages.iter().for_each(|id| self.message(*id)),
             Input::Adopt { session, .. } => {
                 let claimed = self.overlay.outbox.get(session).map(|o| o.claimed(256)).unwrap_or_default();
@@ -177,12 +196,15 @@ impl Missing<'_> {
                 for report in reports {
                     match report.of {
                         crate::outgoing::Reference::Message(id) => self.message(id),
-                        crate::outgoing::Reference::Campaign(campaign, index) => self.mark(campaign, index),
+                        crate::outgoing::Reference::Campaign(campaign, index) => {
+                            self.mark(campaign, index);
+                            self.stopped(campaign, index, report.cause);
+                        }
                     }
                 }
             }
-            Input::Receive { session, messages, .. } => {
-                messages.iter().for_each(|received| self.received(*session, received));
+            Input::Receive { tenant, session, messages } => {
+                messages.iter().for_each(|received| self.received((*tenant, *session), received));
             }
             Input::Consent { .. } => {}
             Input::Launch { campaign, .. }
@@ -194,14 +216,37 @@ impl Missing<'_> {
             Input::PartAdopt { campaign, part, .. } | Input::PartDue { campaign, part, .. } => {
                 _ = self.part(*campaign, *part)
             }
-            Input::PartAnswers { campaign, part, .. } | Input::PartRelease { campaign, part, .. } => {
+            Input::PartRelease { campaign, part, .. } => _ = self.part(*campaign, *part),
+            Input::PartAnswers { campaign, part, results, .. } => {
                 _ = self.part(*campaign, *part);
+                for (index, result) in results {
+                    if let Err(SendError::Rejected(reason)) = result {
+                        self.stopped(*campaign, *index, Some(reason.cause));
+                    }
+                }
             }
             Input::PartClaim(claim) => self.part_claim(claim, now),
         }
     }
 
-    fn received(&mut self, session: SessionId, received: &super::decide::Received) {
+    fn claim(&mut self, tenant: TenantId, session: SessionId, max: usize, now: Timestamp) {
+        let Some(outbox) = self.overlay.outbox.get(&session).filter(|o| o.tenant() == Some(tenant)) else {
+            return;
+        };
+        let vague: Vec<MessageId> = outbox.vague(now).take(VAGUE_AT_ONCE).collect();
+        let next = outbox.next(now, max);
+        vague.into_iter().for_each(|id| self.message(id));
+        for id in next {
+            self.message(id);
+            if let Some(row) = self.overlay.messages.shared(&id) {
+                self.consent(row.tenant, &row.address, now);
+                self.conversation(row.conversation);
+            }
+        }
+    }
+
+    fn received(&mut self, whose: (TenantId, SessionId), received: &super::decide::Received) {
+        let session = whose.1;
         self.address(session, &received.from);
         if let Some(alias) = &received.alias {
             self.address(session, alias);
@@ -212,13 +257,18 @@ impl Missing<'_> {
         } else if let Some(row) = self.overlay.seen.shared(&key) {
             self.message(row.message);
         }
-        self.campaigns_of(session, &received.from);
+        for address in [Some(&received.from), received.alias.as_ref()].into_iter().flatten() {
+            self.campaigns_of(whose, address);
+        }
     }
 
     fn part_claim(&mut self, claim: &super::decide::PartClaim, now: Timestamp) {
         let Some(part) = self.part(claim.campaign, claim.part) else { return };
+        if part.tenant != claim.tenant || part.phase != PartPhase::Running || part.start.valid_until < now {
+            return;
+        }
         let Some(index) = self.overlay.part_index.get(&(claim.campaign, claim.part)) else { return };
-        let next = index.next(now, claim.max);
+        let next = index.next(now, claim.max.min(256));
         let chunks: BTreeSet<u32> = next.iter().map(|i| chunk_of(*i).0).collect();
         for chunk in chunks {
             self.chunk(&part, chunk);
@@ -239,8 +289,8 @@ impl Missing<'_> {
         match &entry.what {
             What::Opened { .. } | What::Conversation(_) | What::PartStarted(_) => {}
             What::Alias { conversation, .. } => self.conversation(*conversation),
-            What::Intent(intent) => self.conversation(intent.conversation),
-            What::Inbound(inbound) => self.conversation(inbound.conversation),
+            What::Intent(intent) => self.joins(intent.conversation, intent.id),
+            What::Inbound(inbound) => self.joins(inbound.conversation, inbound.id),
             What::Claim { messages, .. }
             | What::Released { messages, .. }
             | What::Parked { messages, .. }
@@ -273,9 +323,9 @@ impl Missing<'_> {
             What::PartStatuses { campaign, statuses } => {
                 statuses.iter().for_each(|s| self.mark(*campaign, s.of));
             }
-            What::Touched { campaign, index, conversation, .. } => {
+            What::Touched { campaign, index, conversation, message, .. } => {
                 self.mark(*campaign, *index);
-                self.conversation(*conversation);
+                self.joins(*conversation, *message);
             }
         }
     }

@@ -1,9 +1,11 @@
-//! What waits in one part: counted from its marks when it is loaded, kept by the fold. Not stored.
+//! What waits in one part: counted from its marks when it is loaded, kept by the fold. And which part of a
+//! session may hold an address. Neither is stored.
 
-use crate::id::CampaignId;
+use crate::address::Address;
+use crate::id::{CampaignId, TenantId};
 use crate::mark::{CHUNK, Mark, MarkState, MarksRow};
 use crate::part::{CHUNKS, PartRow};
-use crate::time::Timestamp;
+use crate::time::{MARK_STEP_MS, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One part's waiting recipients.
@@ -18,20 +20,26 @@ pub(super) struct PartIndex {
     /// Outcome not known, by the moment that was learned.
     parked: BTreeSet<(Timestamp, u32)>,
     since: BTreeMap<u32, Timestamp>,
-    /// How often the provider refused a recipient for now, and how often it was sent again unproven. Forgotten
-    /// at a restart, which only makes Kabar more patient.
+    /// How often the provider refused a recipient for now. Forgotten at a restart, which only makes Kabar more
+    /// patient.
     tries: BTreeMap<u32, u32>,
-    resent: BTreeMap<u32, u32>,
 }
 
 impl PartIndex {
-    /// Counts a part anew. Moments of waiting are as coarse as marks keep them.
-    pub(super) fn count<'a>(part: &PartRow, marks: impl Iterator<Item = &'a MarksRow>) -> Self {
+    /// Counts a part anew at `now`. Marks keep moments in steps: a retry comes at the step's end rather than
+    /// too early, and proof is waited for from then, but no longer than if it were lost now.
+    pub(super) fn count<'a>(
+        part: &PartRow,
+        marks: impl Iterator<Item = &'a MarksRow>,
+        now: Timestamp,
+    ) -> Self {
         let mut index = Self::default();
         for row in marks {
             for (offset, mark) in row.iter().enumerate() {
                 let at = row.chunk * CHUNK + u32::try_from(offset).unwrap_or(CHUNK);
-                let since = mark.sent().begin(part.start.launched).unwrap_or(part.start.launched);
+                let begin = mark.sent().begin(part.start.launched).unwrap_or(part.start.launched);
+                let end = begin.plus_ms(MARK_STEP_MS - 1);
+                let since = if mark.state() == MarkState::Parked { end.min(now) } else { end };
                 index.file(at, mark, since);
             }
         }
@@ -57,7 +65,7 @@ impl PartIndex {
                 self.parked.insert((since, index));
                 self.since.insert(index, since);
             }
-            _ => {}
+            _ => _ = self.tries.remove(&index),
         }
     }
 
@@ -70,11 +78,16 @@ impl PartIndex {
     }
 
     /// Everything that waits to be sent.
-    pub(super) fn waiting(&self, max: usize) -> Vec<u32> {
+    pub(super) fn waiting(&self) -> Vec<u32> {
         let later = self.later.iter().map(|(_, index)| *index);
-        let mut list: Vec<u32> = later.chain(self.pending.iter().copied()).take(max).collect();
+        let mut list: Vec<u32> = later.chain(self.pending.iter().copied()).collect();
         list.sort_unstable();
         list
+    }
+
+    /// Whether something waits to be sent.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.pending.is_empty() || !self.later.is_empty()
     }
 
     /// Parked since `before` or longer.
@@ -102,19 +115,9 @@ impl PartIndex {
         *self.tries.entry(index).or_default() += 1;
     }
 
-    /// A recipient is sent once more without proof.
-    pub(super) fn sent_again(&mut self, index: u32) {
-        *self.resent.entry(index).or_default() += 1;
-    }
-
     /// How often a recipient was refused for now.
     pub(super) fn tries(&self, index: u32) -> u32 {
         self.tries.get(&index).copied().unwrap_or(0)
-    }
-
-    /// How often a recipient was sent again without proof.
-    pub(super) fn resent(&self, index: u32) -> u32 {
-        self.resent.get(&index).copied().unwrap_or(0)
     }
 
     /// Whether nothing waits, is on the wire or parked.
@@ -131,4 +134,76 @@ impl PartIndex {
 /// The part of a chunk's number.
 pub(super) fn part_of_chunk(campaign: CampaignId, chunk: u32) -> (CampaignId, u32) {
     (campaign, chunk / CHUNKS)
+}
+
+/// Parts remembered per session; beyond it the oldest launch is forgotten.
+const BRIEFS: usize = 1_024;
+/// Campaigns of a session that an answer is matched against: the newest ones that could hold the address.
+const MATCHED: usize = 16;
+
+/// A part in its session's eyes.
+#[derive(Debug, Clone)]
+pub(super) struct Brief {
+    tenant: TenantId,
+    launched: Timestamp,
+    campaign: CampaignId,
+    part: u32,
+    /// Its smallest address; a campaign's parts of one session are disjoint and sorted.
+    first: Option<Address>,
+}
+
+impl Brief {
+    /// What a part's begin says.
+    pub(super) fn of(row: &PartRow) -> Self {
+        Self {
+            tenant: row.tenant,
+            launched: row.start.launched,
+            campaign: row.start.campaign,
+            part: row.start.part,
+            first: row.start.chunks.first().map(|c| c.first.clone()),
+        }
+    }
+}
+
+/// The parts a session is known to have had.
+#[derive(Debug, Default)]
+pub(super) struct Briefs {
+    tenant: Option<TenantId>,
+    list: Vec<Brief>,
+}
+
+impl Briefs {
+    /// Adds a part, once.
+    pub(super) fn add(&mut self, brief: Brief) {
+        if self.list.iter().any(|b| (b.campaign, b.part) == (brief.campaign, brief.part)) {
+            return;
+        }
+        self.tenant = Some(brief.tenant);
+        self.list.push(brief);
+        if self.list.len() > BRIEFS {
+            let oldest = (0..self.list.len()).min_by_key(|i| self.list[*i].launched);
+            oldest.into_iter().for_each(|i| _ = self.list.swap_remove(i));
+        }
+    }
+
+    /// Whose session it is, once it had a part.
+    pub(super) fn tenant(&self) -> Option<TenantId> {
+        self.tenant
+    }
+
+    /// The parts that may hold an address: one a campaign, the newest launch first.
+    pub(super) fn holding(&self, tenant: TenantId, address: &Address) -> Vec<(CampaignId, u32)> {
+        let mut best: BTreeMap<CampaignId, &Brief> = BTreeMap::new();
+        for brief in self.list.iter().filter(|b| b.tenant == tenant) {
+            if brief.first.as_ref().is_some_and(|first| first <= address) {
+                let slot = best.entry(brief.campaign).or_insert(brief);
+                if slot.first < brief.first {
+                    *slot = brief;
+                }
+            }
+        }
+        let mut list: Vec<&Brief> = best.into_values().collect();
+        list.sort_unstable_by_key(|b| std::cmp::Reverse((b.launched, b.campaign)));
+        list.into_iter().take(MATCHED).map(|b| (b.campaign, b.part)).collect()
+    }
 }

@@ -121,6 +121,11 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         }
     }
 
+    /// Forgets what is known to be absent.
+    pub fn forget_absent(&mut self) {
+        self.slots.retain(|_, slot| slot.row.is_some());
+    }
+
     /// Rows known, present or absent.
     #[must_use]
     pub fn known(&self) -> usize {

@@ -169,16 +169,18 @@ fn started() -> impl Strategy<Value = What> {
 }
 
 fn about_messages() -> BoxedStrategy<What> {
-    let source =
-        prop::sample::select(vec![ConsentSource::Word, ConsentSource::Provider, ConsentSource::Api]);
+    let source = prop::sample::select(vec![ConsentSource::Word, ConsentSource::Provider, ConsentSource::Api]);
     let wish = prop::sample::select(vec![Wish::OptIn, Wish::OptOut]);
     prop_oneof![
         any::<u64>().prop_map(|epoch| What::Opened { epoch }),
         (conversation(), session(), address()).prop_map(|(id, session, address)| {
             What::Conversation(Box::new(ConversationOpened { id, session, address }))
         }),
-        (session(), conversation(), address())
-            .prop_map(|(session, conversation, address)| What::Alias { session, conversation, address }),
+        (session(), conversation(), address()).prop_map(|(session, conversation, address)| What::Alias {
+            session,
+            conversation,
+            address
+        }),
         intent(),
         inbound(),
         (session(), messages()).prop_map(|(session, messages)| What::Claim { session, messages }),
@@ -188,8 +190,7 @@ fn about_messages() -> BoxedStrategy<What> {
         vec(report(message()), 0..9).prop_map(What::Statuses),
         (any::<bool>(), messages()).prop_map(|(again, messages)| What::Resolved { again, messages }),
         (option::of(cause()), messages()).prop_map(|(cause, messages)| What::Ended { cause, messages }),
-        (address(), wish, source)
-            .prop_map(|(address, wish, source)| What::Consent { address, wish, source }),
+        (address(), wish, source).prop_map(|(address, wish, source)| What::Consent { address, wish, source }),
     ]
     .boxed()
 }
@@ -197,8 +198,11 @@ fn about_messages() -> BoxedStrategy<What> {
 fn about_campaigns() -> BoxedStrategy<What> {
     prop_oneof![
         frozen(),
-        (campaign(), verb(), command())
-            .prop_map(|(campaign, verb, command)| What::Moved { campaign, verb, command }),
+        (campaign(), verb(), command()).prop_map(|(campaign, verb, command)| What::Moved {
+            campaign,
+            verb,
+            command
+        }),
         (campaign(), command(), vec(any::<u32>(), 0..9))
             .prop_map(|(campaign, command, parts)| What::Obeyed { campaign, command, parts }),
         campaign().prop_map(|campaign| What::Finished { campaign }),
@@ -228,12 +232,21 @@ fn about_recipients() -> BoxedStrategy<What> {
             .prop_map(|(campaign, results)| What::PartResults { campaign, results }),
         (campaign(), vec(report(any::<u32>()), 0..9))
             .prop_map(|(campaign, statuses)| What::PartStatuses { campaign, statuses }),
-        (campaign(), any::<bool>(), ranges())
-            .prop_map(|(campaign, again, ranges)| What::PartResolved { campaign, again, ranges }),
-        (campaign(), option::of(cause()), ranges())
-            .prop_map(|(campaign, cause, ranges)| What::PartEnded { campaign, cause, ranges }),
-        (campaign(), time(), ranges())
-            .prop_map(|(campaign, due, ranges)| What::PartDeferred { campaign, due, ranges }),
+        (campaign(), any::<bool>(), ranges()).prop_map(|(campaign, again, ranges)| What::PartResolved {
+            campaign,
+            again,
+            ranges
+        }),
+        (campaign(), option::of(cause()), ranges()).prop_map(|(campaign, cause, ranges)| What::PartEnded {
+            campaign,
+            cause,
+            ranges
+        }),
+        (campaign(), time(), ranges()).prop_map(|(campaign, due, ranges)| What::PartDeferred {
+            campaign,
+            due,
+            ranges
+        }),
     ]
     .boxed()
 }

@@ -15,9 +15,7 @@ use kabar_engine::entry::{
     ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine,
     Position, Range, StatusReport, What,
 };
-use kabar_engine::id::{
-    CampaignId, CommandId, ConversationId, MessageId, SessionId, ShardId, TenantId,
-};
+use kabar_engine::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::optout::Wish;
 use kabar_engine::pacing::Lane;
 use kabar_engine::part::{ChunkLine, PartStart};

@@ -1,7 +1,8 @@
 //! Bytes of the entries about shards, conversations, messages and consent. Not those of campaigns and parts.
 
 use super::row::{
-    Reader, put_address, put_ids, put_near, put_option, put_text, put_time, put_time_near, put_varint, put_wish,
+    Reader, put_address, put_ids, put_near, put_option, put_text, put_time, put_time_near, put_varint,
+    put_wish,
 };
 use super::{DecodeError, Fields, Found, Stored, content_place, kind, read_content, write_content};
 use crate::seal::SealError;
@@ -274,10 +275,7 @@ pub(super) fn read_results<K>(
         let outcome = match reader.byte("outcome")? {
             0 => Outcome::Accepted(reader.text("provider id")?.into()),
             1 => Outcome::Failed(Cause(reader.small("cause")?)),
-            2 => Outcome::Retry {
-                due: reader.time_near(at, "due")?,
-                cause: Cause(reader.small("cause")?),
-            },
+            2 => Outcome::Retry { due: reader.time_near(at, "due")?, cause: Cause(reader.small("cause")?) },
             3 => Outcome::Ambiguous,
             _ => return Err(DecodeError::Invalid("outcome")),
         };

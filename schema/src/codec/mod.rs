@@ -176,9 +176,7 @@ pub fn decode(bytes: &[u8], keyring: &Keyring) -> Result<Decoded, DecodeError> {
         Some(Found::What(what)) => what,
         None => match campaign::read(kind, &mut from.reader)? {
             Some(what) => what,
-            None => {
-                part::read(kind, &mut from.reader, at)?.ok_or(DecodeError::UnknownKind(kind))?
-            }
+            None => part::read(kind, &mut from.reader, at)?.ok_or(DecodeError::UnknownKind(kind))?,
         },
     };
     from.reader.finish()?;

@@ -1,9 +1,7 @@
 //! Bytes of the entries about a campaign's parts and recipients. Not those of the campaign's phase.
 
 use super::campaign::{campaign, command, verb};
-use super::message::{
-    flag, put_cause, put_reports, put_results, read_cause, read_reports, read_results,
-};
+use super::message::{flag, put_cause, put_reports, put_results, read_cause, read_reports, read_results};
 use super::row::{Reader, put_address, put_near, put_signed, put_time_near, put_varint};
 use super::{DecodeError, kind};
 use kabar_engine::entry::{Range, What};

@@ -73,6 +73,8 @@ pub(crate) fn refusal(fence: Fence, error: FrameError) -> StoreError {
     tracing::error!(shard = fence.shard.0, %error, "a batch cannot be appended");
     match error {
         FrameError::Seal(_) => StoreError::Unavailable,
-        FrameError::Empty | FrameError::EntryTooLarge { .. } | FrameError::TooLarge { .. } => StoreError::Conflict,
+        FrameError::Empty | FrameError::EntryTooLarge { .. } | FrameError::TooLarge { .. } => {
+            StoreError::Conflict
+        }
     }
 }

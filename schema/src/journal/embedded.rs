@@ -224,7 +224,8 @@ impl Journal for EmbeddedJournal {
             let gone = index.take_oldest(old);
             for span in &gone {
                 // One by one: a crash may then leave old segments, but never a hole between them.
-                let removed = std::fs::remove_file(&span.segment.path).and_then(|()| disk.sync_folder(&folder));
+                let removed =
+                    std::fs::remove_file(&span.segment.path).and_then(|()| disk.sync_folder(&folder));
                 removed.map_err(|error| {
                     let segment = span.segment.header.ordinal;
                     tracing::error!(segment, %error, "a segment of the journal cannot be removed");

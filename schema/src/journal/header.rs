@@ -119,10 +119,8 @@ impl Header {
 
     /// Reads what [`Header::to_bytes`] wrote.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let (body, crc) = bytes
-            .get(..HEADER)
-            .and_then(|bytes| bytes.split_last_chunk::<4>())
-            .ok_or(HeaderError::Bad)?;
+        let (body, crc) =
+            bytes.get(..HEADER).and_then(|bytes| bytes.split_last_chunk::<4>()).ok_or(HeaderError::Bad)?;
         if !body.starts_with(MAGIC) || crc32fast::hash(body).to_le_bytes() != *crc {
             return Err(HeaderError::Bad);
         }

@@ -45,7 +45,8 @@ impl Scan {
         self.fill(4)?;
         let len = frame::length(self.rest()).unwrap_or(0);
         self.fill(len)?;
-        let from = usize::try_from(at - self.buffer_at).expect("invariant: the buffer holds what is looked at");
+        let from =
+            usize::try_from(at - self.buffer_at).expect("invariant: the buffer holds what is looked at");
         match frame::parse(&self.buffer[from..], self.salt) {
             Some(frame) => {
                 self.at += frame.len as u64;

@@ -246,7 +246,10 @@ impl FaultViews {
         Err(StoreError::Unknown)
     }
 
-    fn reading<'a, T: Send + 'a>(&'a self, read: impl FnOnce(&'a dyn Views) -> Answer<'a, T>) -> Answer<'a, T> {
+    fn reading<'a, T: Send + 'a>(
+        &'a self,
+        read: impl FnOnce(&'a dyn Views) -> Answer<'a, T>,
+    ) -> Answer<'a, T> {
         if self.faults.read_fails() {
             return ready(Err(StoreError::Unavailable)).boxed();
         }

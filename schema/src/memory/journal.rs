@@ -73,7 +73,8 @@ impl Inner {
         let mut next = BinaryHeap::new();
         for shard in shards.iter() {
             let stream = &self.streams[usize::from(shard.0)];
-            let place = usize::try_from(after.at(shard).0.saturating_sub(stream.retired)).unwrap_or(usize::MAX);
+            let place =
+                usize::try_from(after.at(shard).0.saturating_sub(stream.retired)).unwrap_or(usize::MAX);
             if let Some((arrived, _)) = stream.entries.get(place) {
                 next.push(Reverse((*arrived, shard, place)));
             }

@@ -95,10 +95,7 @@ impl Records for MemoryRecords {
         value: &'a str,
     ) -> Answer<'a, Option<Record>> {
         let found = self.of_kind(kind, |records| {
-            records
-                .filter(|r| has(r, index, value))
-                .min_by_key(|r| (r.tenant, r.created, r.id))
-                .map(bare)
+            records.filter(|r| has(r, index, value)).min_by_key(|r| (r.tenant, r.created, r.id)).map(bare)
         });
         Box::pin(ready(Ok(found)))
     }

@@ -170,9 +170,7 @@ impl State {
                 let marks = chunks.filter_map(|chunk| self.recipients.get(&(*campaign, chunk)).cloned());
                 Row::Part(Arc::clone(row), marks.collect())
             }),
-            Key::Marks(campaign, chunk) => {
-                self.recipients.get(&(*campaign, *chunk)).cloned().map(Row::Marks)
-            }
+            Key::Marks(campaign, chunk) => self.recipients.get(&(*campaign, *chunk)).cloned().map(Row::Marks),
             Key::SessionParts(session) => Some(Row::SessionParts(self.session_parts(*session))),
             Key::Run(id) => self
                 .runs
@@ -284,7 +282,8 @@ impl Views for MemoryViews {
 
     fn outbox(&self, shard: ShardId, after: Option<OutboxKey>, limit: usize) -> Answer<'_, Vec<OutboxLine>> {
         let state = self.0.lock();
-        let lines = state.outbox.iter().filter(|((of, key), _)| *of == shard && after.is_none_or(|a| *key > a));
+        let lines =
+            state.outbox.iter().filter(|((of, key), _)| *of == shard && after.is_none_or(|a| *key > a));
         answer(lines.map(|(_, line)| *line).take(limit).collect())
     }
 

@@ -79,7 +79,10 @@ pub trait Records: Send + Sync {
 
     /// A tenant's records of a kind by (created, id), at most `limit`; with an index only those whose value
     /// equals it.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the question, and there is one such method")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of the question, and there is one such method"
+    )]
     fn page<'a>(
         &'a self,
         kind: &'static str,

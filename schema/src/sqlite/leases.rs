@@ -23,7 +23,8 @@ impl SqliteLeases {
 impl Leases for SqliteLeases {
     fn take(&self) -> Answer<'_, u64> {
         Box::pin(self.database.write(|tx| {
-            let mut raise = tx.prepare_cached("UPDATE lease SET epoch = epoch + 1 WHERE one = 1 RETURNING epoch")?;
+            let mut raise =
+                tx.prepare_cached("UPDATE lease SET epoch = epoch + 1 WHERE one = 1 RETURNING epoch")?;
             Ok(raise.query_row([], |row| Ok(row.id(0)))??)
         }))
     }

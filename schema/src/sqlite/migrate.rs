@@ -62,12 +62,9 @@ pub(super) fn prepare(connection: &Connection, kind: Kind, cache_kib: u32) -> ru
 
 /// Brings the database to the newest version.
 pub(super) fn migrate(connection: &mut Connection, kind: Kind, path: &Path) -> Result<(), OpenError> {
-    let refuse = |error: rusqlite::Error| OpenError::Database {
-        file: path.to_owned(),
-        what: error.to_string(),
-    };
-    let found: u32 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(refuse)?;
+    let refuse =
+        |error: rusqlite::Error| OpenError::Database { file: path.to_owned(), what: error.to_string() };
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(refuse)?;
     let known = u32::try_from(kind.steps().len()).expect("invariant: a few steps");
     if found > known {
         let file = path.to_owned();

@@ -20,7 +20,11 @@ pub struct Opened {
 }
 
 pub fn options(folder: PathBuf, master: MasterKey) -> EmbeddedOptions {
-    EmbeddedOptions { fail: OnFailure::Poison, segment_bytes: 1 << 20, ..EmbeddedOptions::new(folder, master) }
+    EmbeddedOptions {
+        fail: OnFailure::Poison,
+        segment_bytes: 1 << 20,
+        ..EmbeddedOptions::new(folder, master)
+    }
 }
 
 impl Backend {

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::entries::TENANT;
@@ -138,12 +139,21 @@ impl Platter {
 #[derive(Debug, Default)]
 pub struct Cache {
     platters: Mutex<BTreeMap<PathBuf, Platter>>,
-    pub lies: bool,
+    lies: AtomicBool,
 }
 
 const SECTOR: usize = 512;
 
 impl Cache {
+    pub fn new(lies: bool) -> Self {
+        Self { lies: AtomicBool::new(lies), ..Self::default() }
+    }
+
+    /// From now on it does what it says.
+    pub fn become_honest(&self) {
+        self.lies.store(false, Ordering::SeqCst);
+    }
+
     /// What a power loss now would leave: everything synced, and of the rest any sectors, in any combination.
     pub fn lose_power(&self, rng: &mut StdRng, into: &Path) {
         let platters = self.platters.lock().clone();
@@ -170,7 +180,7 @@ impl Disk for Cache {
         RealDisk.write(path, file, bytes, offset)
     }
     fn sync(&self, path: &Path, _: &File) -> io::Result<()> {
-        if !self.lies {
+        if !self.lies.load(Ordering::SeqCst) {
             let mut platters = self.platters.lock();
             let platter = platters.entry(path.to_owned()).or_default();
             for (offset, bytes) in std::mem::take(&mut platter.cached) {
@@ -188,7 +198,10 @@ impl Disk for Cache {
     }
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut platters = self.platters.lock();
-        platters.iter_mut().filter(|(path, _)| path.parent() == Some(folder)).for_each(|(_, p)| p.listed = true);
+        platters
+            .iter_mut()
+            .filter(|(path, _)| path.parent() == Some(folder))
+            .for_each(|(_, p)| p.listed = true);
         Ok(())
     }
 }

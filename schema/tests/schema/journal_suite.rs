@@ -24,6 +24,8 @@ on_every_backend!(
     a_batch_that_is_too_large_is_refused_and_its_halves_are_taken,
     the_order_of_calls_is_the_order_of_entries,
     many_writers_keep_every_shard_in_order,
+    a_reader_that_follows_sees_everything_once,
+    small_pages_of_a_long_log_miss_nothing,
     nothing_younger_or_unread_is_retired,
     positions_go_on_after_everything_was_retired,
     what_was_acknowledged_survives_reopening,
@@ -100,7 +102,11 @@ async fn an_older_epoch_is_refused_with_the_current_one(backend: Backend) {
     let fenced = Err(StoreError::Fenced { current: 7 });
     assert_eq!(grow(&*journal, fence(1, 5), Position(3), 1).await, fenced, "the old owner");
     assert_eq!(grow(&*journal, fence(1, 8), Position(3), 1).await, fenced, "one that has not taken it");
-    assert_eq!(grow(&*journal, fence(1, 7), Position(3), 2).await, Ok(Position(5)), "the refused cost nothing");
+    assert_eq!(
+        grow(&*journal, fence(1, 7), Position(3), 2).await,
+        Ok(Position(5)),
+        "the refused cost nothing"
+    );
     check(&read_all(&*journal).await, &Cursor::default()).unwrap();
 }
 
@@ -215,6 +221,57 @@ async fn many_writers_keep_every_shard_in_order(backend: Backend) {
     let found = check(&read_all(&*journal).await, &Cursor::default()).unwrap();
     let expected: Vec<_> = tips.iter().map(|tip| *tip.lock()).collect();
     assert_eq!(found.into_values().collect::<Vec<_>>(), expected);
+}
+
+async fn a_reader_that_follows_sees_everything_once(backend: Backend) {
+    let opened = backend.open().await;
+    let journal = journal(&opened.store).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for shard in 0..4 {
+        let journal = Arc::clone(&journal);
+        writers.spawn(async move {
+            let mut tip = journal.open(fence(shard, 1)).await.unwrap();
+            for round in 0..60 {
+                tip = grow(&*journal, fence(shard, 1), tip, 1 + round % 7).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            tip
+        });
+    }
+    let (mut cursor, mut ended, mut tips) = (Cursor::default(), 0, 0);
+    while ended < 4 || tips > cursor.0.values().map(|tip| tip.0).sum() {
+        let page = journal.read(&ShardSet::all(), &cursor, 50).await.unwrap();
+        check(&page, &cursor).unwrap();
+        cursor = page.cursor;
+        while let Some(done) = writers.try_join_next() {
+            ended += 1;
+            tips += done.unwrap().0;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(cursor, read_all(&*journal).await.cursor);
+}
+
+async fn small_pages_of_a_long_log_miss_nothing(backend: Backend) {
+    let opened = backend.open().await;
+    let journal = journal(&opened.store).await;
+    for shard in 1..4 {
+        journal.open(fence(shard, 1)).await.unwrap();
+    }
+    let (mut busy, mut seldom) = (Position(0), Position(0));
+    for round in 0..4 {
+        busy = fill(&*journal, 1, busy).await;
+        seldom = grow(&*journal, fence(2, 1), seldom, 1 + round).await.unwrap();
+    }
+    grow(&*journal, fence(3, 1), Position(0), 1).await.unwrap();
+    let all = read_on(&*journal, &ShardSet::all(), Cursor::default(), 100_000).await;
+    assert_eq!(all.entries.len() as u64, busy.0 + seldom.0 + 1);
+    let paged = read_on(&*journal, &ShardSet::all(), Cursor::default(), 7).await;
+    assert!(paged.entries == all.entries && paged.cursor == all.cursor);
+    let few: ShardSet = [ShardId(2), ShardId(3)].into_iter().collect();
+    let page = read_on(&*journal, &few, Cursor::default(), 2).await;
+    check(&page, &Cursor::default()).unwrap();
+    assert_eq!(page.entries.len() as u64, seldom.0 + 1);
 }
 
 /// Enough to fill several segments of a file backend.

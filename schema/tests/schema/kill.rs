@@ -2,10 +2,11 @@
 //! parent kills it, opens the folder and compares. It cannot show power loss; `segments` does.
 
 use crate::backend::options;
-use crate::entries::{TENANT, check, entries, fence, read_on};
+use crate::disks::{self, Gate};
+use crate::entries::{TENANT, check, entries, fence, grow, read_on};
 use kabar_engine::entry::Position;
 use kabar_engine::id::ShardId;
-use kabar_schema::journal::{Cursor, ShardSet};
+use kabar_schema::journal::{Cursor, EmbeddedJournal, Journal, JournalOptions, OnFailure, ShardSet};
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::Store;
 use parking_lot::{Condvar, Mutex};
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 const FOLDER: &str = "KABAR_TEST_KILL_FOLDER";
 const EARLY: &str = "KABAR_TEST_KILL_EARLY";
+const BROKEN: &str = "KABAR_TEST_KILL_BROKEN_DISK";
 const SHARDS: u8 = 6;
 const KILLS: u32 = 24;
 
@@ -47,7 +49,8 @@ async fn append_for_ever(store: Store, shard: u8, epoch: u64, early: bool) {
         for _ in 0..rng.random_range(1..4) {
             let (base, count) = (tip.plus(1), rng.random_range(1..40));
             tip = tip.plus(count);
-            let answer = store.journal.append(fence(shard, epoch), base, entries(ShardId(shard), base, count));
+            let answer =
+                store.journal.append(fence(shard, epoch), base, entries(ShardId(shard), base, count));
             if early {
                 tell(shard, tip);
             }
@@ -67,6 +70,9 @@ async fn append_for_ever(store: Store, shard: u8, epoch: u64, early: bool) {
 #[tokio::test]
 async fn child_of_the_kill_test() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
+    if std::env::var_os(BROKEN).is_some() {
+        return write_on_a_broken_disk(Path::new(&folder)).await;
+    }
     let store = store(Path::new(&folder)).await;
     store.keyring.ensure(TENANT).await.unwrap();
     let epoch = store.leases.take().await.unwrap();
@@ -99,7 +105,9 @@ struct Heard {
 impl Heard {
     fn line(&self, line: &str) {
         let mut words = line.split(' ');
-        let (Some("ack"), Some(shard), Some(tip)) = (words.next(), words.next(), words.next()) else { return };
+        let (Some("ack"), Some(shard), Some(tip)) = (words.next(), words.next(), words.next()) else {
+            return;
+        };
         // A line that the kill cut is no promise that anybody heard.
         let (Ok(shard), Ok(tip)) = (shard.parse(), tip.parse()) else { return };
         let mut tips = self.tips.lock();
@@ -188,4 +196,29 @@ async fn telling_before_the_journal_answers_is_found_out() {
         }
     }
     assert!(found_out);
+}
+
+/// Returns only if the process outlives a sync that failed.
+async fn write_on_a_broken_disk(folder: &Path) {
+    let gate = Arc::new(Gate::default());
+    let options = JournalOptions { on_failure: OnFailure::Exit, ..disks::options(folder, gate.clone()) };
+    let journal = EmbeddedJournal::open(options, disks::keyring().await, &[]).unwrap();
+    journal.open(fence(1, 1)).await.unwrap();
+    gate.break_down();
+    let answer = grow(&journal, fence(1, 1), Position(0), 1).await;
+    tell(1, Position(u64::from(answer.is_ok())));
+}
+
+#[test]
+fn a_failed_sync_ends_the_process_with_a_clear_last_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["kill::child_of_the_kill_test", "--exact", "--nocapture"]);
+    let output = command.env(FOLDER, folder.path()).env(BROKEN, "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(74));
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("ack"), "nobody is answered");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("kabar: the journal failed: cannot sync "), "{said}");
+    assert!(last.contains(".segment"), "{said}");
 }

@@ -3,7 +3,15 @@
 mod backend;
 mod disks;
 mod entries;
+mod fault_suite;
 mod journal_suite;
 mod kill;
+mod measure;
+mod model;
+mod records_suite;
+mod seal_suite;
 mod segments;
+mod snapshot;
 mod torn_tail;
+mod views_suite;
+mod world;

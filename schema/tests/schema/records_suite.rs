@@ -202,7 +202,10 @@ async fn sealed_nouns_come_back_and_are_gone_when_the_key_is(backend: Backend) {
     noun.noun.messages_per_second = 1_000;
     assert_eq!(nouns.update(&noun.noun, noun.version).await, Ok(2));
     assert_eq!(nouns.update(&noun.noun, noun.version).await, Err(StoreError::Conflict));
-    assert_eq!(nouns.find::<Session>(Session::PHONE_NUMBER_ID, "15551").await.unwrap().unwrap().noun, noun.noun);
+    assert_eq!(
+        nouns.find::<Session>(Session::PHONE_NUMBER_ID, "15551").await.unwrap().unwrap().noun,
+        noun.noun
+    );
     let ids = |page: &[kabar_schema::records::Versioned<Session>]| -> Vec<u64> {
         page.iter().map(|v| v.noun.id.0).collect()
     };
@@ -284,7 +287,9 @@ async fn contacts_come_by_address_and_list(backend: Backend) {
     let first = rows(odd).chain([lid, user, short]).collect();
     contacts.upsert(A, Some(ImportId(1)), first, BEGIN).await.unwrap();
     contacts.upsert(A, Some(ImportId(2)), rows(even).collect(), BEGIN).await.unwrap();
-    for (list, count) in [(None, 43), (Some(ImportId(1)), 23), (Some(ImportId(2)), 20), (Some(ImportId(3)), 0)] {
+    for (list, count) in
+        [(None, 43), (Some(ImportId(1)), 23), (Some(ImportId(2)), 20), (Some(ImportId(3)), 0)]
+    {
         for limit in [1, 7, 100] {
             let (mut found, mut after) = (Vec::new(), None);
             loop {

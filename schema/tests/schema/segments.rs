@@ -107,9 +107,9 @@ async fn a_segment_of_another_journal_is_refused() {
     several(two.path(), &keyring).await;
     // Same name and same positions, but other salts: every frame is foreign, and the next head tells where it ends.
     let (mine, other) = (segments(one.path()), segments(two.path()));
-    let mut bytes = std::fs::read(&mine[1]).unwrap();
-    bytes[8 * 1024..].copy_from_slice(&std::fs::read(&other[1]).unwrap()[8 * 1024..bytes.len()]);
-    std::fs::write(&mine[1], bytes).unwrap();
+    let head = std::fs::read(&mine[1]).unwrap()[..8 * 1024].to_vec();
+    let frames = std::fs::read(&other[1]).unwrap()[8 * 1024..].to_vec();
+    std::fs::write(&mine[1], [head, frames].concat()).unwrap();
     match reopen(one.path(), &keyring) {
         Err(OpenError::Damaged { file, offset: 8_192, .. }) => assert_eq!(file, mine[1]),
         other => panic!("{other:?}"),
@@ -280,9 +280,9 @@ async fn retiring_deletes_only_whole_old_segments() {
 /// Writers on four shards; at random instants the power goes. Tells what was wrong afterwards.
 async fn lose_power(seed: u64, lies: bool) -> Result<(), String> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let (folder, keyring, disk) =
-        (tempfile::tempdir().unwrap(), keyring().await, Arc::new(Cache { lies, ..Cache::default() }));
-    let journal = EmbeddedJournal::open(options(folder.path(), disk.clone()), Arc::clone(&keyring), &[]).unwrap();
+    let (folder, keyring, disk) = (tempfile::tempdir().unwrap(), keyring().await, Arc::new(Cache::new(lies)));
+    let journal =
+        EmbeddedJournal::open(options(folder.path(), disk.clone()), Arc::clone(&keyring), &[]).unwrap();
     for shard in 0..4 {
         journal.open(fence(shard, 1)).await.unwrap();
     }
@@ -338,4 +338,62 @@ async fn a_disk_that_acknowledges_before_it_syncs_is_found_out() {
         found_out += u32::from(lose_power(seed, true).await.is_err());
     }
     assert!(found_out >= 15, "{found_out} of 20");
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_unsynced_is_durable_before_it_is_read() {
+    let (folder, keyring, disk) = (tempfile::tempdir().unwrap(), keyring().await, Arc::new(Cache::new(true)));
+    let journal = open(folder.path(), disk.clone(), &keyring);
+    journal.open(fence(1, 1)).await.unwrap();
+    let tip = grow(&journal, fence(1, 1), Position(0), 20).await.unwrap();
+    // As after a kill: the operating system has the bytes, the disk may not.
+    drop(journal);
+    disk.become_honest();
+    let journal = open(folder.path(), disk.clone(), &keyring);
+    assert_eq!(check(&read_all(&journal).await, &Cursor::default()).unwrap()[&ShardId(1)], tip);
+    for seed in 0..8 {
+        let after = tempfile::tempdir().unwrap();
+        disk.lose_power(&mut StdRng::seed_from_u64(seed), after.path());
+        let journal = reopen(after.path(), &keyring).unwrap();
+        let found = check(&read_all(&journal).await, &Cursor::default()).unwrap();
+        assert_eq!(found[&ShardId(1)], tip, "what was read and acted upon is gone");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_synced_is_not_read() {
+    let (folder, keyring, gate) = (tempfile::tempdir().unwrap(), keyring().await, Arc::new(Gate::default()));
+    let journal = open(folder.path(), gate.clone(), &keyring);
+    journal.open(fence(1, 1)).await.unwrap();
+    let tip = grow(&journal, fence(1, 1), Position(0), 3).await.unwrap();
+    gate.close();
+    let written = grow(&journal, fence(1, 1), tip, 2);
+    let read = async {
+        gate.wait_for_a_sync();
+        let page = read_all(&journal).await;
+        gate.open();
+        page
+    };
+    let (written, page) = futures::join!(written, read);
+    assert_eq!(page.cursor.at(ShardId(1)), tip);
+    assert_eq!(read_all(&journal).await.cursor.at(ShardId(1)), written.unwrap());
+}
+
+#[tokio::test]
+async fn a_new_owner_waits_for_what_the_old_one_had_handed_over() {
+    let (folder, keyring, gate) = (tempfile::tempdir().unwrap(), keyring().await, Arc::new(Gate::default()));
+    let journal = open(folder.path(), gate.clone(), &keyring);
+    journal.open(fence(1, 1)).await.unwrap();
+    gate.close();
+    let old = grow(&journal, fence(1, 1), Position(0), 3);
+    let new = async {
+        gate.wait_for_a_sync();
+        let mut taken = journal.open(fence(1, 2));
+        assert!(futures::poll!(&mut taken).is_pending(), "the tip is not durable yet");
+        gate.open();
+        let tip = taken.await.unwrap();
+        (tip, read_all(&journal).await.cursor.at(ShardId(1)))
+    };
+    let (old, (tip, read)) = futures::join!(old, new);
+    assert_eq!((old, tip, read), (Ok(Position(3)), Position(3), Position(3)));
 }

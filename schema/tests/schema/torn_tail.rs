@@ -85,7 +85,8 @@ impl Image {
         assert_eq!(tips.get(&ShardId(SHARD)).copied().unwrap_or_default(), tip, "{what}");
         let tip = grow(&journal, fence(SHARD, 2), tip, 2).await.unwrap();
         drop(journal);
-        let journal = self.open(folder.path()).unwrap_or_else(|error| panic!("{what}, then appended: {error}"));
+        let journal =
+            self.open(folder.path()).unwrap_or_else(|error| panic!("{what}, then appended: {error}"));
         let tips = check(&read_all(&journal).await, &Cursor::default()).unwrap();
         assert_eq!(tips[&ShardId(SHARD)], tip, "{what}, then appended");
     }

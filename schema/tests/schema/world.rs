@@ -7,9 +7,7 @@ use kabar_engine::cause::Cause;
 use kabar_engine::consent::SuppressedRow;
 use kabar_engine::content::Content;
 use kabar_engine::conversation::ConversationRow;
-use kabar_engine::entry::{
-    ConsentSource, ConversationOpened, Frozen, Intent, Outcome, PartLine, Position,
-};
+use kabar_engine::entry::{ConsentSource, ConversationOpened, Frozen, Intent, Outcome, PartLine, Position};
 use kabar_engine::id::{
     CampaignId, CommandId, ConversationId, MessageId, Sequence, SessionId, ShardId, TenantId,
 };
@@ -158,9 +156,7 @@ impl World {
         let prev = conversation.joined(id);
         let content = match seed % 4 {
             0 => Content::plain(&format!("{SECRET} halo {seed} — ünï")),
-            1 => {
-                Content::Other { kind: "order".into(), value: serde_json::json!({"n": seed, "s": SECRET}) }
-            }
+            1 => Content::Other { kind: "order".into(), value: serde_json::json!({"n": seed, "s": SECRET}) },
             2 => Content::plain(&"panjang ".repeat(usize::from(seed))),
             _ => Content::plain(""),
         };
@@ -275,7 +271,8 @@ impl World {
     fn begun(&mut self, number: u8, slot: u8) -> PartRow {
         let place = place(number);
         let now = self.now();
-        let line = |n: u32| ChunkLine { first: phone(n * 512), count: 4 + n, base: MessageId(u64::from(n) << 30) };
+        let line =
+            |n: u32| ChunkLine { first: phone(n * 512), count: 4 + n, base: MessageId(u64::from(n) << 30) };
         let start = PartStart {
             campaign: Self::campaign_id(number, slot),
             part: u32::from(slot % 3),
@@ -286,7 +283,10 @@ impl World {
             chunks: (0..2).map(line).collect(),
             command: CommandId(4),
         };
-        self.parts.entry((number % 4, slot % 3)).or_insert_with(|| PartRow::begin(place.tenant, start)).clone()
+        self.parts
+            .entry((number % 4, slot % 3))
+            .or_insert_with(|| PartRow::begin(place.tenant, start))
+            .clone()
     }
 
     fn part(&mut self, number: u8, slot: u8, seed: u8) {
@@ -340,7 +340,9 @@ impl World {
         let wish = if seed.is_multiple_of(2) { Wish::OptOut } else { Wish::OptIn };
         let source = if seed > 99 { ConsentSource::Api } else { ConsentSource::Word };
         let row = SuppressedRow { tenant, address: address.clone(), shard, wish, at, source, upto };
-        put(&mut self.changes(place(number)).suppressed, row, |old| old.tenant == tenant && old.address == address);
+        put(&mut self.changes(place(number)).suppressed, row, |old| {
+            old.tenant == tenant && old.address == address
+        });
     }
 
     fn discover(&mut self, number: u8, slot: u8, seed: u8) {
@@ -401,7 +403,8 @@ impl World {
         }
         keys.extend(self.conversations.values().map(|row| Key::Conversation(row.id)));
         for run in &self.runs {
-            let ids = [MessageId(run.base.0 - 1), run.base, run.base.plus(run.count - 1), run.base.plus(run.count)];
+            let ids =
+                [MessageId(run.base.0 - 1), run.base, run.base.plus(run.count - 1), run.base.plus(run.count)];
             keys.extend(ids.map(Key::Run));
         }
         for number in 0..4_u8 {

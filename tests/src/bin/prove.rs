@@ -1,2 +1,37 @@
-//! stub
-fn main() {}
+//! `prove`: the proofs that need the real binary and real kills. `kill` kills it at random instants and counts what
+//! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each.
+
+use kabar_tests::prove::{Command, Options, kill, plants, read};
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "multi_thread")]
+async fn main() -> ExitCode {
+    let command = match read(std::env::args().skip(1)) {
+        Ok(command) => command,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::from(2);
+        }
+    };
+    let held = match command {
+        Command::Kill(options) => run(options).await,
+        Command::Plants(options) => plants::run(&options).await,
+    };
+    match held {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("the proof could not be made: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(options: Options) -> anyhow::Result<bool> {
+    let verdict = kill::run(&options).await?;
+    verdict.tell();
+    if options.json {
+        println!("{}", verdict.json());
+    }
+    Ok(verdict.holds())
+}

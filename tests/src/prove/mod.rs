@@ -1,1 +1,16 @@
-//! The kill proof.
+//! The kill proof: the real binary on a real folder, a sandbox in this process, load from all sides, and SIGKILL at
+//! random instants. What it needs stands one thing a file; nothing here is part of the product.
+
+mod child;
+mod client;
+pub mod kill;
+mod load;
+mod options;
+pub mod plants;
+mod postmortem;
+mod reckoning;
+mod verdict;
+mod world;
+
+pub use options::{Command, Options, Plant, read};
+pub use verdict::Verdict;

@@ -56,6 +56,7 @@ async fn an_actor_that_keeps_failing_is_broken_for_the_cool_down_and_may_then_st
     assert!(matches!(handle.offer(Message::Add(1)), Err(Refused::Overloaded { .. })));
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(handle.offer(Message::Add(1)), Err(Refused::Gone), "the old handle asks for an activation");
+    assert_eq!(supervisor.children(), 0, "the key is forgotten");
     let fresh = adder(&supervisor, 1, &seen).await;
     assert_eq!(read(&fresh).await, Ok(0));
     fresh.offer(Message::Panic).unwrap();

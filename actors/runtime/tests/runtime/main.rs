@@ -35,6 +35,8 @@ enum Message {
     /// Takes a permit of the gate before it is done.
     Wait(Arc<Semaphore>),
     Later(u64, u64),
+    /// Drops its timers.
+    Cancel,
     SelfAdd(u64),
     Panic,
     /// A question whose reply is never sent.
@@ -76,6 +78,7 @@ impl Actor for Adder {
             Message::Read(reply) => reply.send(self.sum),
             Message::Wait(gate) => gate.acquire().await.expect("the gate is never closed").forget(),
             Message::Later(ms, n) => self.timers.push(ctx.after_ms(ms, Message::Add(n))),
+            Message::Cancel => self.timers.clear(),
             Message::SelfAdd(n) => ctx.tell_self(Message::Add(n)),
             Message::Panic => panic!("on purpose"),
             Message::PanicAsked(_reply) => panic!("on purpose, asked"),

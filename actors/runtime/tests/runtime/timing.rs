@@ -24,6 +24,10 @@ async fn timers_fire_when_due_and_die_with_their_actor() {
     settle().await;
     assert_eq!(read(&handle).await, Ok(8));
     handle.offer(Message::Later(1_000, 100)).unwrap();
+    handle.offer(Message::Cancel).unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(read(&handle).await, Ok(8), "a dropped timer is cancelled");
+    handle.offer(Message::Later(1_000, 100)).unwrap();
     handle.offer(Message::Panic).unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(read(&handle).await, Ok(0), "the next incarnation does not hear it");

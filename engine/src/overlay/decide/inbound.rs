@@ -1,16 +1,15 @@
 //! Decisions about what the provider tells: statuses, received messages. Repeats are recognised and journaled
 //! no second time.
 
-use super::{Answer, Effect, Effects, Received, chunk_key, says_stop, seen_hash};
+use super::{Answer, Effect, Effects, Received, Refusal, chunk_key, refuse, says_stop, seen_hash};
 use crate::address::Address;
 use crate::cause::Cause;
 use crate::entry::{ConsentSource, ConversationOpened, Inbound, StatusReport, What};
 use crate::id::{CampaignId, ConversationId, MessageId, Sequence, SessionId, TenantId};
 use crate::mark::{MarkState, step};
-use crate::optout::{self, Wish};
+use crate::optout;
 use crate::outgoing::Reference;
 use crate::overlay::Overlay;
-use crate::overlay::needs::MATCHED_PARTS;
 use crate::part::{chunk_of, part_of};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -31,7 +30,7 @@ impl Overlay {
         let mut single: Vec<StatusReport<MessageId>> = Vec::new();
         let mut packed: BTreeMap<CampaignId, Vec<StatusReport<u32>>> = BTreeMap::new();
         let mut stopped = Vec::new();
-        for report in reports {
+        for report in reports.iter().filter(|r| r.status.is_reported()) {
             match report.of {
                 Reference::Message(id) if self.news_of_message(tenant, session, id, report) => {
                     if report.cause.is_some_and(says_stop) {
@@ -42,6 +41,11 @@ impl Overlay {
                 Reference::Campaign(campaign, index)
                     if self.news_of_recipient((tenant, session), campaign, index, report) =>
                 {
+                    if report.cause.is_some_and(says_stop)
+                        && let Some(part) = self.parts.get(&(campaign, part_of(index)))
+                    {
+                        stopped.extend(self.recipient(part, index));
+                    }
                     packed.entry(campaign).or_default().push(of(report, index));
                 }
                 _ => {}
@@ -56,9 +60,7 @@ impl Overlay {
                 effects.append(What::PartStatuses { campaign, statuses: statuses.to_vec() });
             }
         }
-        for address in stopped {
-            effects.append(What::Consent { address, wish: Wish::OptOut, source: ConsentSource::Provider });
-        }
+        effects.stop(stopped);
         effects.reply(Ok(Answer::Counted { new, known: reports.len() - new }))
     }
 
@@ -73,8 +75,7 @@ impl Overlay {
     ) -> bool {
         self.messages.get(&id).filter(|m| m.tenant == tenant && m.session == session).is_some_and(|row| {
             let mut after = row.clone();
-            after.heard(report.status, report.at, report.cause);
-            after.provider_id = after.provider_id.or_else(|| report.provider_id.clone());
+            after.reported(&of(report, id));
             after != *row
         })
     }
@@ -92,7 +93,8 @@ impl Overlay {
         };
         self.mark(campaign, index).is_some_and(|mark| {
             let mut after = mark;
-            after.heard(report.status, step(part.start.launched, report.at), report.cause);
+            let cause = of(report, index).cause;
+            after.heard(report.status, step(part.start.launched, report.at), cause);
             after != mark
         })
     }
@@ -104,6 +106,13 @@ impl Overlay {
         messages: &[Received],
         now: Timestamp,
     ) -> Vec<Effect> {
+        let abroad = |m: &Received| {
+            let addresses = [Some(&m.from), m.alias.as_ref()];
+            addresses.into_iter().flatten().any(|a| self.leads_abroad(tenant, session, a))
+        };
+        if self.is_foreign(tenant, session) || messages.iter().any(abroad) {
+            return refuse(Refusal::NotFound);
+        }
         let mut desk = Desk {
             overlay: self,
             effects: Effects::new(tenant, now),
@@ -117,19 +126,13 @@ impl Overlay {
         desk.effects.reply(Ok(Answer::Counted { new, known: messages.len() - new }))
     }
 
-    /// The newest parts of a session, by launch.
-    pub(in crate::overlay) fn newest_parts(&self, session: SessionId, max: usize) -> Vec<(CampaignId, u32)> {
-        let known = self.session_parts.get(&session).map(Vec::as_slice).unwrap_or_default();
-        let mut list: Vec<_> =
-            known.iter().map(|key| (self.parts.get(key).map(|p| p.start.launched), *key)).collect();
-        // Parts that are not loaded sort first among equals, so that they are asked for.
-        list.sort_unstable_by(|a, b| b.cmp(a));
-        list.into_iter().map(|(_, key)| key).take(max).collect()
-    }
-
     /// The newest campaign message this person got from the session and has not answered yet.
-    fn answered(&self, session: SessionId, from: &Address) -> Option<(CampaignId, u32, MessageId)> {
-        self.newest_parts(session, MATCHED_PARTS).into_iter().find_map(|key| {
+    fn answered(
+        &self,
+        (tenant, session): (TenantId, SessionId),
+        from: &Address,
+    ) -> Option<(CampaignId, u32, MessageId)> {
+        self.session_parts.get(&session)?.holding(tenant, from).into_iter().find_map(|key| {
             let part = self.parts.get(&key)?;
             let number = part.chunk_of(from)?;
             let offset = self.chunks.get(&chunk_key(part, number))?.find(from)?;
@@ -240,7 +243,10 @@ impl Desk<'_> {
 
     /// The first answer to a campaign joins its message to the conversation, before the answer itself.
     fn touch(&mut self, m: &Received, conversation: ConversationId) {
-        let Some((campaign, index, message)) = self.overlay.answered(self.session, &m.from) else { return };
+        let whose = (self.effects.tenant, self.session);
+        let mut addresses = [Some(&m.from), m.alias.as_ref()].into_iter().flatten();
+        let found = addresses.find_map(|address| self.overlay.answered(whose, address));
+        let Some((campaign, index, message)) = found else { return };
         let before = self.overlay.mark(campaign, index).is_some_and(crate::mark::Mark::replied);
         if before || !self.touched.insert((campaign, index)) {
             return;

@@ -3,10 +3,9 @@
 use super::{Answer, Draft, Effect, Effects, OUTBOX_LIMIT, Refusal, Wake, outcome, refuse, says_stop};
 use crate::cause::Cause;
 use crate::conversation::{Barrier, may_send};
-use crate::entry::{ConsentSource, ConversationOpened, Intent, Outcome, What};
+use crate::entry::{ConversationOpened, Intent, Outcome, What};
 use crate::id::{ConversationId, MessageId, SessionId, TenantId};
 use crate::message::{MessageRow, Stage};
-use crate::optout::Wish;
 use crate::outgoing::{Accepted, Outgoing, Reference, SendError};
 use crate::overlay::Overlay;
 use crate::time::{DAY_MS, Timestamp};
@@ -17,6 +16,10 @@ const PER_ENTRY: usize = 256;
 
 impl Overlay {
     pub(super) fn send(&self, draft: &Draft, now: Timestamp) -> Vec<Effect> {
+        let (tenant, session) = (draft.tenant, draft.session);
+        if self.is_foreign(tenant, session) || self.leads_abroad(tenant, session, &draft.to) {
+            return refuse(Refusal::NotFound);
+        }
         if let Some(answer) = self.replay(draft, now) {
             return vec![Effect::Reply(answer)];
         }
@@ -63,6 +66,9 @@ impl Overlay {
         if now.since_ms(row.at) >= DAY_MS {
             return None;
         }
+        if self.messages.get(&row.message).is_some_and(|m| m.tenant != draft.tenant) {
+            return Some(Err(Refusal::NotFound));
+        }
         Some(if row.body == asked.body {
             Ok(Answer::Accepted { message: row.message, replayed: true })
         } else {
@@ -78,10 +84,12 @@ impl Overlay {
         now: Timestamp,
     ) -> Vec<Effect> {
         let mut effects = Effects::new(tenant, now);
-        let next = self.outbox(session).map(|o| o.next(now, max)).unwrap_or_default();
+        let outbox = self.outbox(session).filter(|o| o.tenant() == Some(tenant));
+        let next = outbox.map(|o| o.next(now, max)).unwrap_or_default();
         let (mut wire, mut expired) = (Vec::new(), Vec::new());
         let (mut out, mut closed) = (Vec::new(), Vec::new());
-        for row in next.iter().filter_map(|id| self.messages.get(id)) {
+        let rows = next.iter().filter_map(|id| self.messages.get(id));
+        for row in rows.filter(|m| m.tenant == tenant && m.stage == Stage::Waiting && m.due <= now) {
             let Some(content) = &row.content else { continue };
             let talk = self.conversations.get(&row.conversation);
             let opted_out = self.opted_out(tenant, &row.address);
@@ -116,15 +124,25 @@ impl Overlay {
         now: Timestamp,
     ) -> Vec<Effect> {
         let mut effects = Effects::new(tenant, now);
-        for messages in messages.chunks(PER_ENTRY) {
+        let owned = |id: &&MessageId| {
+            let row = self.owned_message(tenant, session, **id);
+            row.is_some_and(|m| m.stage == Stage::Claimed)
+        };
+        let claimed: Vec<MessageId> = messages.iter().filter(owned).copied().collect();
+        for messages in claimed.chunks(PER_ENTRY) {
             effects.append(What::Released { session, messages: messages.to_vec() });
         }
         effects.done()
     }
 
+    fn owned_message(&self, tenant: TenantId, session: SessionId, id: MessageId) -> Option<&MessageRow> {
+        self.messages.get(&id).filter(|m| m.tenant == tenant && m.session == session)
+    }
+
     pub(super) fn adopt(&self, tenant: TenantId, session: SessionId, now: Timestamp) -> Vec<Effect> {
         let mut effects = Effects::new(tenant, now);
-        let messages = self.outbox(session).map(|o| o.claimed(PER_ENTRY)).unwrap_or_default();
+        let mut messages = self.outbox(session).map(|o| o.claimed(PER_ENTRY)).unwrap_or_default();
+        messages.retain(|id| self.owned_message(tenant, session, *id).is_some());
         let new = messages.len();
         if new > 0 {
             effects.append(What::Parked { session, messages });
@@ -134,7 +152,7 @@ impl Overlay {
 
     pub(super) fn answers(
         &self,
-        (tenant, _session): (TenantId, SessionId),
+        (tenant, session): (TenantId, SessionId),
         results: &[(MessageId, Result<Accepted, SendError>)],
         random: u64,
         now: Timestamp,
@@ -143,12 +161,9 @@ impl Overlay {
         let mut list = Vec::with_capacity(results.len());
         let mut stopped = Vec::new();
         for (place, (id, result)) in results.iter().enumerate() {
-            let row = self.messages.get(id);
-            let attempts = row.map_or(1, |m| u32::from(m.attempts));
-            let outcome = outcome(result, attempts, random.rotate_left(place as u32), now);
-            if let (Outcome::Failed(cause), Some(row)) = (&outcome, row)
-                && says_stop(*cause)
-            {
+            let Some(row) = self.owned_message(tenant, session, *id) else { continue };
+            let outcome = outcome(result, u32::from(row.attempts), random.rotate_left(place as u32), now);
+            if matches!(outcome, Outcome::Failed(cause) if says_stop(cause)) {
                 stopped.push(row.address.clone());
             }
             list.push((*id, outcome));
@@ -156,9 +171,7 @@ impl Overlay {
         for results in list.chunks(PER_ENTRY) {
             effects.append(What::Results(results.to_vec()));
         }
-        for address in stopped {
-            effects.append(What::Consent { address, wish: Wish::OptOut, source: ConsentSource::Provider });
-        }
+        effects.stop(stopped);
         effects.done()
     }
 
@@ -170,7 +183,8 @@ impl Overlay {
         now: Timestamp,
     ) -> Vec<Effect> {
         let mut effects = Effects::new(tenant, now);
-        let Some(outbox) = self.outbox(session) else { return effects.done() };
+        let owned = self.outbox(session).filter(|o| o.tenant() == Some(tenant));
+        let Some(outbox) = owned else { return effects.done() };
         end(&mut effects, None, outbox.overdue(now, PER_ENTRY));
         let unproven = outbox.unproven(now.plus_ms(-proof_ms), PER_ENTRY);
         let again = |id: &MessageId| resend && self.messages.get(id).is_some_and(may_resend(now));

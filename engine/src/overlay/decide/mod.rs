@@ -4,295 +4,30 @@
 
 mod campaign;
 mod inbound;
+mod input;
 mod message;
 mod part;
 
+pub use input::{Draft, Input, PartClaim, PartOrder, Received};
+
 use super::Overlay;
 use crate::address::Address;
-use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::chunk::{Chunk, ChunkKey};
-use crate::content::Content;
-use crate::entry::{ConsentSource, Entry, Frozen, Idempotency, Outcome, StatusReport, What};
+use crate::entry::{ConsentSource, Entry, Outcome, What};
 use crate::id::{CampaignId, CommandId, MessageId, SessionId, TenantId};
 use crate::optout::Wish;
-use crate::outgoing::{Accepted, Outgoing, Reference, SendError};
-use crate::pacing::{Lane, backoff};
+use crate::outgoing::{Accepted, Outgoing, SendError};
+use crate::pacing::backoff;
 use crate::part::PartRow;
-use crate::schedule::SendWindow;
 use crate::time::Timestamp;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Open messages one session may hold; above it a send is refused until some have left.
 pub const OUTBOX_LIMIT: usize = 1_000_000;
-/// A retry that comes due later than this after the validity ends is not waited for.
+/// A message whose session's link is lost is tried again after this (ms).
 const LINK_LOST_WAIT_MS: i64 = 60_000;
-
-/// What can be asked of a shard.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// Send one message.
-    Send(Box<Draft>),
-    /// Give me the next messages for the wire: at most `max`.
-    Claim {
-        /// Whose.
-        tenant: TenantId,
-        /// Which number.
-        session: SessionId,
-        /// At most, and never above 256.
-        max: usize,
-    },
-    /// These claims were not used.
-    Release {
-        /// Whose.
-        tenant: TenantId,
-        /// Which number.
-        session: SessionId,
-        /// The claims.
-        messages: Vec<MessageId>,
-    },
-    /// A new session actor begins: whatever is claimed has lost its caller. At most 256 at a time.
-    Adopt {
-        /// Whose.
-        tenant: TenantId,
-        /// Which number.
-        session: SessionId,
-    },
-    /// The provider answered, or did not.
-    Answers {
-        /// Whose.
-        tenant: TenantId,
-        /// Which number.
-        session: SessionId,
-        /// At most 256.
-        results: Vec<(MessageId, Result<Accepted, SendError>)>,
-        /// For the jitter of retries.
-        random: u64,
-    },
-    /// Time has passed: expire what is overdue, resolve what found no proof.
-    Due {
-        /// Whose.
-        tenant: TenantId,
-        /// Which number.
-        session: SessionId,
-        /// How long proof is waited for.
-        proof_ms: i64,
-        /// Send once more instead of `unknown`.
-        resend: bool,
-    },
-    /// Do not send it.
-    CancelMessage {
-        /// Whose.
-        tenant: TenantId,
-        /// Which.
-        message: MessageId,
-    },
-    /// The provider reported.
-    Statuses {
-        /// Whose.
-        tenant: TenantId,
-        /// The number they are for.
-        session: SessionId,
-        /// The reports in order.
-        reports: Vec<StatusReport<Reference>>,
-    },
-    /// People wrote.
-    Receive {
-        /// Whose.
-        tenant: TenantId,
-        /// The number they wrote to.
-        session: SessionId,
-        /// The messages in order.
-        messages: Vec<Received>,
-    },
-    /// Consent changed, not by a message.
-    Consent {
-        /// Whose.
-        tenant: TenantId,
-        /// The person.
-        address: Address,
-        /// In or out.
-        wish: Wish,
-        /// Where it was said.
-        source: ConsentSource,
-    },
-    /// Start a campaign (its own shard).
-    Launch {
-        /// Whose.
-        tenant: TenantId,
-        /// Which.
-        campaign: CampaignId,
-    },
-    /// Its audience is frozen.
-    Freeze {
-        /// Whose.
-        tenant: TenantId,
-        /// The frozen audience.
-        frozen: Frozen,
-    },
-    /// Pause, resume or cancel it.
-    Move {
-        /// Whose.
-        tenant: TenantId,
-        /// Which.
-        campaign: CampaignId,
-        /// What is wanted.
-        verb: Verb,
-    },
-    /// Parts obeyed.
-    Obey {
-        /// Whose.
-        tenant: TenantId,
-        /// Which.
-        campaign: CampaignId,
-        /// The command.
-        command: CommandId,
-        /// The parts.
-        parts: Vec<u32>,
-    },
-    /// Every part is finished.
-    Finish {
-        /// Whose.
-        tenant: TenantId,
-        /// Which.
-        campaign: CampaignId,
-    },
-    /// A campaign's command to one of its parts (the session's shard); begins the part when it is new.
-    Order(Box<PartOrder>),
-    /// Give me the next recipients for the wire.
-    PartClaim(PartClaim),
-    /// These claims were not used.
-    PartRelease {
-        /// Whose.
-        tenant: TenantId,
-        /// Which campaign.
-        campaign: CampaignId,
-        /// Which part.
-        part: u32,
-        /// The indexes, sorted.
-        indexes: Vec<u32>,
-    },
-    /// A new part actor begins: whatever is claimed has lost its caller.
-    PartAdopt {
-        /// Whose.
-        tenant: TenantId,
-        /// Which campaign.
-        campaign: CampaignId,
-        /// Which part.
-        part: u32,
-    },
-    /// The provider answered, or did not.
-    PartAnswers {
-        /// Whose.
-        tenant: TenantId,
-        /// Which campaign.
-        campaign: CampaignId,
-        /// Which part.
-        part: u32,
-        /// At most 256.
-        results: Vec<(u32, Result<Accepted, SendError>)>,
-        /// For the jitter of retries.
-        random: u64,
-    },
-    /// Time has passed for a part.
-    PartDue {
-        /// Whose.
-        tenant: TenantId,
-        /// Which campaign.
-        campaign: CampaignId,
-        /// Which part.
-        part: u32,
-        /// How long proof is waited for.
-        proof_ms: i64,
-        /// Send once more instead of `unknown`.
-        resend: bool,
-    },
-}
-
-/// A message to send.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    /// Whose.
-    pub tenant: TenantId,
-    /// From which number.
-    pub session: SessionId,
-    /// To whom.
-    pub to: Address,
-    /// What; validated by the caller.
-    pub content: Arc<Content>,
-    /// How urgent.
-    pub lane: Lane,
-    /// Not before.
-    pub due: Timestamp,
-    /// `expired` when not sent by then.
-    pub valid_until: Timestamp,
-    /// The quoted message's provider id.
-    pub context: Option<Arc<str>>,
-    /// What makes a repeat recognisable.
-    pub idempotency: Option<Idempotency>,
-}
-
-/// A message a person wrote.
-#[derive(Debug, Clone)]
-pub struct Received {
-    /// The provider's id.
-    pub provider_id: Arc<str>,
-    /// Who wrote.
-    pub from: Address,
-    /// Another address of the same person.
-    pub alias: Option<Address>,
-    /// The name shown.
-    pub name: Option<String>,
-    /// The provider's time.
-    pub sent_at: Timestamp,
-    /// What.
-    pub content: Arc<Content>,
-    /// The quoted message's provider id.
-    pub context: Option<Arc<str>>,
-}
-
-/// A campaign's command to a part; carries the part's begin, so that it can be repeated alone.
-#[derive(Debug, Clone)]
-pub struct PartOrder {
-    /// Whose.
-    pub tenant: TenantId,
-    /// The campaign.
-    pub campaign: CampaignId,
-    /// The part.
-    pub part: u32,
-    /// The valid attempt to freeze.
-    pub attempt: u32,
-    /// The sending session.
-    pub session: SessionId,
-    /// The launch.
-    pub launched: Timestamp,
-    /// The end of validity.
-    pub valid_until: Timestamp,
-    /// First address and count of each chunk.
-    pub chunks: Vec<(Address, u32)>,
-    /// What is wanted.
-    pub verb: Verb,
-    /// The command's name.
-    pub command: CommandId,
-}
-
-/// A wish for recipients to send to.
-#[derive(Debug, Clone)]
-pub struct PartClaim {
-    /// Whose.
-    pub tenant: TenantId,
-    /// The campaign.
-    pub campaign: CampaignId,
-    /// The part.
-    pub part: u32,
-    /// At most, and never above 256.
-    pub max: usize,
-    /// Whether the content needs an open window.
-    pub free_form: bool,
-    /// The hours in the recipient's zone in which it may be sent.
-    pub window: Option<SendWindow>,
-}
 
 /// A claimed recipient.
 #[derive(Debug, Clone)]
@@ -404,6 +139,13 @@ impl Effects {
         self.list.push(Effect::Append(Entry { tenant: self.tenant, at: self.now, what }));
     }
 
+    /// The provider said that these people stopped marketing.
+    fn stop(&mut self, people: Vec<Address>) {
+        for address in people {
+            self.append(What::Consent { address, wish: Wish::OptOut, source: ConsentSource::Provider });
+        }
+    }
+
     fn done(self) -> Vec<Effect> {
         self.reply(Ok(Answer::Done))
     }
@@ -470,6 +212,21 @@ impl Overlay {
     }
 }
 
+impl Overlay {
+    /// Whether what is known here says that the session is another tenant's. The front door compares sessions
+    /// with their records; this is the second lock.
+    fn is_foreign(&self, tenant: TenantId, session: SessionId) -> bool {
+        let outbox = self.outbox.get(&session).and_then(super::Outbox::tenant);
+        let parts = self.session_parts.get(&session).and_then(super::parts::Briefs::tenant);
+        [outbox, parts].into_iter().flatten().any(|owner| owner != tenant)
+    }
+
+    /// Whether the address leads to a conversation of another tenant.
+    fn leads_abroad(&self, tenant: TenantId, session: SessionId, address: &Address) -> bool {
+        self.addresses.get(&(session, address.clone())).is_some_and(|row| row.tenant != tenant)
+    }
+}
+
 /// What an answer comes to, for a message tried `attempts` times.
 fn outcome(result: &Result<Accepted, SendError>, attempts: u32, random: u64, now: Timestamp) -> Outcome {
     match result {
@@ -491,8 +248,8 @@ fn outcome(result: &Result<Accepted, SendError>, attempts: u32, random: u64, now
     }
 }
 
-/// Codes by which the provider says that a person stopped marketing.
-fn says_stop(cause: Cause) -> bool {
+/// Whether the cause says that a person stopped marketing.
+pub(super) fn says_stop(cause: Cause) -> bool {
     cause == Cause(131_050)
 }
 

@@ -4,12 +4,13 @@ use super::{
     Answer, Effect, Effects, PartClaim, PartOrder, Picked, Refusal, Wake, chunk_key, outcome, refuse,
     says_stop,
 };
+use crate::address::Address;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::conversation::may_send_free_form;
-use crate::entry::{ConsentSource, Outcome, Range, What};
+use crate::entry::{Outcome, Range, What};
 use crate::id::{CampaignId, MessageId, TenantId};
-use crate::optout::Wish;
+use crate::mark::MarkState;
 use crate::outgoing::{Accepted, SendError};
 use crate::overlay::Overlay;
 use crate::part::{ChunkLine, PartPhase, PartRow, PartStart, chunk_of};
@@ -20,6 +21,8 @@ use std::collections::BTreeMap;
 type PartKey = (TenantId, CampaignId, u32);
 /// Results in one entry.
 const PER_ENTRY: usize = 256;
+/// Ranges in one entry: a full part whose every second recipient is meant needs several.
+const RANGES_PER_ENTRY: usize = 2_048;
 
 impl Overlay {
     fn owned_part(&self, (tenant, campaign, part): PartKey) -> Option<&PartRow> {
@@ -30,7 +33,9 @@ impl Overlay {
         let mut effects = Effects::new(order.tenant, now);
         let (campaign, part) = (order.campaign, order.part);
         let known = self.parts.get(&(campaign, part));
-        if known.is_some_and(|p| p.tenant != order.tenant) {
+        if known.is_some_and(|p| p.tenant != order.tenant || p.start.session != order.session)
+            || self.is_foreign(order.tenant, order.session)
+        {
             return refuse(Refusal::NotFound);
         }
         if known.is_none() {
@@ -40,9 +45,11 @@ impl Overlay {
         if known.is_some_and(|p| p.command < command) || (known.is_none() && order.verb != Verb::Launch) {
             effects.append(What::PartMoved { campaign, part, verb: order.verb, command });
         }
-        if order.verb == Verb::Cancel {
+        // An order that a younger one has overtaken ends nobody.
+        let stale = known.is_some_and(|p| p.command > command && p.phase != PartPhase::Cancelled);
+        if order.verb == Verb::Cancel && !stale {
             let waiting = match self.part_index.get(&(campaign, part)) {
-                Some(index) => index.waiting(usize::MAX),
+                Some(index) => index.waiting(),
                 None if known.is_none() => {
                     let first = part * crate::part::PART;
                     (first..first + order.chunks.iter().map(|c| c.1).sum::<u32>()).collect()
@@ -84,45 +91,60 @@ impl Overlay {
             return effects.reply(Ok(Answer::Picked(Vec::new())));
         };
         if part.start.valid_until < now {
-            end(&mut effects, claim.campaign, None, &index.waiting(usize::MAX));
+            end(&mut effects, claim.campaign, None, &index.waiting());
             return effects.reply(Ok(Answer::Picked(Vec::new())));
         }
-        let mut sorted = Sorted::default();
+        let mut picked = Vec::new();
+        let mut ended: BTreeMap<Cause, Vec<u32>> = BTreeMap::new();
+        let mut deferred: BTreeMap<Timestamp, Vec<u32>> = BTreeMap::new();
         for index in index.next(now, claim.max.min(PER_ENTRY)) {
-            self.sort(part, claim, index, now, &mut sorted);
+            match self.turn(part, claim, index, now) {
+                Turn::Go(one) => picked.push(one),
+                Turn::End(cause) => ended.entry(cause).or_default().push(index),
+                Turn::Wait(due) => deferred.entry(due).or_default().push(index),
+                Turn::Elsewhere => {}
+            }
         }
-        end(&mut effects, claim.campaign, Some(Cause::OPTED_OUT), &sorted.opted_out);
-        end(&mut effects, claim.campaign, Some(Cause::WINDOW_CLOSED), &sorted.closed);
-        for (due, indexes) in sorted.deferred {
+        for (cause, indexes) in ended {
+            end(&mut effects, claim.campaign, Some(cause), &indexes);
+        }
+        for (due, indexes) in deferred {
             let ranges = Range::pack(&indexes);
             effects.append(What::PartDeferred { campaign: claim.campaign, due, ranges });
         }
-        if !sorted.picked.is_empty() {
-            let indexes: Vec<u32> = sorted.picked.iter().map(|p| p.index).collect();
+        if !picked.is_empty() {
+            let indexes: Vec<u32> = picked.iter().map(|p: &Picked| p.index).collect();
             effects.append(What::PartClaim { campaign: claim.campaign, ranges: Range::pack(&indexes) });
         }
-        effects.reply(Ok(Answer::Picked(sorted.picked)))
+        effects.reply(Ok(Answer::Picked(picked)))
     }
 
-    /// Puts one waiting recipient where it belongs now.
-    fn sort(&self, part: &PartRow, claim: &PartClaim, index: u32, now: Timestamp, sorted: &mut Sorted) {
+    /// What becomes of one waiting recipient now.
+    fn turn(&self, part: &PartRow, claim: &PartClaim, index: u32, now: Timestamp) -> Turn {
+        if !self.mark(claim.campaign, index).is_some_and(crate::mark::Mark::waits) {
+            return Turn::Elsewhere;
+        }
         let (number, offset) = chunk_of(index);
-        let Some(chunk) = self.chunks.shared(&chunk_key(part, number)) else { return };
-        let Some(recipient) = chunk.recipients.get(offset as usize) else { return };
+        let chunk = self.chunks.shared(&chunk_key(part, number));
+        let Some(chunk) = chunk.filter(|c| c.recipients.len() > offset as usize) else {
+            // The ledger has lost it: nobody can say who it was.
+            return Turn::End(Cause::INTERNAL);
+        };
+        let recipient = &chunk.recipients[offset as usize];
         if self.opted_out(part.tenant, &recipient.address) {
-            return sorted.opted_out.push(index);
+            return Turn::End(Cause::OPTED_OUT);
         }
         if claim.free_form && !self.window_open(part, &recipient.address, now) {
-            return sorted.closed.push(index);
+            return Turn::End(Cause::WINDOW_CLOSED);
         }
         if let Some(window) = &claim.window {
             let zone = zone_of(&recipient.address, recipient.zone.as_deref());
             match window.next(&zone.name, now) {
-                Ok(due) if due > now => return sorted.deferred.entry(due).or_default().push(index),
+                Ok(due) if due > now => return Turn::Wait(due),
                 _ => {}
             }
         }
-        sorted.picked.push(Picked { index, chunk, offset });
+        Turn::Go(Picked { index, chunk, offset })
     }
 
     fn window_open(&self, part: &PartRow, address: &crate::address::Address, now: Timestamp) -> bool {
@@ -130,25 +152,29 @@ impl Overlay {
         may_send_free_form(row.and_then(|a| self.conversations.get(&a.conversation)), now)
     }
 
-    pub(super) fn part_release(
-        &self,
-        (tenant, campaign, _): PartKey,
-        indexes: &[u32],
-        now: Timestamp,
-    ) -> Vec<Effect> {
-        let mut effects = Effects::new(tenant, now);
-        if !indexes.is_empty() {
-            effects.append(What::PartReleased { campaign, ranges: Range::pack(indexes) });
+    pub(super) fn part_release(&self, key: PartKey, indexes: &[u32], now: Timestamp) -> Vec<Effect> {
+        let Some(part) = self.owned_part(key) else { return refuse(Refusal::NotFound) };
+        let mut effects = Effects::new(key.0, now);
+        let mut claimed: Vec<u32> = indexes.iter().copied().filter(|at| self.is_claimed(part, *at)).collect();
+        claimed.sort_unstable();
+        claimed.dedup();
+        for ranges in Range::pack(&claimed).chunks(RANGES_PER_ENTRY) {
+            effects.append(What::PartReleased { campaign: key.1, ranges: ranges.to_vec() });
         }
         effects.done()
+    }
+
+    fn is_claimed(&self, part: &PartRow, index: u32) -> bool {
+        let mark = self.mark(part.start.campaign, index).filter(|_| part.message(index).is_some());
+        mark.is_some_and(|m| m.state() == MarkState::Claimed)
     }
 
     pub(super) fn part_adopt(&self, key: PartKey, now: Timestamp) -> Vec<Effect> {
         let mut effects = Effects::new(key.0, now);
         let index = self.owned_part(key).and_then(|_| self.part_index.get(&(key.1, key.2)));
         let claimed: Vec<u32> = index.map(|i| i.claimed.iter().copied().collect()).unwrap_or_default();
-        if !claimed.is_empty() {
-            effects.append(What::PartParked { campaign: key.1, ranges: Range::pack(&claimed) });
+        for ranges in Range::pack(&claimed).chunks(RANGES_PER_ENTRY) {
+            effects.append(What::PartParked { campaign: key.1, ranges: ranges.to_vec() });
         }
         effects.reply(Ok(Answer::Counted { new: claimed.len(), known: 0 }))
     }
@@ -160,33 +186,32 @@ impl Overlay {
         random: u64,
         now: Timestamp,
     ) -> Vec<Effect> {
-        let (tenant, campaign, _) = key;
+        let (tenant, campaign, number) = key;
+        let Some(part) = self.owned_part(key) else { return refuse(Refusal::NotFound) };
         let mut effects = Effects::new(tenant, now);
-        let index = self.part_index.get(&(campaign, key.2));
-        let outcomes: Vec<(u32, Outcome)> = results
-            .iter()
-            .map(|(at, result)| {
-                let tries = index.map_or(1, |i| i.tries(*at) + 1);
-                (*at, outcome(result, tries, random.rotate_left(at % 64), now))
-            })
-            .collect();
+        let index = self.part_index.get(&(campaign, number));
+        let mut outcomes: Vec<(u32, Outcome)> = Vec::with_capacity(results.len());
+        let mut stopped = Vec::new();
+        for (at, result) in results.iter().filter(|(at, _)| part.message(*at).is_some()) {
+            let tries = index.map_or(1, |i| i.tries(*at) + 1);
+            let outcome = outcome(result, tries, random.rotate_left(at % 64), now);
+            if matches!(outcome, Outcome::Failed(cause) if says_stop(cause)) {
+                stopped.extend(self.recipient(part, *at));
+            }
+            outcomes.push((*at, outcome));
+        }
         for results in outcomes.chunks(PER_ENTRY) {
             effects.append(What::PartResults { campaign, results: results.to_vec() });
         }
-        if let Some(part) = self.owned_part(key) {
-            for (at, outcome) in &outcomes {
-                let Outcome::Failed(cause) = outcome else { continue };
-                let (number, offset) = chunk_of(*at);
-                let chunk = self.chunks.get(&chunk_key(part, number));
-                let stopped =
-                    chunk.and_then(|c| c.recipients.get(offset as usize)).filter(|_| says_stop(*cause));
-                if let Some(recipient) = stopped {
-                    let (address, source) = (recipient.address.clone(), ConsentSource::Provider);
-                    effects.append(What::Consent { address, wish: Wish::OptOut, source });
-                }
-            }
-        }
+        effects.stop(stopped);
         effects.done()
+    }
+
+    /// Who the recipient at `index` is, where its chunk was told.
+    pub(super) fn recipient(&self, part: &PartRow, index: u32) -> Option<Address> {
+        let (number, offset) = chunk_of(index);
+        let chunk = self.chunks.get(&chunk_key(part, number))?;
+        chunk.recipients.get(offset as usize).map(|r| r.address.clone())
     }
 
     pub(super) fn part_due_now(
@@ -202,14 +227,14 @@ impl Overlay {
         let Some(index) = self.part_index.get(&(campaign, number)) else { return effects.done() };
         let valid = part.start.valid_until >= now;
         if part.phase == PartPhase::Cancelled {
-            end(&mut effects, campaign, Some(Cause::CANCELLED), &index.waiting(usize::MAX));
+            end(&mut effects, campaign, Some(Cause::CANCELLED), &index.waiting());
         } else if !valid {
-            end(&mut effects, campaign, None, &index.waiting(usize::MAX));
+            end(&mut effects, campaign, None, &index.waiting());
         }
         let unproven = index.unproven(now.plus_ms(-proof_ms), PER_ENTRY);
         let may = resend && valid && part.phase != PartPhase::Cancelled;
-        let (again, unknown): (Vec<_>, Vec<_>) =
-            unproven.into_iter().partition(|at| may && index.resent(*at) == 0);
+        let again = |at: &u32| may && self.mark(campaign, *at).is_some_and(|m| !m.resent());
+        let (again, unknown): (Vec<_>, Vec<_>) = unproven.into_iter().partition(again);
         for (again, indexes) in [(true, again), (false, unknown)] {
             if !indexes.is_empty() {
                 effects.append(What::PartResolved { campaign, again, ranges: Range::pack(&indexes) });
@@ -222,16 +247,20 @@ impl Overlay {
     }
 }
 
-#[derive(Default)]
-struct Sorted {
-    picked: Vec<Picked>,
-    opted_out: Vec<u32>,
-    closed: Vec<u32>,
-    deferred: BTreeMap<Timestamp, Vec<u32>>,
+/// What becomes of a waiting recipient when its turn comes.
+enum Turn {
+    /// On the wire.
+    Go(Picked),
+    /// It will never be sent.
+    End(Cause),
+    /// Not before then.
+    Wait(Timestamp),
+    /// It does not wait any more.
+    Elsewhere,
 }
 
 fn end(effects: &mut Effects, campaign: CampaignId, cause: Option<Cause>, indexes: &[u32]) {
-    if !indexes.is_empty() {
-        effects.append(What::PartEnded { campaign, cause, ranges: Range::pack(indexes) });
+    for ranges in Range::pack(indexes).chunks(RANGES_PER_ENTRY) {
+        effects.append(What::PartEnded { campaign, cause, ranges: ranges.to_vec() });
     }
 }

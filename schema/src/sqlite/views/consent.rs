@@ -66,15 +66,12 @@ pub(super) fn page(
     limit: usize,
 ) -> Result<Vec<SuppressedRow>, Fault> {
     let after = after.map_or_else(String::new, Address::key);
-    let sql = format!(
-        "SELECT {COLUMNS} WHERE tenant = ?1 AND address > ?2 ORDER BY address, shard LIMIT ?3"
-    );
+    let sql = format!("SELECT {COLUMNS} WHERE tenant = ?1 AND address > ?2 ORDER BY address, shard LIMIT ?3");
     let parameters = params![int(tenant.0), after, at_most(limit)];
     let mut rows = collect(&mut *tx.prepare_cached(&sql)?, parameters, suppressed)?;
     if let Some(last) = rows.last().filter(|_| rows.len() == limit) {
-        let sql = format!(
-            "SELECT {COLUMNS} WHERE tenant = ?1 AND address = ?2 AND shard > ?3 ORDER BY shard"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} WHERE tenant = ?1 AND address = ?2 AND shard > ?3 ORDER BY shard");
         let parameters = params![int(tenant.0), last.address.key(), last.shard.0];
         let rest = collect(&mut *tx.prepare_cached(&sql)?, parameters, suppressed)?;
         rows.extend(rest);

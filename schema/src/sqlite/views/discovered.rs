@@ -34,14 +34,7 @@ pub(super) fn write(
             None => false,
         };
         let name = kept.then_some(sealed.as_slice());
-        put.execute(params![
-            int(row.tenant.0),
-            key,
-            name,
-            int(row.session.0),
-            row.at.0,
-            int(row.upto.0)
-        ])?;
+        put.execute(params![int(row.tenant.0), key, name, int(row.session.0), row.at.0, int(row.upto.0)])?;
     }
     Ok(())
 }

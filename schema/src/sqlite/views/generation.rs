@@ -7,7 +7,7 @@ use super::{collect, one};
 use crate::views::{IDEMPOTENCY_KEPT_MS, SEEN_KEPT_MS};
 use kabar_engine::entry::Position;
 use kabar_engine::id::{MessageId, SessionId, ShardId};
-use kabar_engine::overlay::{IdempotencyRow, SeenRow};
+use kabar_engine::overlay::{IdempotencyRow, Key, SeenRow};
 use kabar_engine::time::{DAY_MS, HOUR_MS, Timestamp};
 use rusqlite::{Transaction, params};
 
@@ -15,6 +15,28 @@ use rusqlite::{Transaction, params};
 const SEEN_ROWS: u64 = 1_000_000;
 const SEEN: &str = "seen";
 const IDEMPOTENCY: &str = "idempotency";
+
+/// The tables of both kinds as one snapshot has them, newest first.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    seen: Vec<i64>,
+    idempotency: Vec<i64>,
+}
+
+impl Tables {
+    /// Looks up the tables of the kinds that are asked for.
+    pub(super) fn of(tx: &Transaction<'_>, keys: &[Key]) -> Result<Self, Fault> {
+        let numbers = |kind, wanted: bool| -> Result<Vec<i64>, Fault> {
+            if !wanted {
+                return Ok(Vec::new());
+            }
+            Ok(list(tx, kind)?.into_iter().map(|g| g.number).collect())
+        };
+        let seen = keys.iter().any(|key| matches!(key, Key::Seen(..)));
+        let idempotency = keys.iter().any(|key| matches!(key, Key::Idempotency(..)));
+        Ok(Self { seen: numbers(SEEN, seen)?, idempotency: numbers(IDEMPOTENCY, idempotency)? })
+    }
+}
 
 struct Generation {
     number: i64,
@@ -29,12 +51,7 @@ fn list(tx: &Transaction<'_>, kind: &str) -> Result<Vec<Generation>, Fault> {
         "SELECT number, rows, begun, newest FROM generation WHERE kind = ?1 ORDER BY number DESC",
     )?;
     collect(&mut statement, [kind], |row| {
-        Ok(Generation {
-            number: row.get(0)?,
-            rows: row.id(1)?,
-            begun: row.time(2)?,
-            newest: row.time(3)?,
-        })
+        Ok(Generation { number: row.get(0)?, rows: row.id(1)?, begun: row.time(2)?, newest: row.time(3)? })
     })
 }
 
@@ -84,10 +101,11 @@ pub(super) fn write_seen(tx: &Transaction<'_>, rows: &[(ShardId, &SeenRow)]) -> 
 /// The seen id, if any generation has it.
 pub(super) fn read_seen(
     tx: &Transaction<'_>,
+    tables: &Tables,
     session: SessionId,
     hash: u64,
 ) -> Result<Option<SeenRow>, Fault> {
-    for Generation { number, .. } in list(tx, SEEN)? {
+    for number in &tables.seen {
         let mut statement = tx.prepare_cached(&format!(
             "SELECT message, at, upto FROM seen_{number} WHERE hash = ?1 AND session = ?2"
         ))?;
@@ -148,10 +166,11 @@ fn write_hour(tx: &Transaction<'_>, hour: i64, rows: &[&IdempotencyRow]) -> Resu
 /// The used key, if any generation has it.
 pub(super) fn read_idempotency(
     tx: &Transaction<'_>,
+    tables: &Tables,
     session: SessionId,
     key: u128,
 ) -> Result<Option<IdempotencyRow>, Fault> {
-    for Generation { number, .. } in list(tx, IDEMPOTENCY)? {
+    for number in &tables.idempotency {
         let mut statement = tx.prepare_cached(&format!(
             "SELECT body, message, at, upto FROM \"idempotency_{number}\" WHERE key = ?1 AND session = ?2"
         ))?;

@@ -79,12 +79,10 @@ impl Writer<'_> {
     fn put(&mut self, keyring: &Keyring, row: &MessageRow) -> Result<(), Fault> {
         execute_state(&mut self.upsert, row)?;
         let kept = match &row.content {
-            Some(content) => {
-                seal(keyring, row.tenant, Place::Content(row.id.0), &mut self.sealed, |out| {
-                    serde_json::to_writer(out, &**content)
-                        .expect("invariant: a content has string keys, and memory takes every byte");
-                })?
-            }
+            Some(content) => seal(keyring, row.tenant, Place::Content(row.id.0), &mut self.sealed, |out| {
+                serde_json::to_writer(out, &**content)
+                    .expect("invariant: a content has string keys, and memory takes every byte");
+            })?,
             None => false,
         };
         self.insert.execute(params![

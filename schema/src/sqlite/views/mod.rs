@@ -21,6 +21,7 @@ use super::sealing::ensure;
 use crate::Answer;
 use crate::seal::Keyring;
 use crate::views::{ShardFlush, ShardMark, Views};
+use generation::Tables;
 use kabar_engine::address::Address;
 use kabar_engine::campaign::CampaignRow;
 use kabar_engine::consent::SuppressedRow;
@@ -141,11 +142,7 @@ fn apply(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[ShardFlush]) -> Res
     mark::write(tx, &sorted(&current, |c| &c.marks, |r| (r.campaign, r.chunk)))?;
     run::write(tx, &sorted(&current, |c| &c.runs, |r| (r.base.shard(), r.base)))?;
     consent::write(tx, &sorted(&current, |c| &c.suppressed, |r| (r.tenant, r.address.clone())))?;
-    discovered::write(
-        tx,
-        keyring,
-        &sorted(&current, |c| &c.discovered, |r| (r.tenant, r.address.clone())),
-    )?;
+    discovered::write(tx, keyring, &sorted(&current, |c| &c.discovered, |r| (r.tenant, r.address.clone())))?;
     let mut put = tx.prepare_cached(
         "INSERT INTO shard_mark (shard, position, last_id) VALUES (?1, ?2, ?3) \
          ON CONFLICT (shard) DO UPDATE SET position = max(position, excluded.position), \
@@ -157,7 +154,7 @@ fn apply(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[ShardFlush]) -> Res
     Ok(())
 }
 
-fn load(tx: &Transaction<'_>, keyring: &Keyring, key: &Key) -> Result<Row, Fault> {
+fn load(tx: &Transaction<'_>, keyring: &Keyring, tables: &Tables, key: &Key) -> Result<Row, Fault> {
     let row = match key {
         Key::Message(id) => message::read(tx, keyring, *id)?.map(|r| Row::Message(Arc::new(r))),
         Key::Conversation(id) => {
@@ -167,10 +164,10 @@ fn load(tx: &Transaction<'_>, keyring: &Keyring, key: &Key) -> Result<Row, Fault
             address::read(tx, *session, address)?.map(|r| Row::Address(Arc::new(r)))
         }
         Key::Seen(session, hash) => {
-            generation::read_seen(tx, *session, *hash)?.map(|r| Row::Seen(Arc::new(r)))
+            generation::read_seen(tx, tables, *session, *hash)?.map(|r| Row::Seen(Arc::new(r)))
         }
         Key::Idempotency(session, key) => {
-            generation::read_idempotency(tx, *session, *key)?.map(|r| Row::Idempotency(Arc::new(r)))
+            generation::read_idempotency(tx, tables, *session, *key)?.map(|r| Row::Idempotency(Arc::new(r)))
         }
         Key::Campaign(id) => campaign::read(tx, *id)?.map(|r| Row::Campaign(Arc::new(r))),
         Key::Part(campaign, part) => match part::read(tx, *campaign, *part)? {
@@ -207,7 +204,8 @@ impl Views for SqliteViews {
 
     fn load(&self, _shard: ShardId, keys: Vec<Key>) -> Answer<'_, Vec<(Key, Row)>> {
         self.read(move |tx, keyring| {
-            let answer = |key: Key| load(tx, keyring, &key).map(|row| (key, row));
+            let tables = Tables::of(tx, &keys)?;
+            let answer = |key: Key| load(tx, keyring, &tables, &key).map(|row| (key, row));
             keys.into_iter().map(answer).collect()
         })
     }

@@ -18,7 +18,8 @@ const UPSERT: &str = "INSERT INTO part (campaign, part, shard, tenant, session, 
      ON CONFLICT (campaign, part) DO UPDATE SET phase = excluded.phase, command = excluded.command, \
      finished = excluded.finished, start = excluded.start, upto = excluded.upto WHERE excluded.upto > upto";
 
-const COLUMNS: &str = "campaign, part, tenant, session, launched, phase, command, finished, start, upto FROM part";
+const COLUMNS: &str =
+    "campaign, part, tenant, session, launched, phase, command, finished, start, upto FROM part";
 
 /// The first byte of a packed start.
 const FORM: u8 = 1;

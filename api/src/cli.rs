@@ -1,0 +1,181 @@
+//! The command line: what can be asked of the program, its exit codes, its log. Not what the commands do.
+
+mod sandbox;
+mod serve;
+
+use crate::config::{Config, ConfigError, Log};
+use crate::demo::{Demo, Generator, ROWS_MAX, SHIPPED_ROWS, SHIPPED_SEED};
+use crate::exit::Failure;
+use clap::{Args, Parser, Subcommand};
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// WhatsApp gateway: one binary, no message lost, none sent twice unmarked.
+///
+/// Exit codes: 0 well, 1 failed, 2 wrong usage, configuration or input, 74 the disk of the journal failed.
+#[derive(Debug, Parser)]
+#[command(name = "kabar", version, arg_required_else_help = false)]
+struct Cli {
+    /// A TOML file; keys it leaves out keep their defaults, KABAR__SECTION__KEY in the environment goes first.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the server (also without a command).
+    Serve,
+    /// Shows a campaign from a contact file to the phones of a simulated WhatsApp.
+    Demo(DemoArgs),
+    /// Runs the simulated WhatsApp alone.
+    Sandbox(sandbox::SandboxArgs),
+    /// Checks the configuration and shows what is in force.
+    CheckConfig,
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// A CSV file of your own instead of the shipped one.
+    #[arg(long, value_name = "FILE", conflicts_with = "rows")]
+    contacts: Option<PathBuf>,
+    /// The column with phone numbers; guessed when not named.
+    #[arg(long, value_name = "COLUMN")]
+    phone_column: Option<String>,
+    /// The column with names; guessed when not named.
+    #[arg(long, value_name = "COLUMN")]
+    name_column: Option<String>,
+    /// Where numbers without a country code belong.
+    #[arg(long, value_name = "XX", default_value = "ID")]
+    region: String,
+    /// Generates so many rows instead of reading the shipped file.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=ROWS_MAX))]
+    rows: Option<u64>,
+    /// Seed of the generated contacts and of the simulated WhatsApp.
+    #[arg(long, value_name = "N", default_value_t = SHIPPED_SEED)]
+    seed: u64,
+    /// A folder to work in and keep; a temporary one when not named.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Stays up at the end, with an address and a key to try the API.
+    #[arg(long)]
+    keep: bool,
+    /// Prints one JSON object as the last line of stdout; everything for people goes to stderr.
+    #[arg(long)]
+    json: bool,
+    /// Only writes a generated contact file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["contacts", "keep", "data", "json"])]
+    write_contacts: Option<PathBuf>,
+}
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("kabar: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let config = Config::load(cli.config.as_deref(), std::env::vars());
+    let config = config.map_err(|error: ConfigError| Failure::usage(error.to_string()))?;
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => {
+            log(&config.log, "info");
+            within(serve::run(config))
+        }
+        Command::Demo(DemoArgs { write_contacts: Some(file), rows, seed, .. }) => {
+            write_contacts(&file, rows.unwrap_or(SHIPPED_ROWS), seed)
+        }
+        Command::Demo(args) => {
+            log(&config.log, "warn");
+            within(demo(args))
+        }
+        Command::Sandbox(args) => {
+            log(&config.log, "info");
+            within(sandbox::run(args))
+        }
+        Command::CheckConfig => {
+            print!("{}", config.shown());
+            eprintln!("kabar: the configuration is good");
+            Ok(())
+        }
+    }
+}
+
+async fn demo(args: DemoArgs) -> Result<(), Failure> {
+    let DemoArgs { contacts, phone_column, name_column, region, rows, seed, data, keep, json, .. } = args;
+    Demo { contacts, phone_column, name_column, region, rows, seed, data, keep, json }.run().await
+}
+
+fn write_contacts(file: &PathBuf, rows: u64, seed: u64) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| Failure::usage(format!("cannot write {}: {error}", file.display()));
+    let mut out = std::io::BufWriter::new(std::fs::File::create(file).map_err(wrong)?);
+    let mut generator = Generator::new(rows, seed);
+    generator.write(&mut out).map_err(wrong)?;
+    std::io::Write::flush(&mut out).map_err(wrong)?;
+    let e = generator.expected();
+    eprintln!(
+        "{} rows: {} valid numbers, {} duplicates, {} without a number; of the valid {} opted out, {} of the rest \
+         without a city",
+        e.rows_read, e.imported, e.duplicate, e.invalid, e.opted_out, e.missing_city
+    );
+    Ok(())
+}
+
+/// Runs a future on all cores.
+fn within(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
+    runtime.block_on(future)
+}
+
+/// Logs to stderr. The configuration goes first, then RUST_LOG, then the command's own level.
+fn log(log: &Log, level: &str) {
+    let filter = match &log.filter {
+        Some(filter) => EnvFilter::new(filter),
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level)),
+    };
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second try of the same process (tests) keeps the first one's log.
+    let _ = if log.json {
+        lines.json().try_init()
+    } else {
+        lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_serves_by_default() {
+        Cli::command().debug_assert();
+        let cli = Cli::try_parse_from(["kabar"]).unwrap();
+        assert!(cli.command.is_none() && cli.config.is_none());
+        let cli =
+            Cli::try_parse_from(["kabar", "demo", "--rows", "50", "--json", "--config", "a.toml"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Demo(DemoArgs { rows: Some(50), json: true, .. }))));
+        assert_eq!(cli.config, Some(PathBuf::from("a.toml")));
+    }
+
+    #[test]
+    fn wrong_usage_ends_with_two() {
+        for line in [
+            vec!["kabar", "dance"],
+            vec!["kabar", "demo", "--rows", "0"],
+            vec!["kabar", "demo", "--rows", "5", "--contacts", "a.csv"],
+        ] {
+            assert_eq!(Cli::try_parse_from(line).unwrap_err().exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `kabar serve`: starts, says where, waits for a signal, drains.
+
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::serve::{StartError, start};
+
+/// Runs until SIGTERM or SIGINT.
+pub(super) async fn run(config: Config) -> Result<(), Failure> {
+    // Before anything starts: a signal that comes early is not lost.
+    let ends = ending()?;
+    let folder = config.store.folder.clone();
+    let configured = config.auth.operator_key.is_some();
+    let running = start(config).await.map_err(|error| match error {
+        StartError::Listen { .. } | StartError::KeyFile { .. } => Failure::usage(error.to_string()),
+        other => Failure::failed(other.to_string()),
+    })?;
+    let key = if running.operator_key_is_new {
+        format!("operator key, shown once: {}", running.operator_key)
+    } else if configured {
+        "operator key: as configured".to_owned()
+    } else {
+        format!("operator key: in {}", folder.join("operator.key").display())
+    };
+    println!("Kabar listens on {} · {key} · make a tenant with POST /v1/tenants", running.url());
+    ends.await;
+    tracing::info!("draining");
+    running.shutdown().await;
+    Ok(())
+}
+
+/// Ends when the process is asked to.
+fn ending() -> Result<impl Future<Output = ()>, Failure> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let failed = |error: std::io::Error| Failure::failed(format!("cannot wait for signals: {error}"));
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        Ok(async {
+            let _ = tokio::signal::ctrl_c().await;
+        })
+    }
+}

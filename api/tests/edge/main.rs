@@ -1,0 +1,10 @@
+//! The edge through real ports: what callers are promised, asked over HTTP. One binary, a server per test.
+
+mod auth;
+mod campaign;
+mod demo;
+mod house;
+mod message;
+mod operations;
+mod request;
+mod webhook;

@@ -1,0 +1,302 @@
+//! A whole house in one process: a sandbox, a node on a store of the test's choice, and the loopback receiver that
+//! carries the sandbox's webhooks to the node's front door. What the tests say to it stands here, once.
+
+use crate::receiver::Receiver;
+use kabar_actors::view::{CampaignState, CampaignView};
+use kabar_actors::{Clock, DispatchError, Dispatcher, Node, NodeOptions};
+use kabar_engine::address::Address;
+use kabar_engine::content::Content;
+use kabar_engine::entry::Idempotency;
+use kabar_engine::id::{CampaignId, ImportId, MessageId, SessionId, TenantId};
+use kabar_engine::overlay::decide::Draft;
+use kabar_engine::pacing::Lane;
+use kabar_engine::part::Totals;
+use kabar_engine::time::{DAY_MS, Timestamp};
+use kabar_sandbox::{Behaviour, Delay, NumberConfig, Sandbox, SandboxConfig};
+use kabar_schema::contacts::ContactDraft;
+use kabar_schema::records::{Campaign, MetaApp, Session, Tenant};
+use kabar_schema::store::Store;
+use kabar_tests::audit::{self, Report};
+use kabar_tests::oracle::Oracle;
+use kabar_tests::{people, wait};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the sandbox and the tenant's records have in common.
+pub const SECRET: &str = "sandbox-app-secret";
+const TOKEN: &str = "sandbox-access-token";
+const VERIFY: &str = "sandbox-verify-token";
+/// Waits for proof this long.
+pub const PROOF_MS: i64 = 1_000;
+
+/// How a house is furnished.
+#[derive(Clone)]
+pub struct Plan {
+    /// The sandbox's behaviour.
+    pub behaviour: Behaviour,
+    /// The node's.
+    pub options: NodeOptions,
+    /// Messages a second and session.
+    pub rate: u32,
+    /// Linked numbers.
+    pub sessions: usize,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { behaviour: calm(), options: options(), rate: 1_000, sessions: 1 }
+    }
+}
+
+/// Answers after 20 ms, statuses soon after, nothing breaks.
+pub fn calm() -> Behaviour {
+    Behaviour {
+        answer_ms: Delay::fixed(20),
+        delivered_ms: Delay::fixed(20),
+        read_ms: Delay::fixed(20),
+        pair_limit: false,
+        ..Behaviour::default()
+    }
+}
+
+pub fn options() -> NodeOptions {
+    NodeOptions { proof_ms: Some(PROOF_MS), flush_ms: 200, ..NodeOptions::default() }
+}
+
+/// A campaign to send: its people, its senders, its validity.
+#[derive(Clone)]
+pub struct Ask {
+    pub list: ImportId,
+    pub senders: Vec<SessionId>,
+    pub valid_for_ms: i64,
+}
+
+pub struct House {
+    pub sandbox: Sandbox,
+    pub receiver: Receiver,
+    pub node: Arc<Node>,
+    pub tenant: TenantId,
+    pub app: u64,
+    pub sessions: Vec<SessionId>,
+    options: NodeOptions,
+}
+
+impl House {
+    /// A house on a store in memory.
+    pub async fn new(plan: Plan) -> Self {
+        Self::on(Store::memory(), plan).await
+    }
+
+    /// A house on this store.
+    pub async fn on(store: Store, plan: Plan) -> Self {
+        let numbers = (0..plan.sessions).map(|nth| number(nth, plan.rate * 2)).collect();
+        let config =
+            SandboxConfig { seed: 11, numbers, behaviour: plan.behaviour, ..SandboxConfig::default() };
+        let sandbox = Sandbox::start(config).await.unwrap();
+        let (tenant, app) = (TenantId(77), 5);
+        furnish(&store, tenant, app).await;
+        let mut sessions = Vec::new();
+        for nth in 0..plan.sessions {
+            let id = SessionId(900 + nth as u64);
+            let session = session(tenant, app, id, (&sandbox, nth, plan.rate));
+            store.nouns.create(&session).await.unwrap();
+            sessions.push(id);
+        }
+        let node = Node::start(plan.options.clone(), store, Clock::system()).await.unwrap();
+        let receiver = Receiver::start(node.dispatcher()).await;
+        sandbox.set_webhook(&receiver.url(app)).await.unwrap();
+        Self { sandbox, receiver, node, tenant, app, sessions, options: plan.options }
+    }
+
+    pub fn desk(&self) -> Dispatcher {
+        self.node.dispatcher()
+    }
+
+    /// Ends the node in order and starts another one on what it left.
+    pub async fn restart(&mut self, store: impl AsyncFnOnce() -> Store) {
+        self.receiver.close();
+        self.node.shutdown().await;
+        let store = store().await;
+        self.node = Node::start(self.options.clone(), store, Clock::system()).await.unwrap();
+        self.receiver.open(self.node.dispatcher());
+    }
+
+    /// Writes people into the address book, under a list of their own.
+    pub async fn list(&self, first: u64, count: u64) -> ImportId {
+        let list = ImportId(1_000_000 + first);
+        let rows = (first..first + count).map(|nth| ContactDraft {
+            address: person(nth),
+            input: people::digits(nth),
+            name: Some(format!("Person {nth}")),
+            zone: None,
+            fields: BTreeMap::new(),
+        });
+        let contacts = &self.node.store().contacts;
+        contacts.upsert(self.tenant, Some(list), rows.collect(), self.now()).await.unwrap();
+        list
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.node.clock().now_ms())
+    }
+
+    /// What a campaign from the first session to `count` people from `first` on asks for.
+    pub async fn ask(&self, first: u64, count: u64) -> Ask {
+        let list = self.list(first, count).await;
+        Ask { list, senders: vec![self.sessions[0]], valid_for_ms: DAY_MS }
+    }
+
+    /// Writes the campaign's record and launches it.
+    pub async fn launch(&self, ask: Ask) -> CampaignId {
+        let id = CampaignId::random(self.now(), rand::random());
+        let record = Campaign {
+            id,
+            tenant: self.tenant,
+            name: "Proof".into(),
+            content: content("{{name|default:\"kak\"}}"),
+            spintax: false,
+            senders: ask.senders,
+            list: ask.list,
+            valid_for_ms: ask.valid_for_ms,
+            send_window: None,
+            body_hash: String::new(),
+            created: self.now(),
+        };
+        self.node.store().nouns.create(&record).await.unwrap();
+        self.desk().launch(self.tenant, id).await.unwrap();
+        id
+    }
+
+    pub async fn view(&self, campaign: CampaignId) -> CampaignView {
+        audit::view(&self.node, self.tenant, campaign).await.unwrap()
+    }
+
+    /// Waits until the campaign's totals are so; what cannot be read now is asked again.
+    pub async fn totals(&self, campaign: CampaignId, what: &str, so: impl Fn(&Totals) -> bool) -> Totals {
+        let look = async || {
+            let view = self.desk().campaign(self.tenant, campaign).await.ok()??;
+            so(&view.totals).then_some(view.totals)
+        };
+        wait::until(what, look).await
+    }
+
+    pub async fn state(&self, campaign: CampaignId, state: CampaignState) -> CampaignView {
+        let look = async || {
+            let view = self.desk().campaign(self.tenant, campaign).await.ok()??;
+            (view.state == state).then_some(view)
+        };
+        wait::until(&format!("the campaign is {state:?}"), look).await
+    }
+
+    /// Waits until nothing more will happen by itself in the sandbox and every webhook was taken.
+    pub async fn settled(&self) {
+        wait::so("the sandbox is settled", async || self.sandbox.stats().is_settled()).await;
+    }
+
+    /// The campaign has finished and everything was told: holds every recipient against the ledger.
+    pub async fn audit(&self, campaign: CampaignId) -> Totals {
+        self.audit_excusing(campaign, &|_| false).await
+    }
+
+    pub async fn audit_excusing(&self, campaign: CampaignId, excused: &dyn Fn(&str) -> bool) -> Totals {
+        self.settled().await;
+        self.report(campaign, excused).await.assert_clean();
+        self.view(campaign).await.totals
+    }
+
+    pub async fn report(&self, campaign: CampaignId, excused: &dyn Fn(&str) -> bool) -> Report {
+        let oracle = Oracle::read(&self.sandbox.ledger());
+        assert_eq!(oracle.duplicates, 0, "a reference was accepted twice");
+        assert_eq!(oracle.nameless, 0, "something went out without a reference");
+        audit::campaign(&self.node, (self.tenant, campaign), &oracle, excused).await.unwrap()
+    }
+
+    pub fn draft(&self, nth: u64, key: u128) -> Draft {
+        let now = self.now();
+        Draft {
+            tenant: self.tenant,
+            session: self.sessions[0],
+            to: person(nth),
+            content: Arc::new(content(&format!("Pesanan {key}"))),
+            lane: Lane::Transactional,
+            due: now,
+            valid_until: now.plus_ms(DAY_MS),
+            context: None,
+            idempotency: Some(Idempotency { key, body: key }),
+        }
+    }
+
+    /// Sends as a client does: after an unknown outcome, or when told to wait, the same key again.
+    pub async fn send(&self, nth: u64, key: u128) -> MessageId {
+        let look = async || match self.desk().send(self.draft(nth, key)).await {
+            Ok(sent) => Some(sent.message),
+            Err(DispatchError::Refused(refusal)) => panic!("refused: {refusal}"),
+            Err(_) => None,
+        };
+        wait::until("the message is accepted", look).await
+    }
+
+    pub fn restarts(&self, kind: &str) -> u64 {
+        self.node.stats().restarts.iter().find(|(label, _)| *label == kind).map_or(0, |(_, n)| *n)
+    }
+}
+
+pub fn person(nth: u64) -> Address {
+    Address::phone_digits(&people::digits(nth)).unwrap()
+}
+
+pub fn content(text: &str) -> Content {
+    Content::from_json(&people::template(text)).unwrap()
+}
+
+pub fn number_id(nth: usize) -> String {
+    format!("1060000000001{nth:02}")
+}
+
+fn number(nth: usize, messages_per_second: u32) -> NumberConfig {
+    NumberConfig {
+        phone_number_id: number_id(nth),
+        display_phone_number: format!("155502001{nth:02}"),
+        messages_per_second,
+        ..NumberConfig::default()
+    }
+}
+
+/// A tenant with an app whose secrets are the sandbox's.
+pub async fn furnish(store: &Store, tenant: TenantId, app: u64) {
+    let created = Timestamp(1_790_000_000_000);
+    let record = Tenant {
+        id: tenant,
+        name: "Toko".into(),
+        created,
+        unknown_after_ms: Tenant::UNKNOWN_AFTER_MS,
+        resend_unknown: false,
+    };
+    store.nouns.create(&record).await.unwrap();
+    let (app_secrets, verify_token) = (vec![SECRET.to_owned()], VERIFY.to_owned());
+    let app = MetaApp { id: app, tenant, app_secrets, verify_token, created };
+    store.nouns.create(&app).await.unwrap();
+}
+
+/// A session over the sandbox's `nth` number.
+pub fn session(
+    tenant: TenantId,
+    app: u64,
+    id: SessionId,
+    (sandbox, nth, rate): (&Sandbox, usize, u32),
+) -> Session {
+    Session {
+        id,
+        tenant,
+        name: format!("Number {nth}"),
+        app,
+        phone_number_id: number_id(nth),
+        display_phone_number: format!("155502001{nth:02}"),
+        base_url: Some(sandbox.base_url()),
+        api_version: "v25.0".into(),
+        access_token: TOKEN.into(),
+        messages_per_second: rate,
+        pair_limit: false,
+        created: Timestamp(1_790_000_000_000),
+    }
+}

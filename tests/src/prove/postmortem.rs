@@ -1,0 +1,146 @@
+//! What the journal says after a kill: which claims were open at that instant, and how long before it something was
+//! claimed or flushed. Read from a copy of the folder before the node starts again, so that the node's own recovery
+//! finds what the kill left. It reads entries and knows no fold.
+
+use anyhow::{Context, Result};
+use kabar_engine::entry::{Entry, Range, What};
+use kabar_engine::outgoing::Reference;
+use kabar_schema::journal::{Cursor, Journal, OnFailure, ShardSet};
+use kabar_schema::seal::MasterKey;
+use kabar_schema::store::{EmbeddedOptions, Store};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Entries read at once.
+const PAGE: usize = 20_000;
+/// The file every flush of the projector writes first.
+const FLUSHED: &str = "views.db-wal";
+
+/// The journal as far as it was read: goes on from one kill to the next.
+#[derive(Default)]
+pub(super) struct Postmortem {
+    cursor: Cursor,
+    open: BTreeSet<Reference>,
+    /// When something was last claimed (Unix ms).
+    last_claim: i64,
+    /// Inbound messages by the provider's id, and how often each was journaled.
+    pub(super) inbound: BTreeMap<String, u32>,
+}
+
+/// What was found after one kill.
+pub(super) struct Found {
+    /// Claims without a result.
+    pub(super) open: BTreeSet<Reference>,
+    /// Milliseconds from the last claim to the kill.
+    pub(super) claim_ago: i64,
+    /// Milliseconds from the last flush to the kill.
+    pub(super) flush_ago: i64,
+}
+
+/// Unix time in milliseconds.
+pub(super) fn now_ms() -> i64 {
+    ms(SystemTime::now())
+}
+
+fn ms(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Opens the folder of a node that does not run.
+pub(super) async fn open(folder: &Path, master: &str) -> Result<Store> {
+    let master = MasterKey::from_hex(master).context("the proof's own key")?;
+    let options = EmbeddedOptions { fail: OnFailure::Poison, ..EmbeddedOptions::new(folder, master) };
+    Store::embedded(options).await.with_context(|| "the killed node's folder does not open".to_owned())
+}
+
+impl Postmortem {
+    /// Looks at the folder of a node that was killed at `killed_at`.
+    pub(super) async fn look(&mut self, folder: &Path, master: &str, killed_at: i64) -> Result<Found> {
+        let written = std::fs::metadata(folder.join(FLUSHED)).and_then(|m| m.modified()).map_or(0, ms);
+        let scratch = tempfile::tempdir()?;
+        copy(folder, scratch.path())?;
+        let store = open(scratch.path(), master).await?;
+        let read = self.read(&*store.journal).await;
+        store.close().await;
+        read?;
+        Ok(Found {
+            open: self.open.clone(),
+            claim_ago: killed_at - self.last_claim,
+            flush_ago: killed_at - written,
+        })
+    }
+
+    /// Reads on to the end.
+    pub(super) async fn read(&mut self, journal: &dyn Journal) -> Result<()> {
+        loop {
+            let page = journal.read(&ShardSet::all(), &self.cursor, PAGE).await?;
+            for (_, _, entry) in &page.entries {
+                self.take(entry);
+            }
+            self.cursor = page.cursor;
+            if page.end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        match &entry.what {
+            What::Claim { messages, .. } => {
+                self.last_claim = self.last_claim.max(entry.at.0);
+                self.open.extend(messages.iter().map(|id| Reference::Message(*id)));
+            }
+            What::PartClaim { campaign, ranges } => {
+                self.last_claim = self.last_claim.max(entry.at.0);
+                self.open.extend(Range::indexes(ranges).map(|i| Reference::Campaign(*campaign, i)));
+            }
+            What::Released { messages, .. }
+            | What::Parked { messages, .. }
+            | What::Resolved { messages, .. }
+            | What::Ended { messages, .. } => {
+                self.close(messages.iter().map(|id| Reference::Message(*id)));
+            }
+            What::Results(results) => self.close(results.iter().map(|(id, _)| Reference::Message(*id))),
+            What::Statuses(list) => self.close(list.iter().map(|s| Reference::Message(s.of))),
+            What::PartReleased { campaign, ranges }
+            | What::PartParked { campaign, ranges }
+            | What::PartResolved { campaign, ranges, .. }
+            | What::PartEnded { campaign, ranges, .. } => {
+                self.close(Range::indexes(ranges).map(|i| Reference::Campaign(*campaign, i)));
+            }
+            What::PartResults { campaign, results } => {
+                self.close(results.iter().map(|(i, _)| Reference::Campaign(*campaign, *i)));
+            }
+            What::PartStatuses { campaign, statuses } => {
+                self.close(statuses.iter().map(|s| Reference::Campaign(*campaign, s.of)));
+            }
+            What::Inbound(inbound) => {
+                *self.inbound.entry(inbound.provider_id.to_string()).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn close(&mut self, references: impl Iterator<Item = Reference>) {
+        for reference in references {
+            self.open.remove(&reference);
+        }
+    }
+}
+
+/// Copies a folder with everything below it.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

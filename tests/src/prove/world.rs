@@ -1,0 +1,92 @@
+//! The world around the node: the sandbox with its two numbers, and the tenant that is made through the API before
+//! the first kill.
+
+use super::child::Child;
+use super::client::Client;
+use anyhow::{Context, Result};
+use kabar_sandbox::{Behaviour, Delay, Faults, NumberConfig, Sandbox, SandboxConfig};
+use serde_json::json;
+
+/// Messages a second of one session; the sandbox takes twice as many, so that it does not throttle.
+pub(super) const RATE: u32 = 500;
+/// Linked numbers.
+pub(super) const SESSIONS: usize = 2;
+
+/// The sandbox, and the tenant's names and key.
+pub(super) struct World {
+    pub(super) sandbox: Sandbox,
+    pub(super) tenant: String,
+    pub(super) sessions: Vec<String>,
+    /// The tenant's own client.
+    pub(super) client: Client,
+}
+
+pub(super) fn number_id(nth: usize) -> String {
+    format!("1060000000002{nth:02}")
+}
+
+/// As in the field, but quick: answers take a while, statuses repeat and swap, a few requests end in doubt.
+fn behaviour() -> Behaviour {
+    Behaviour {
+        answer_ms: Delay { min_ms: 5, p50_ms: 40, p99_ms: 160, max_ms: 300 },
+        sent_ms: Delay::spread(40, 120, 200),
+        delivered_ms: Delay::spread(150, 700, 1_000),
+        read_ms: Delay::spread(200, 800, 1_000),
+        undeliverable: 0.01,
+        missing_delivered: 0.03,
+        no_read: 0.2,
+        out_of_order: 0.02,
+        duplicate: 0.02,
+        status_before_answer: 0.01,
+        reply_rate: 0.03,
+        reply_delay: Delay::spread(100, 400, 800),
+        webhook_batch_max: 50,
+        webhook_linger_ms: 15,
+        pair_limit: false,
+        faults: Faults { rate_bare_502: 0.001, rate_drop_after_accept: 0.000_5, ..Faults::default() },
+        ..Behaviour::default()
+    }
+}
+
+pub(super) async fn sandbox(seed: u64) -> Result<Sandbox> {
+    let number = |nth: usize| NumberConfig {
+        phone_number_id: number_id(nth),
+        display_phone_number: format!("155502002{nth:02}"),
+        messages_per_second: RATE * 2,
+        ..NumberConfig::default()
+    };
+    let numbers = (0..SESSIONS).map(number).collect();
+    let config = SandboxConfig { seed, numbers, behaviour: behaviour(), ..SandboxConfig::default() };
+    Sandbox::start(config).await.context("the sandbox does not start")
+}
+
+/// Makes tenant, key, app and sessions as an operator would, and points the sandbox's webhooks at the node.
+pub(super) async fn furnish(sandbox: Sandbox, child: &Child) -> Result<World> {
+    let operator = Client::new(&child.base(), &child.operator);
+    let tenant = operator.post("/v1/tenants", "tenant", &json!({"name": "Toko"})).await?.text("id")?;
+    let operator = operator.for_tenant(&tenant);
+    let secret = operator.post("/v1/keys", "key", &json!({"name": "proof"})).await?.text("secret")?;
+    let config = sandbox.config();
+    let app = json!({"app_secrets": [config.app_secret], "verify_token": config.verify_token});
+    let app = operator.post("/v1/apps", "app", &app).await?;
+    let mut sessions = Vec::new();
+    for (nth, number) in config.numbers.iter().enumerate() {
+        let session = json!({
+            "name": format!("Number {nth}"),
+            "app": app.text("id")?,
+            "phone_number_id": number.phone_number_id,
+            "display_phone_number": number.display_phone_number,
+            "access_token": config.access_tokens.first(),
+            "api_version": "v25.0",
+            "messages_per_second": RATE,
+            "pair_limit": false,
+            "base_url": sandbox.base_url(),
+        });
+        let made = operator.post("/v1/sessions", &format!("session-{nth}"), &session).await?;
+        sessions.push(made.text("id")?);
+    }
+    let url = format!("{}{}", child.base(), app.text("webhook_path")?);
+    sandbox.set_webhook(&url).await.context("the node's webhook address")?;
+    let client = operator.with_key(&secret);
+    Ok(World { sandbox, tenant, sessions, client })
+}
