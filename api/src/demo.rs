@@ -71,9 +71,14 @@ impl Demo {
     pub async fn run(&self) -> Result<(), Failure> {
         let audience = Audience::open(self).await?;
         let stage = Stage::set(self).await?;
-        let outcome = tokio::select! {
-            outcome = self.perform(&stage, audience) => outcome,
+        eprintln!("{}", stage.introduction(audience.title()));
+        let acted = tokio::select! {
+            acted = self.act(&stage, audience) => acted,
             _ = tokio::signal::ctrl_c() => Err(Failure::failed("interrupted")),
+        };
+        let outcome = match acted {
+            Ok((figures, last, differences)) => self.tell(&stage, &figures, &last, &differences).await,
+            Err(failure) => Err(failure),
         };
         stage.strike().await;
         outcome
@@ -107,10 +112,14 @@ impl Demo {
         Ok((figures, last, differences))
     }
 
-    async fn perform(&self, stage: &Stage, audience: Audience) -> Result<(), Failure> {
-        eprintln!("{}", stage.introduction(audience.title()));
-        let (figures, last, differences) = self.act(stage, audience).await?;
-        let table = report::table(&figures, &last, &differences);
+    async fn tell(
+        &self,
+        stage: &Stage,
+        figures: &Figures,
+        last: &serde_json::Value,
+        differences: &[String],
+    ) -> Result<(), Failure> {
+        let table = report::table(figures, last, differences);
         if self.json {
             eprint!("{table}");
             println!("{}", figures.json());
@@ -121,7 +130,7 @@ impl Demo {
             return Err(Failure::failed(format!("the numbers do not agree: {difference}")));
         }
         if self.keep {
-            eprint!("{}", report::stay(stage, &last));
+            eprint!("{}", report::stay(stage, last));
             // A signal that cannot be waited for ends the demo as if it had come.
             let _ = tokio::signal::ctrl_c().await;
         } else if !self.json {

@@ -66,7 +66,8 @@ async fn a_tenant_who_wants_it_has_the_unknown_sent_once_more_and_no_more() {
     let behaviour = Behaviour { faults, ..calm() };
     let house = House::new(Plan { behaviour, ..Plan::default() }).await;
     let nouns = &house.node.store().nouns;
-    let tenant = nouns.get::<kabar_schema::records::Tenant>(house.tenant, house.tenant.0).await.unwrap().unwrap();
+    let tenant =
+        nouns.get::<kabar_schema::records::Tenant>(house.tenant, house.tenant.0).await.unwrap().unwrap();
     let wish = kabar_schema::records::Tenant { resend_unknown: true, ..tenant.noun };
     nouns.update(&wish, tenant.version).await.unwrap();
     let single = house.send(1, 1).await;

@@ -1,6 +1,8 @@
 //! End to end in one process: real actors, a real store, a real sandbox on loopback, and names that say the
 //! promise. The real binary with real kills is `prove`; the rules of one room are tested in that room.
 
+#![expect(clippy::unwrap_used, reason = "test code: a panic is the report")]
+
 mod append;
 mod fault;
 mod house;

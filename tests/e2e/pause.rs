@@ -56,10 +56,8 @@ async fn a_paused_campaign_sends_nothing_resumes_and_ends_exactly_when_cancelled
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_has_not_left_can_be_cancelled_and_one_that_has_cannot() {
     let house = House::new(Plan::default()).await;
-    let later = kabar_engine::overlay::decide::Draft {
-        due: house.now().plus_ms(60_000),
-        ..house.draft(1, 1)
-    };
+    let later =
+        kabar_engine::overlay::decide::Draft { due: house.now().plus_ms(60_000), ..house.draft(1, 1) };
     let waiting = house.desk().send(later).await.unwrap().message;
     let gone = house.send(2, 2).await;
     house.desk().cancel_message(house.tenant, waiting).await.unwrap();

@@ -12,8 +12,7 @@ use std::path::Path;
 const PEOPLE: u64 = 3_000;
 
 async fn open(folder: &Path, master: &MasterKey) -> Store {
-    let options =
-        EmbeddedOptions { fail: OnFailure::Poison, ..EmbeddedOptions::new(folder, master.clone()) };
+    let options = EmbeddedOptions { fail: OnFailure::Poison, ..EmbeddedOptions::new(folder, master.clone()) };
     Store::embedded(options).await.unwrap()
 }
 

@@ -35,13 +35,15 @@ async fn statuses_that_overtake_repeat_and_swap_come_to_the_ledgers_totals() {
     assert_eq!(totals.read, ledger.messages.read);
     assert!(totals.failed > 0 && totals.replied > 0 && totals.read < totals.sent, "{totals:?}");
     let statuses: u64 = ledger.statuses.values().sum();
-    assert!(statuses > ledger.messages.sent + ledger.messages.delivered + ledger.messages.read, "some came twice");
+    assert!(
+        statuses > ledger.messages.sent + ledger.messages.delivered + ledger.messages.read,
+        "some came twice"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_in_the_answer_are_failures_with_the_providers_code() {
-    let behaviour =
-        Behaviour { fail_in_answer: 0.2, fail_in_answer_codes: vec![131_026, 131_009], ..calm() };
+    let behaviour = Behaviour { fail_in_answer: 0.2, fail_in_answer_codes: vec![131_026, 131_009], ..calm() };
     let house = House::new(Plan { behaviour, ..Plan::default() }).await;
     let campaign = house.launch(house.ask(0, 500).await).await;
     house.state(campaign, CampaignState::Finished).await;

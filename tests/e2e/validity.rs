@@ -29,11 +29,7 @@ async fn a_session_that_cannot_send_lets_its_messages_expire() {
         ..crate::house::session(house.tenant, house.app, broken, (&house.sandbox, 0, 100))
     };
     house.node.store().nouns.create(&record).await.unwrap();
-    let draft = Draft {
-        session: broken,
-        valid_until: house.now().plus_ms(1_500),
-        ..house.draft(1, 1)
-    };
+    let draft = Draft { session: broken, valid_until: house.now().plus_ms(1_500), ..house.draft(1, 1) };
     let message = house.desk().send(draft).await.unwrap().message;
     let row = wait::until("it ends", async || {
         let view = house.desk().message(house.tenant, message).await.unwrap()?;

@@ -131,7 +131,11 @@ fn disagreement(item: &Item, seen: &Seen, doubtful: bool) -> Option<String> {
 ///
 /// # Errors
 /// It was never launched, or the store cannot be read.
-pub async fn view(node: &std::sync::Arc<Node>, tenant: TenantId, campaign: CampaignId) -> Result<CampaignView> {
+pub async fn view(
+    node: &std::sync::Arc<Node>,
+    tenant: TenantId,
+    campaign: CampaignId,
+) -> Result<CampaignView> {
     node.dispatcher().campaign(tenant, campaign).await?.context("the campaign is not known")
 }
 

@@ -90,12 +90,8 @@ fn fate(row: &LedgerRow) -> Fate {
 }
 
 fn is_doubtful(row: &LedgerRow) -> bool {
-    let faults = [
-        FaultKind::Bare502,
-        FaultKind::DroppedAfterAccept,
-        FaultKind::ResetBeforeAccept,
-        FaultKind::Slow,
-    ];
+    let faults =
+        [FaultKind::Bare502, FaultKind::DroppedAfterAccept, FaultKind::ResetBeforeAccept, FaultKind::Slow];
     row.fault.is_some_and(|fault| faults.contains(&fault))
 }
 

@@ -4,9 +4,9 @@
 use std::fmt::Write;
 
 /// First number; eight digits behind the operator's prefix.
-const FIRST: u64 = 628_121_000_0000;
+const FIRST: u64 = 6_281_210_000_000;
 /// How many there are.
-const MAX: u64 = 9_000_0000;
+const MAX: u64 = 90_000_000;
 
 /// Digits of the `nth` person, country code first.
 ///

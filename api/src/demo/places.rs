@@ -42,11 +42,16 @@ pub(super) const HOME: Country = Country {
 pub(super) const ABROAD: [Country; 5] = [
     Country {
         code: "60",
-        ranges: &["12", "13", "16", "17", "19"],
-        digits: 7,
+        ranges: &["123", "126", "132", "163", "172", "173", "193"],
+        digits: 6,
         cities: &["Kuala Lumpur", "Johor Bahru", "George Town"],
     },
-    Country { code: "65", ranges: &["8", "9"], digits: 7, cities: &["Singapore"] },
+    Country {
+        code: "65",
+        ranges: &["81", "82", "83", "84", "86", "87", "90", "91", "92", "93", "96", "97"],
+        digits: 6,
+        cities: &["Singapore"],
+    },
     Country {
         code: "63",
         ranges: &["917", "918", "920", "927"],

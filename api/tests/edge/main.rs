@@ -1,5 +1,7 @@
 //! The edge through real ports: what callers are promised, asked over HTTP. One binary, a server per test.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod auth;
 mod campaign;
 mod demo;

@@ -88,8 +88,10 @@ pub struct Overlay {
     fresh_runs: BTreeMap<MessageId, (u32, Arc<RunRow>)>,
     /// Other shards' wishes, handed in when they were needed.
     others: HashMap<(TenantId, Address), Elsewhere>,
-    /// Other shards' wishes that were handed in for the parts that run here; kept while any does.
+    /// Wishes that were handed in for the parts that run here; kept while any does.
     noted: HashMap<(TenantId, Address), (Wish, Timestamp)>,
+    /// From when until when `noted` holds everything the views knew of a tenant.
+    listened: HashMap<TenantId, (Timestamp, Timestamp)>,
     /// Entries that could not be folded because they make no sense; counted, never fatal.
     impossible: u64,
 }
@@ -98,6 +100,12 @@ impl Overlay {
     /// The overlay of a shard whose views stand at `position` and which has given ids up to `last_id`.
     #[must_use]
     pub fn new(shard: ShardId, position: Position, last_id: u64) -> Self {
+        Self::bounded(shard, position, last_id, (CAPACITY, CHUNK_CAPACITY))
+    }
+
+    /// The same with other bounds: clean rows kept of each kind, and clean chunks.
+    #[must_use]
+    pub fn bounded(shard: ShardId, position: Position, last_id: u64, (rows, chunks): (usize, usize)) -> Self {
         let mut sequence = Sequence::default();
         sequence.seen(last_id);
         Self {
@@ -105,18 +113,18 @@ impl Overlay {
             position,
             sequence,
             generation: 0,
-            messages: Table::new(CAPACITY),
-            conversations: Table::new(CAPACITY),
-            addresses: Table::new(CAPACITY),
-            seen: Table::new(CAPACITY),
-            idempotency: Table::new(CAPACITY),
-            campaigns: Table::new(CAPACITY),
-            parts: Table::new(CAPACITY),
-            marks: Table::new(CAPACITY),
-            runs: Table::new(CAPACITY),
-            consents: Table::new(CAPACITY),
-            discovered: Table::new(CAPACITY),
-            chunks: Table::new(CHUNK_CAPACITY),
+            messages: Table::new(rows),
+            conversations: Table::new(rows),
+            addresses: Table::new(rows),
+            seen: Table::new(rows),
+            idempotency: Table::new(rows),
+            campaigns: Table::new(rows),
+            parts: Table::new(rows),
+            marks: Table::new(rows),
+            runs: Table::new(rows),
+            consents: Table::new(rows),
+            discovered: Table::new(rows),
+            chunks: Table::new(chunks),
             session_parts: HashMap::new(),
             sessions_known: HashSet::new(),
             live: BTreeSet::new(),
@@ -126,6 +134,7 @@ impl Overlay {
             fresh_runs: BTreeMap::new(),
             others: HashMap::new(),
             noted: HashMap::new(),
+            listened: HashMap::new(),
             impossible: 0,
         }
     }
@@ -243,10 +252,31 @@ impl Overlay {
         }
         if self.part_index.is_empty() {
             self.noted.clear();
+            self.listened.clear();
         }
     }
 
-    /// What the node read of other shards' opt-outs, for the parts that run here.
+    /// Every wish of a tenant that the views knew at `now` and that was heard at `since` or later, for the parts
+    /// that run here. While there is no gap between such reads, parts launched after the first `since` need not
+    /// ask for the consent of each recipient.
+    pub fn hear_consents(
+        &mut self,
+        tenant: TenantId,
+        (since, now): (Timestamp, Timestamp),
+        rows: &[SuppressedRow],
+    ) {
+        let (from, until) = self.listened.get(&tenant).copied().unwrap_or((since, now));
+        let from = if since <= until { from.min(since) } else { since };
+        self.listened.insert(tenant, (from, now.max(until)));
+        self.note_consents(rows);
+    }
+
+    /// Whether all wishes since `launched` were handed in.
+    fn has_listened(&self, tenant: TenantId, launched: Timestamp) -> bool {
+        self.listened.get(&tenant).is_some_and(|(from, _)| *from <= launched)
+    }
+
+    /// Some wishes the views knew, for the parts that run here; see [`Overlay::hear_consents`].
     pub fn note_consents(&mut self, rows: &[SuppressedRow]) {
         for row in rows {
             let heard = (row.wish, row.at);

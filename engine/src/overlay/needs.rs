@@ -273,14 +273,19 @@ impl Missing<'_> {
         for chunk in chunks {
             self.chunk(&part, chunk);
         }
-        if !claim.free_form {
+        // After a start nobody has told yet who opted out since the launch: then it is asked for each.
+        let listened = self.overlay.has_listened(part.tenant, part.start.launched);
+        if listened && !claim.free_form {
             return;
         }
-        for index in next {
-            let (chunk, offset) = chunk_of(index);
-            let chunk = self.overlay.chunks.shared(&super::decide::chunk_key(&part, chunk));
-            if let Some(recipient) = chunk.as_ref().and_then(|c| c.recipients.get(offset as usize)) {
-                self.address(part.start.session, &recipient.address);
+        for address in
+            next.into_iter().filter_map(|index| self.overlay.recipient(&part, index)).collect::<Vec<_>>()
+        {
+            if !listened {
+                self.consent(part.tenant, &address, now);
+            }
+            if claim.free_form {
+                self.address(part.start.session, &address);
             }
         }
     }

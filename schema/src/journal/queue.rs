@@ -128,12 +128,12 @@ impl Queue {
             self.wake.wait(&mut line);
         }
         let alone = line.waiting.len() == 1 && pace.group <= 1;
-        let due = pace.synced.map(|synced| synced + pace.gap).filter(|_| !alone && !line.closed);
-        if let Some(rest) = due.and_then(|due| due.checked_duration_since(Instant::now())) {
-            drop(line);
-            std::thread::sleep(rest);
-            line = self.line.lock();
-        }
+        let due = pace.synced.map(|synced| synced + pace.gap).filter(|_| !alone);
+        // Nobody wakes this wait but the close: the line is not empty, so a push does not.
+        while !line.closed
+            && let Some(due) = due
+            && !self.wake.wait_until(&mut line, due).timed_out()
+        {}
         line.bytes = 0;
         Some(std::mem::take(&mut line.waiting))
     }

@@ -272,10 +272,10 @@ impl Contacts for SqliteContacts {
             let tenant = int(tenant.0);
             let Some(list) = list else {
                 let mut count = tx.prepare_cached("SELECT count(*) FROM contact WHERE tenant = ?1")?;
-                return Ok(count.query_row([tenant], |row| Ok(row.id(0)))??);
+                return count.query_row([tenant], |row| Ok(row.id(0)))?;
             };
             let sql = "SELECT count(*) FROM contact_list WHERE tenant = ?1 AND list = ?2";
-            Ok(tx.prepare_cached(sql)?.query_row([tenant, int(list.0)], |row| Ok(row.id(0)))??)
+            tx.prepare_cached(sql)?.query_row([tenant, int(list.0)], |row| Ok(row.id(0)))?
         })
     }
 

@@ -25,7 +25,7 @@ impl Leases for SqliteLeases {
         Box::pin(self.database.write(|tx| {
             let mut raise =
                 tx.prepare_cached("UPDATE lease SET epoch = epoch + 1 WHERE one = 1 RETURNING epoch")?;
-            Ok(raise.query_row([], |row| Ok(row.id(0)))??)
+            raise.query_row([], |row| Ok(row.id(0)))?
         }))
     }
 }

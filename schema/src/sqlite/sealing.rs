@@ -110,3 +110,36 @@ pub(super) async fn ensure(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryRecords;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_sealed_column_opens_in_its_own_place_only() {
+        let tenant = TenantId(1);
+        let keyring = Keyring::fixed(tenant, &[3; 32], Arc::new(MemoryRecords::default()));
+        let places = [
+            Place::Content(1),
+            Place::Content(2),
+            Place::ConversationName(1),
+            Place::DiscoveredName("1:62812"),
+            Place::DiscoveredName("1:62813"),
+            Place::Contact(1),
+            Place::Variables(1, 1, 1),
+            Place::Variables(2, 1, 1),
+            Place::Variables(1, 2, 1),
+            Place::Variables(1, 1, 2),
+        ];
+        for (n, place) in places.into_iter().enumerate() {
+            let mut sealed = Vec::new();
+            assert!(seal(&keyring, tenant, place, &mut sealed, |out| out.push(7)).unwrap());
+            for (m, other) in places.into_iter().enumerate() {
+                let opened = open(&keyring, tenant, other, &sealed);
+                assert_eq!(matches!(opened, Ok(Some(plain)) if plain == [7]), n == m, "{place:?} {other:?}");
+            }
+        }
+    }
+}

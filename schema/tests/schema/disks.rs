@@ -105,7 +105,8 @@ impl Disk for Gate {
         plan.waiting = true;
         self.changed.notify_all();
         while plan.closed {
-            self.changed.wait(&mut plan);
+            let late = self.changed.wait_for(&mut plan, Duration::from_secs(20)).timed_out();
+            assert!(!late, "nobody opened the gate");
         }
         plan.waiting = false;
         if plan.fail { Err(io::Error::other("the test broke the disk")) } else { Ok(()) }

@@ -1,5 +1,7 @@
 //! The conformance suite of the store, on every backend, and what only files promise. One binary.
 
+#![expect(clippy::unwrap_used, reason = "test code: a panic is the report")]
+
 mod backend;
 mod disks;
 mod entries;

@@ -228,7 +228,7 @@ fn draft(n: u32, name: Option<&str>, fields: &[(&str, &str)]) -> ContactDraft {
         address: phone(n),
         input: format!("0812-{n}"),
         name: name.map(Into::into),
-        zone: (n % 2 == 0).then(|| "Asia/Jakarta".into()),
+        zone: n.is_multiple_of(2).then(|| "Asia/Jakarta".into()),
         fields: fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
     }
 }
@@ -344,8 +344,8 @@ async fn no_tenant_sees_anothers_contacts(backend: Backend) {
 fn chunk(count: u32, word: &str) -> Chunk {
     let recipient = |n: u32| Recipient {
         address: phone(n * 3),
-        zone: (n.is_multiple_of(2)).then(|| "Asia/Makassar".into()),
-        values: vec![(n % 5 > 0).then(|| format!("{word} {n}").into()), Some("ünï".into())],
+        zone: n.is_multiple_of(2).then(|| "Asia/Makassar".into()),
+        values: vec![(!n.is_multiple_of(5)).then(|| format!("{word} {n}").into()), Some("ünï".into())],
     };
     Chunk { columns: ["name".into(), "city".into()].into(), recipients: (0..count).map(recipient).collect() }
 }

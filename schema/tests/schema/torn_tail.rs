@@ -5,6 +5,7 @@ use crate::disks::{Gate, Lazy, keyring, open, options};
 use crate::entries::{check, fence, grow, read_all};
 use kabar_engine::entry::Position;
 use kabar_engine::id::ShardId;
+use kabar_schema::codec::frame;
 use kabar_schema::error::OpenError;
 use kabar_schema::journal::{Cursor, EmbeddedJournal, Journal};
 use kabar_schema::seal::Keyring;
@@ -75,20 +76,21 @@ impl Image {
         EmbeddedJournal::open(options(folder, Arc::new(Lazy)), Arc::clone(&self.keyring), &[])
     }
 
-    /// Opens `bytes`, expects exactly what lies up to `tip`, and that a batch appended then is read back.
-    async fn survives(&self, bytes: &[u8], tip: Position, what: &str) {
+    /// Opens `bytes`, expects exactly what lies up to `tip`, and that a batch of `more` entries appended then is
+    /// read back and nothing behind it.
+    async fn survives(&self, bytes: &[u8], tip: Position, more: u64, what: &str) {
         let folder = tempfile::tempdir().unwrap();
         self.write(folder.path(), bytes);
         let journal = self.open(folder.path()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(journal.open(fence(SHARD, 2)).await, Ok(tip), "{what}");
         let tips = check(&read_all(&journal).await, &Cursor::default()).unwrap();
         assert_eq!(tips.get(&ShardId(SHARD)).copied().unwrap_or_default(), tip, "{what}");
-        let tip = grow(&journal, fence(SHARD, 2), tip, 2).await.unwrap();
+        let tip = grow(&journal, fence(SHARD, 2), tip, more).await.unwrap();
         drop(journal);
         let journal =
             self.open(folder.path()).unwrap_or_else(|error| panic!("{what}, then appended: {error}"));
         let tips = check(&read_all(&journal).await, &Cursor::default()).unwrap();
-        assert_eq!(tips[&ShardId(SHARD)], tip, "{what}, then appended");
+        assert_eq!(tips.into_iter().collect::<Vec<_>>(), [(ShardId(SHARD), tip)], "{what}, then appended");
     }
 
     fn is_refused(&self, bytes: &[u8], offset: u64, what: &str) {
@@ -134,10 +136,10 @@ async fn a_last_batch_torn_at_any_byte_is_gone_and_nothing_else() {
             // Zeroing zeros tears nothing.
             let intact = torn.get(batch.clone()) == Some(&image.bytes[batch.clone()]);
             let tip = if intact { *whole } else { before };
-            image.survives(&torn, tip, &format!("{what} at byte {at}")).await;
+            image.survives(&torn, tip, 2, &format!("{what} at byte {at}")).await;
         }
     }
-    image.survives(&image.bytes, *whole, "untouched").await;
+    image.survives(&image.bytes, *whole, 2, "untouched").await;
 }
 
 #[tokio::test]
@@ -155,6 +157,29 @@ async fn damage_before_the_last_acknowledged_batch_is_refused_with_its_place() {
         zeroed[batch.clone()].fill(0);
         image.is_refused(&zeroed, batch.start as u64, "a batch of zeros");
     }
+}
+
+#[tokio::test]
+async fn a_batch_taken_out_or_put_in_twice_is_noticed() {
+    let image = image().await;
+    for (batch, _) in &image.batches[..image.batches.len() - 1] {
+        let (front, back) = (&image.bytes[..batch.start], &image.bytes[batch.end..]);
+        image.is_refused(&[front, back].concat(), batch.start as u64, "a batch taken out");
+        let twice = [&image.bytes[..batch.end], &image.bytes[batch.start..]].concat();
+        image.is_refused(&twice, batch.end as u64, "a batch put in twice");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_an_older_epoch_behind_a_newer_one_is_noticed() {
+    let image = image().await;
+    let (batch, _) = image.batches.last().unwrap();
+    let mut bytes = image.bytes.clone();
+    let salt = u32::from_le_bytes(bytes[28..32].try_into().unwrap());
+    // The epoch lies behind shard, base and count; the CRC is right again afterwards.
+    bytes[batch.start + 19..batch.start + 27].fill(0);
+    frame::finish(&mut bytes[batch.clone()], salt, batch.start as u64);
+    image.is_refused(&bytes, batch.start as u64, "an older epoch");
 }
 
 #[tokio::test]
@@ -212,11 +237,12 @@ async fn of_two_batches_under_one_sync_the_second_does_not_outlive_the_first() {
     let [_, alone, first, second] = &frames[..] else { panic!("{} frames", frames.len()) };
     let mut torn = image.bytes.clone();
     torn[first.start + 50] ^= 1;
-    image.survives(&torn, tip.plus(1), "the first of two torn").await;
+    // The same batch again has the same length: what is not cut off would stand right behind it and be read.
+    image.survives(&torn, tip.plus(1), 5, "the first of two torn").await;
     let mut torn = image.bytes.clone();
     torn[alone.start + 50] ^= 1;
     image.is_refused(&torn, alone.start as u64, "the one before, which both prove");
     let mut torn = image.bytes.clone();
     torn[second.start + 50] ^= 1;
-    image.survives(&torn, tip.plus(6), "the second of two torn").await;
+    image.survives(&torn, tip.plus(6), 2, "the second of two torn").await;
 }

@@ -28,6 +28,7 @@ on_every_backend!(
     history_stays_in_its_conversation,
     the_shards_of_one_address_are_never_torn_apart,
     a_sweep_drops_what_is_old_and_nothing_else,
+    a_sweep_keeps_the_young_rows_of_an_old_generation,
     an_outbox_page_holds_only_open_lines_in_order,
 );
 
@@ -129,7 +130,8 @@ async fn an_older_row_in_a_newer_flush_is_left_out(backend: Backend) {
         views.apply(flushes.clone()).await.unwrap();
     }
     let before = snapshot(views, &world, 3).await;
-    for mut flush in all.concat() {
+    // The oldest last: nothing newer comes after it and mends what it broke.
+    for mut flush in all.concat().into_iter().rev() {
         // Lines of the outbox have no age of their own; rows have.
         flush.changes.outbox.clear();
         let mark = before.marks.iter().find(|mark| mark.shard == flush.mark.shard);
@@ -322,6 +324,28 @@ async fn a_sweep_drops_what_is_old_and_nothing_else(backend: Backend) {
     views.apply(flush).await.unwrap();
     let keys = vec![Key::Seen(here.session, u64::MAX >> 1), Key::Idempotency(here.session, u128::MAX)];
     assert_eq!(held(load(views, keys).await), [true, true]);
+}
+
+async fn a_sweep_keeps_the_young_rows_of_an_old_generation(backend: Backend) {
+    let opened = backend.open().await;
+    let views = &*opened.store.views;
+    let here = place(0);
+    let hour = DAY_MS / 24;
+    // Both of a day, and both of an hour.
+    for (n, seen_at, used_at) in [(1, 0, 0), (2, 20 * hour, hour / 2)] {
+        let (session, message, upto) = (here.session, MessageId(n), Position(n));
+        let seen = vec![Arc::new(SeenRow { session, hash: n, message, at: BEGIN.plus_ms(seen_at), upto })];
+        let at = BEGIN.plus_ms(used_at);
+        let idempotency =
+            vec![Arc::new(IdempotencyRow { session, key: n.into(), body: 9, message, at, upto })];
+        views.apply(one(here.shard, n, Changes { seen, idempotency, ..Changes::default() })).await.unwrap();
+    }
+    views.sweep(BEGIN.plus_ms(DAY_MS + hour / 4)).await.unwrap();
+    let used = load(views, vec![Key::Idempotency(here.session, 2)]).await;
+    assert_ne!(used[0].1, Held::Absent);
+    views.sweep(BEGIN.plus_ms(8 * DAY_MS + 10 * hour)).await.unwrap();
+    let seen = load(views, vec![Key::Seen(here.session, 2)]).await;
+    assert_ne!(seen[0].1, Held::Absent);
 }
 
 async fn an_outbox_page_holds_only_open_lines_in_order(backend: Backend) {

@@ -141,7 +141,7 @@ impl World {
 
     fn conversation(&mut self, number: u8, slot: u8, seed: u8) {
         let mut row = self.opened(number, slot);
-        let name = (seed % 3 > 0).then(|| format!("{SECRET} nama {seed}"));
+        let name = (!seed.is_multiple_of(3)).then(|| format!("{SECRET} nama {seed}"));
         row.heard(self.now(), name.as_deref());
         if seed.is_multiple_of(5) && row.aliases.len() < 3 {
             row.aliases.push(Address::user_id(&format!("ID.{seed}{}", row.aliases.len())).unwrap());

@@ -15,6 +15,9 @@ const START: Duration = Duration::from_secs(40);
 const END: Duration = Duration::from_secs(40);
 /// Lines of its log that are shown.
 const TAIL: usize = 8;
+/// How long (ms) the journal waits for company before it writes: the default, and ten times as long at every second
+/// start, so that a kill finds more in memory that a mistake would lose.
+const SYNC_GAPS_MS: [u32; 2] = [2, 20];
 /// How long the node waits for proof of an ambiguous send.
 pub(super) const PROOF_MS: u64 = 3_000;
 
@@ -25,6 +28,7 @@ pub(super) struct Child {
     port: u16,
     plant: Option<Plant>,
     process: Option<Process>,
+    starts: usize,
     pub(super) master: String,
     pub(super) operator: String,
 }
@@ -39,6 +43,7 @@ impl Child {
             port,
             plant,
             process: None,
+            starts: 0,
             master: format!("{seed:064x}"),
             operator: format!("operator-of-the-proof-{seed:016x}"),
         })
@@ -59,6 +64,8 @@ impl Child {
 
     /// Starts it and waits until it is ready.
     pub(super) async fn start(&mut self) -> Result<()> {
+        let gap = SYNC_GAPS_MS[self.starts % SYNC_GAPS_MS.len()];
+        self.starts += 1;
         let log = std::fs::File::options().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
         command
@@ -67,6 +74,7 @@ impl Child {
             .env("KABAR__SERVER__LISTEN", format!("127.0.0.1:{}", self.port))
             .env("KABAR__STORE__FOLDER", self.store())
             .env("KABAR__STORE__MASTER_KEY", &self.master)
+            .env("KABAR__STORE__SYNC_GAP_MS", gap.to_string())
             .env("KABAR__AUTH__OPERATOR_KEY", &self.operator)
             .env("KABAR__ENGINE__PROOF_MS", PROOF_MS.to_string())
             .env("KABAR__LOG__FILTER", "warn")

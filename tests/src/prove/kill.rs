@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The node works at least and at most so long (ms) between its start and its kill.
-const WORK_MS: std::ops::Range<u64> = 300..2_600;
+const WORK_MS: std::ops::Range<u64> = 30..2_600;
 /// An aimed kill strikes within this (ms) of a claim.
 const AIM_MS: u64 = 100;
 /// A kill this long (ms) after a claim or a flush is near one.

@@ -6,7 +6,7 @@ const USAGE: &str = "usage: prove kill [--kills N] [--seed S] [--plant resend_am
 /// Kills of a whole proof.
 const KILLS: u32 = 20;
 /// Kills until a planted bug must have shown itself.
-const KILLS_OF_A_PLANT: u32 = 6;
+const KILLS_OF_A_PLANT: u32 = 8;
 const KILLS_MAX: u32 = 1_000;
 
 /// What to prove.
@@ -77,7 +77,8 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
             options.json = true;
             continue;
         }
-        let value = arguments.next().ok_or_else(|| wrong(format!("`{name}` needs a value, or is not known.")))?;
+        let value =
+            arguments.next().ok_or_else(|| wrong(format!("`{name}` needs a value, or is not known.")))?;
         let refused = || wrong(format!("`{name} {value}` is not possible."));
         match name.as_str() {
             "--kills" => {

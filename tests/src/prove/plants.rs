@@ -5,6 +5,9 @@ use super::kill;
 use super::options::{Options, Plant};
 use anyhow::Result;
 
+/// Broken promises that are shown of each.
+const SHOWN: usize = 3;
+
 /// Plants every bug; whether each was found.
 ///
 /// # Errors
@@ -13,12 +16,13 @@ pub async fn run(options: &Options) -> Result<bool> {
     let mut all = true;
     for plant in Plant::ALL {
         let verdict = kill::run(&Options { plant: Some(plant), ..options.clone() }).await?;
-        match verdict.broken.first() {
-            Some(broken) => eprintln!("{}: found, as it should be: {broken}", plant.name()),
-            None => {
-                eprintln!("{}: NOT FOUND: the kill proof stayed green", plant.name());
-                all = false;
-            }
+        let name = plant.name();
+        verdict.broken.iter().take(SHOWN).for_each(|broken| eprintln!("{name}: {broken}"));
+        if verdict.holds() {
+            eprintln!("{name}: NOT FOUND: the kill proof stayed green");
+            all = false;
+        } else {
+            eprintln!("{name}: found, as it should be ({} promises broke)", verdict.broken.len());
         }
     }
     Ok(all)

@@ -42,7 +42,8 @@ pub(super) async fn settle(world: &World, load: &mut Load, verdict: &mut Verdict
         Err(_) => verdict.broken.push("what was not acknowledged could not be repeated".to_owned()),
     }
     let campaigns = load.notes.campaigns();
-    let settled = crate::wait::within(limit, async || is_settled(world, &campaigns).await.ok()?.then_some(()));
+    let settled =
+        crate::wait::within(limit, async || is_settled(world, &campaigns).await.ok()?.then_some(()));
     if settled.await.is_none() {
         let stats = world.sandbox.stats();
         let (events, webhooks) = (stats.scheduled_events, stats.webhooks.pending);
@@ -135,16 +136,13 @@ async fn repeat_some(world: &World, acks: &[Ack], verdict: &mut Verdict) -> Resu
         let told = world.client.post("/v1/messages", &ack.key, &ack.body).await?;
         strangers += u64::from(told.text("id").ok().as_ref() != Some(&ack.id));
     }
-    verdict.promise(strangers == 0, || format!("{strangers} repeated keys met another message than their own"));
+    verdict
+        .promise(strangers == 0, || format!("{strangers} repeated keys met another message than their own"));
     Ok(())
 }
 
 /// Every message and every recipient against the ledger, and the ledger against both.
-async fn audit(
-    node: &Arc<Node>,
-    (world, notes): (&World, &Notes),
-    verdict: &mut Verdict,
-) -> Result<Report> {
+async fn audit(node: &Arc<Node>, (world, notes): (&World, &Notes), verdict: &mut Verdict) -> Result<Report> {
     let tenant: TenantId = world.tenant.parse()?;
     let oracle = Oracle::read(&world.sandbox.ledger());
     let open: BTreeSet<String> = open_at_kills(&verdict.kills).iter().map(ToString::to_string).collect();
@@ -186,7 +184,8 @@ fn blame(report: &Report, verdict: &mut Verdict) {
     let mut blamed = BTreeSet::new();
     for (nth, kill) in (1..).zip(&verdict.kills) {
         let open = kill.open.iter().map(ToString::to_string);
-        let of_this: Vec<String> = open.filter(|r| unknown.contains(r.as_str()) && !blamed.contains(r)).collect();
+        let of_this: Vec<String> =
+            open.filter(|r| unknown.contains(r.as_str()) && !blamed.contains(r)).collect();
         eprintln!("kill {nth}: {} unknown of {} claims that were open", of_this.len(), kill.open.len());
         blamed.extend(of_this);
     }

@@ -97,7 +97,9 @@ impl Verdict {
         let near = self.kills.iter().filter(|k| k.counts && k.is_near()).count();
         let open = self.open_claims();
         self.promise(counted >= wanted, || format!("only {counted} of {wanted} kills count"));
-        self.promise(near * 2 >= counted as usize, || format!("only {near} kills were near a claim or a flush"));
+        self.promise(near * 2 >= counted as usize, || {
+            format!("only {near} kills were near a claim or a flush")
+        });
         let (lost, of) = (self.accepted_lost, self.accepted);
         self.promise(lost == 0, || format!("{lost} of {of} acknowledged messages are lost"));
         let (lost, of) = (self.webhooks_lost, self.webhooks);
@@ -156,7 +158,10 @@ impl Verdict {
         if self.holds() {
             eprintln!("every promise held (seed {})", self.seed);
         } else {
-            eprintln!("seed {}: run `prove kill --kills {} --seed {}` again", self.seed, self.wanted, self.seed);
+            eprintln!(
+                "seed {}: run `prove kill --kills {} --seed {}` again",
+                self.seed, self.wanted, self.seed
+            );
         }
     }
 }

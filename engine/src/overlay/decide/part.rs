@@ -51,8 +51,8 @@ impl Overlay {
             let waiting = match self.part_index.get(&(campaign, part)) {
                 Some(index) => index.waiting(),
                 None if known.is_none() => {
-                    let first = part * crate::part::PART;
-                    (first..first + order.chunks.iter().map(|c| c.1).sum::<u32>()).collect()
+                    let firsts = (part * crate::part::PART..).step_by(crate::mark::CHUNK as usize);
+                    firsts.zip(&order.chunks).flat_map(|(first, chunk)| first..first + chunk.1).collect()
                 }
                 None => Vec::new(),
             };
@@ -208,7 +208,7 @@ impl Overlay {
     }
 
     /// Who the recipient at `index` is, where its chunk was told.
-    pub(super) fn recipient(&self, part: &PartRow, index: u32) -> Option<Address> {
+    pub(in crate::overlay) fn recipient(&self, part: &PartRow, index: u32) -> Option<Address> {
         let (number, offset) = chunk_of(index);
         let chunk = self.chunks.get(&chunk_key(part, number))?;
         chunk.recipients.get(offset as usize).map(|r| r.address.clone())

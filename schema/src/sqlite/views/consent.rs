@@ -19,6 +19,9 @@ const UPSERT: &str = "INSERT INTO suppressed (tenant, address, shard, wish, at, 
 
 const COLUMNS: &str = "tenant, address, shard, wish, at, source, upto FROM suppressed";
 
+/// Left alone, the planner reads all of a tenant's rows because they lie in the order that is wanted.
+const SINCE: &str = "INDEXED BY suppressed_minute WHERE tenant = ?1 AND minute >= ?2 ORDER BY address, shard";
+
 fn byte(wish: Wish) -> u8 {
     match wish {
         Wish::OptOut => 1,
@@ -85,8 +88,7 @@ pub(super) fn since(
     tenant: TenantId,
     since: Timestamp,
 ) -> Result<Vec<SuppressedRow>, Fault> {
-    let sql = format!("SELECT {COLUMNS} WHERE tenant = ?1 AND minute >= ?2 ORDER BY address, shard");
-    // `INDEXED BY` would fail if the index were ever renamed; the planner takes it because of the range.
+    let sql = format!("SELECT {COLUMNS} {SINCE}");
     collect(&mut *tx.prepare_cached(&sql)?, params![int(tenant.0), since.minute()], suppressed)
 }
 

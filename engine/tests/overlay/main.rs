@@ -1,0 +1,13 @@
+//! The overlay's promises: no message is lost, doubled or left hanging, whatever comes in whatever order, and
+//! whatever of a flush survives a crash. Nothing here waits; the time is a number.
+
+mod campaigns;
+mod cast;
+mod messages;
+mod property;
+mod settle;
+mod steps;
+mod views;
+mod watch;
+mod wire;
+mod world;
