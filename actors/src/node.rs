@@ -1,6 +1,12 @@
 //! One node: its shards, its actors, what it knows of records for a few seconds. Several nodes can run in one
 //! process; nothing here is global.
 
+mod links;
+mod stats;
+
+pub use links::Link;
+pub use stats::NodeStats;
+
 use crate::campaign::{self, Campaign};
 use crate::conversation::{self, Conversation};
 use crate::dispatcher::Dispatcher;
@@ -13,15 +19,11 @@ use crate::session::{self, Session};
 use crate::shard::{Shard, ShardParts};
 use dashmap::DashMap;
 use kabar_connectors::client::Client;
-use kabar_connectors::cloud::{CloudApi, CloudConfig};
-use kabar_connectors::{Connector, Secret};
 use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId};
 use kabar_engine::overlay::Wake;
 use kabar_runtime::{Clock, Compute, ComputeOptions, Handle, Limits, Refused};
 use kabar_schema::error::StoreError;
 use kabar_schema::records::MetaApp;
-use kabar_schema::records::Session as SessionRecord;
-use kabar_schema::records::Tenant;
 use kabar_schema::store::Store;
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -94,36 +96,6 @@ pub enum StartError {
     },
 }
 
-/// A session's record with the connector that serves it.
-pub struct Link {
-    /// The record.
-    pub session: SessionRecord,
-    /// Who speaks for it.
-    pub connector: Arc<dyn Connector>,
-    read_at: i64,
-}
-
-/// Figures of a node.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct NodeStats {
-    /// Actors alive, by kind.
-    pub actors_alive: Vec<(&'static str, usize)>,
-    /// Restarts after a panic, by kind.
-    pub restarts: Vec<(&'static str, u64)>,
-    /// Refused messages, by kind.
-    pub refusals: Vec<(&'static str, u64)>,
-    /// Syncs of the journal.
-    pub journal_syncs: u64,
-    /// How long the oldest change waits for the projector (ms).
-    pub projector_lag_ms: u64,
-    /// Rows that wait for the projector.
-    pub dirty_rows: usize,
-    /// Claims without a result.
-    pub open_claims: usize,
-    /// Rows in the overlays.
-    pub overlay_rows: usize,
-}
-
 /// Read of a record, and when.
 type Cached<T> = (Option<Arc<T>>, i64);
 
@@ -169,7 +141,8 @@ impl Node {
         });
         let opened = open::all(&parts).await?;
         let mut runtime = kabar_runtime::NodeOptions::with_clock(clock.clone());
-        runtime.compute = ComputeOptions { workers: options.compute_workers.max(1), ..ComputeOptions::default() };
+        runtime.compute =
+            ComputeOptions { workers: options.compute_workers.max(1), ..ComputeOptions::default() };
         let node = Arc::new(Self {
             runtime: kabar_runtime::Node::new(runtime),
             shards: opened.into_iter().map(|s| RwLock::new(Arc::new(s))).collect(),
@@ -321,91 +294,6 @@ impl Node {
         self.projector.flush(self).await;
     }
 
-    /// How ambiguous sends of a tenant end: how long proof is waited for, and whether it is sent once more.
-    pub async fn policy(&self, tenant: TenantId) -> (i64, bool) {
-        if self.options.plant == Plant::ResendAmbiguous {
-            return (1, true);
-        }
-        let now = self.clock.now_ms();
-        if let Some(known) = self.policies.get(&tenant)
-            && (now - known.1).abs() < TRUST_MS
-        {
-            return known.0;
-        }
-        let record = self.store.nouns.get::<Tenant>(tenant, tenant.0).await.ok().flatten();
-        let (proof, resend) = record.map_or((PROOF_MS, false), |t| {
-            (i64::try_from(t.noun.unknown_after_ms).unwrap_or(PROOF_MS), t.noun.resend_unknown)
-        });
-        let policy = (self.options.proof_ms.unwrap_or(proof), resend);
-        self.policies.insert(tenant, (policy, now));
-        policy
-    }
-
-    /// The link of a session; `None` when there is no such record or it cannot be read now.
-    pub async fn link(&self, tenant: TenantId, session: SessionId) -> Option<Arc<Link>> {
-        let now = self.clock.now_ms();
-        if let Some(link) = self.links.get(&session)
-            && (now - link.read_at).abs() < TRUST_MS
-        {
-            return (link.session.tenant == tenant).then(|| Arc::clone(&link));
-        }
-        let record = self.store.nouns.get::<SessionRecord>(tenant, session.0).await.ok()??.noun;
-        let link = self.make_link(record, now);
-        self.links.insert(session, Arc::clone(&link));
-        Some(link)
-    }
-
-    fn make_link(&self, session: SessionRecord, read_at: i64) -> Arc<Link> {
-        let config = CloudConfig {
-            base_url: session.base_url.clone().unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
-            api_version: session.api_version.clone(),
-            phone_number_id: session.phone_number_id.clone(),
-            access_token: Secret::new(session.access_token.clone()),
-            deadline_ms: self.options.call_deadline_ms,
-        };
-        let connector: Arc<dyn Connector> = Arc::new(CloudApi::new(self.client.clone(), config));
-        Arc::new(Link { session, connector, read_at })
-    }
-
-    /// The session of a provider's number.
-    ///
-    /// # Errors
-    /// The store could not be read.
-    pub async fn link_by_number(&self, number: &str) -> Result<Option<Arc<Link>>, StoreError> {
-        let now = self.clock.now_ms();
-        if let Some(known) = self.numbers.get(number)
-            && (now - known.1).abs() < TRUST_MS
-        {
-            return Ok(known.0.clone());
-        }
-        let record = self.store.nouns.find::<SessionRecord>(SessionRecord::PHONE_NUMBER_ID, number).await?;
-        let link = record.map(|r| self.make_link(r.noun, now));
-        // A number nobody has may get its session any moment.
-        if link.is_some() {
-            self.numbers.insert(number.to_owned(), (link.clone(), now));
-        }
-        Ok(link)
-    }
-
-    /// A provider's app.
-    ///
-    /// # Errors
-    /// The store could not be read.
-    pub async fn app(&self, app: u64) -> Result<Option<Arc<MetaApp>>, StoreError> {
-        let now = self.clock.now_ms();
-        if let Some(known) = self.apps.get(&app)
-            && (now - known.1).abs() < TRUST_MS
-        {
-            return Ok(known.0.clone());
-        }
-        let record = self.store.nouns.find::<MetaApp>(MetaApp::APP, &app.to_string()).await?;
-        let found = record.map(|r| Arc::new(r.noun));
-        if found.is_some() {
-            self.apps.insert(app, (found.clone(), now));
-        }
-        Ok(found)
-    }
-
     /// The session's actor, if it lives.
     #[must_use]
     pub fn live_session(&self, session: SessionId) -> Option<Handle<session::Message>> {
@@ -523,38 +411,6 @@ impl Node {
             Name::Part(..) => directory.get(&name).map(|h| h.force(part::Message::Panic)),
         };
         matches!(told, Some(Ok(())))
-    }
-
-    /// How long the oldest change waits for the projector (ms).
-    pub(crate) fn stats_lag_ms(&self) -> u64 {
-        let now = u64::try_from(self.clock.now_ms()).unwrap_or(0);
-        let oldest = self.all_shards().map(|s| s.dirty_since()).filter(|at| *at > 0).min();
-        oldest.map_or(0, |at| now.saturating_sub(at))
-    }
-
-    /// Figures of now.
-    #[must_use]
-    pub fn stats(&self) -> NodeStats {
-        let labels = [session::LABEL, conversation::LABEL, campaign::LABEL, part::LABEL];
-        let tallies: Vec<_> = labels.iter().map(|l| (*l, self.runtime.tally(l))).collect();
-        let (mut dirty, mut claims, mut rows) = (0, 0, 0);
-        for shard in self.all_shards() {
-            shard.peek(|o| {
-                dirty += o.dirty();
-                claims += o.open_claims();
-                rows += o.len();
-            });
-        }
-        NodeStats {
-            actors_alive: tallies.iter().map(|(l, t)| (*l, t.alive)).collect(),
-            restarts: tallies.iter().map(|(l, t)| (*l, t.restarts)).collect(),
-            refusals: tallies.iter().map(|(l, t)| (*l, t.refusals)).collect(),
-            journal_syncs: self.store.journal.stats().syncs,
-            projector_lag_ms: self.stats_lag_ms(),
-            dirty_rows: dirty,
-            open_claims: claims,
-            overlay_rows: rows,
-        }
     }
 }
 

@@ -98,7 +98,10 @@ fn key_of(line: &kabar_engine::overlay::OutboxLine) -> Option<kabar_engine::over
 }
 
 /// Folds the journal's tail over what the views hold.
-async fn replay(parts: &Arc<ShardParts>, overlays: &mut BTreeMap<ShardId, Overlay>) -> Result<(), StoreError> {
+async fn replay(
+    parts: &Arc<ShardParts>,
+    overlays: &mut BTreeMap<ShardId, Overlay>,
+) -> Result<(), StoreError> {
     let shards: ShardSet = overlays.keys().copied().collect();
     let mut cursor: Cursor = overlays.iter().map(|(id, o)| (*id, o.position())).collect();
     loop {
@@ -128,7 +131,11 @@ async fn learn(parts: &Arc<ShardParts>, overlay: &mut Overlay, entry: &Entry) ->
             overlay.insert(overlay.generation(), key, row, now);
         }
     }
-    tracing::error!(shard = overlay.shard().0, kind = entry.what.name(), "an entry needs too many rounds of loading");
+    tracing::error!(
+        shard = overlay.shard().0,
+        kind = entry.what.name(),
+        "an entry needs too many rounds of loading"
+    );
     Err(StoreError::Unavailable)
 }
 

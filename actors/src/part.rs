@@ -122,7 +122,12 @@ impl Part {
         shard.peek(|o| o.part(campaign, part).is_some_and(|p| p.phase == PartPhase::Running))
     }
 
-    fn sleep(&mut self, due: kabar_engine::overlay::decide::DueAt, now: Timestamp, ctx: &mut Context<Message>) {
+    fn sleep(
+        &mut self,
+        due: kabar_engine::overlay::decide::DueAt,
+        now: Timestamp,
+        ctx: &mut Context<Message>,
+    ) {
         if let Some(at) = due.next {
             let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
             self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
@@ -171,7 +176,7 @@ impl Part {
             part,
             max: granted as usize,
             free_form: work.spec.content.needs_window(),
-            window: work.spec.send_window.clone(),
+            window: work.spec.send_window,
         };
         let picked = match shard.ask(Input::PartClaim(claim)).await {
             Ok(Answer::Picked(picked)) => picked,
@@ -219,7 +224,7 @@ impl Part {
             let detail = format!("the variable `{}` has no value", missing.name);
             SendError::Rejected(Reason { cause: Cause::RENDER, detail })
         });
-        let content = rendered.map_or_else(|_| work.spec.content.clone(), |content| content);
+        let content = rendered.unwrap_or_else(|_| work.spec.content.clone());
         let outgoing = Outgoing {
             session: self.name.session,
             reference: Reference::Campaign(self.name.campaign, picked.index),

@@ -49,10 +49,8 @@ impl Projector {
             }
             *pending = durable;
         }
-        let flushes: Vec<ShardFlush> = pending
-            .iter()
-            .map(|(_, d)| ShardFlush { mark: d.mark, changes: d.changes.clone() })
-            .collect();
+        let flushes: Vec<ShardFlush> =
+            pending.iter().map(|(_, d)| ShardFlush { mark: d.mark, changes: d.changes.clone() }).collect();
         let rows: usize = flushes.iter().map(|f| f.changes.len()).sum();
         match node.store().views.apply(flushes).await {
             Ok(()) => {

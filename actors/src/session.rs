@@ -147,7 +147,8 @@ impl Session {
     /// Expires and resolves what is due by the clock.
     async fn settle(&self, shard: &Arc<Shard>, (proof_ms, resend): (i64, bool), now: Timestamp) {
         let id = self.id;
-        while shard.peek(|o| o.outbox(id).and_then(|b| b.wake_settling(proof_ms))).is_some_and(|at| at <= now) {
+        while shard.peek(|o| o.outbox(id).and_then(|b| b.wake_settling(proof_ms))).is_some_and(|at| at <= now)
+        {
             let input = Input::Due { tenant: self.tenant, session: id, proof_ms, resend };
             if shard.ask(input).await.is_err() {
                 return;
@@ -164,7 +165,8 @@ impl Session {
         }
         let free = node.options().connections_per_session.saturating_sub(self.in_flight as usize);
         let Some(pace) = &mut self.pace else { return false };
-        let want = claim_size(pace.link.session.messages_per_second).min(u32::try_from(free).unwrap_or(u32::MAX));
+        let want =
+            claim_size(pace.link.session.messages_per_second).min(u32::try_from(free).unwrap_or(u32::MAX));
         let tokens = pace.bucket.take(now, want);
         if tokens == 0 {
             return false;

@@ -367,6 +367,10 @@ struct Waiting {
 fn brings_work(input: &Input) -> bool {
     matches!(
         input,
-        Input::Send(_) | Input::Claim { .. } | Input::PartClaim(_) | Input::Launch { .. } | Input::Receive { .. }
+        Input::Send(_)
+            | Input::Claim { .. }
+            | Input::PartClaim(_)
+            | Input::Launch { .. }
+            | Input::Receive { .. }
     )
 }

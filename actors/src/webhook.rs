@@ -165,9 +165,9 @@ async fn statuses(
             None => receipt.known += 1,
         }
     }
-    let asked = reports.chunks(STATUSES).map(|reports| {
-        shard.ask_in_order(Input::Statuses { tenant, session, reports: reports.to_vec() })
-    });
+    let asked = reports
+        .chunks(STATUSES)
+        .map(|reports| shard.ask_in_order(Input::Statuses { tenant, session, reports: reports.to_vec() }));
     let mut waiting = Vec::new();
     for ask in asked {
         waiting.push(ask.await);

@@ -112,7 +112,8 @@ pub async fn transmit<K: Copy + Send + 'static>(
     parcels: Vec<Parcel<K>>,
     file: impl Fn(Vec<(K, Told)>, u64) -> Input + Send,
 ) -> Feedback {
-    let mut feedback = Feedback { done: u32::try_from(parcels.len()).unwrap_or(u32::MAX), ..Feedback::default() };
+    let mut feedback =
+        Feedback { done: u32::try_from(parcels.len()).unwrap_or(u32::MAX), ..Feedback::default() };
     let connector = &route.connector;
     let mut calls: FuturesUnordered<_> = parcels
         .iter()
@@ -162,7 +163,11 @@ async fn deliver<K: Copy + Send>(
         }
         route.node.clock().sleep_ms(REOPEN_WAIT_MS).await;
     }
-    tracing::error!(shard = id.0, count = batch.len(), "answers could not be recorded; their claims stay open");
+    tracing::error!(
+        shard = id.0,
+        count = batch.len(),
+        "answers could not be recorded; their claims stay open"
+    );
 }
 
 fn count<K>(batch: &[(K, Told)]) {

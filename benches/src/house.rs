@@ -48,8 +48,8 @@ impl House {
             "pair_limit": false,
             "base_url": provider,
         });
-        // A number no provider gives: the bench measures Kabar, not its pacing.
-        let session = client.post("/v1/sessions", &session).await?;
+        // A rate no provider gives: the bench measures Kabar, not its pacing. Only the operator may name a base URL.
+        let session = operator.post("/v1/sessions", &session).await?;
         let session = text(&session, "id")?;
         Ok(Self { running, client, key, session, _folder: folder })
     }

@@ -89,7 +89,7 @@ impl MasterKey {
         Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(&self.0))
     }
 
-    fn wrap(&self, key: &[u8; 32], aad: &[u8]) -> Vec<u8> {
+    fn seal_key(&self, key: &[u8; 32], aad: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE] = random_bytes();
         let mut out = nonce.to_vec();
         out.extend_from_slice(key);
@@ -97,7 +97,7 @@ impl MasterKey {
         out
     }
 
-    fn unwrap(&self, wrapped: &[u8], aad: &[u8]) -> Option<[u8; 32]> {
+    fn open_key(&self, wrapped: &[u8], aad: &[u8]) -> Option<[u8; 32]> {
         let (nonce, bytes) = wrapped.split_first_chunk::<NONCE>()?;
         open_bytes(&self.cipher(), nonce, aad, bytes)?.try_into().ok()
     }
@@ -142,10 +142,12 @@ fn split(bytes: &[u8]) -> Option<(u32, &[u8; NONCE], &[u8])> {
     (bytes.len() >= TAG).then_some((key_id, nonce, bytes))
 }
 
-/// A tenant's data keys; sealing uses the newest.
+/// A tenant's data keys by their numbers; sealing uses the newest.
+type Ciphers = Vec<(u32, Aes256Gcm)>;
+
 #[derive(Clone)]
 enum Keys {
-    Held(Arc<Vec<(u32, Aes256Gcm)>>),
+    Held(Arc<Ciphers>),
     Erased,
 }
 
@@ -323,7 +325,7 @@ impl Keyring {
     }
 
     /// `None`: erased.
-    fn keys(&self, tenant: TenantId) -> Result<Option<Arc<Vec<(u32, Aes256Gcm)>>>, SealError> {
+    fn keys(&self, tenant: TenantId) -> Result<Option<Arc<Ciphers>>, SealError> {
         match self.tenants.get(&tenant).as_deref() {
             Some(Keys::Held(keys)) => Ok(Some(Arc::clone(keys))),
             Some(Keys::Erased) => Ok(None),
@@ -349,13 +351,13 @@ impl Keyring {
     }
 
     fn fresh_key(&self, tenant: TenantId) -> Result<Record, StoreError> {
-        let wrapped = self.master.wrap(&random_bytes(), &wrap_aad(tenant, FIRST_KEY));
+        let wrapped = self.master.seal_key(&random_bytes(), &wrap_aad(tenant, FIRST_KEY));
         Record::of(&DataKey { tenant, key_id: FIRST_KEY, wrapped, created: Timestamp::default() })
     }
 
     fn hold(&self, record: &Record) -> Result<(), StoreError> {
         let key: DataKey = record.noun()?;
-        let Some(plain) = self.master.unwrap(&key.wrapped, &wrap_aad(record.tenant, key.key_id)) else {
+        let Some(plain) = self.master.open_key(&key.wrapped, &wrap_aad(record.tenant, key.key_id)) else {
             tracing::error!(tenant = %record.tenant, "the master key does not open the tenant's data key");
             return Err(StoreError::Unavailable);
         };

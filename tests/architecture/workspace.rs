@@ -10,7 +10,7 @@ pub const BANNED_METHODS: &[&str] = &[
     "std::time::SystemTime::now",
     "std::time::Instant::now",
     "jiff::Timestamp::now",
-    "jiff::Zoned::now",
+    "jiff::ZonedDateTime::now",
     "std::env::var",
     "std::env::vars",
     "std::fs::read",

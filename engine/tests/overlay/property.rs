@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 /// Lives of each kind.
-const CASES: u32 = 900;
+const CASES: u32 = 500;
 
 fn bits() -> impl Strategy<Value = Vec<bool>> {
     let even = proptest::collection::vec(any::<bool>(), 1..24);
@@ -120,6 +120,32 @@ proptest! {
         let begin = [0, 1].map(|score| Op::Launch { score }).into_iter();
         let begin = begin.chain([0, 1].map(|score| Op::Freeze { score }));
         let ops: Vec<Op> = begin.chain(ops).collect();
+        live(bounds, resend, &ops);
+    }
+    #[test]
+    fn what_is_unproven_is_sent_once_more_at_most(
+        bounds in bounds(),
+        resend in any::<bool>(),
+        ops in proptest::collection::vec(prop_oneof![
+            3 => (1..3_usize).prop_map(|max| Op::Claim { desk: 0, max }),
+            3 => (0..3_usize).prop_map(|part| Op::PartClaim { score: 0, part, max: 2, free_form: false }),
+            5 => (0..6_usize, 0..3_u8).prop_map(|(nth, how)| Op::Answer { nth, how }),
+            1 => (0..6_usize, 5..8_u8).prop_map(|(nth, how)| Op::Answer { nth, how }),
+            3 => Just(Op::Due { desk: 0 }),
+            3 => (0..3_usize).prop_map(|part| Op::PartDue { score: 0, part }),
+            3 => Just(Op::Tick { ms: 77_000 }),
+            1 => (0..3_usize).prop_map(|part| Op::PartAdopt { score: 0, part }),
+            1 => Just(Op::Adopt { desk: 0 }),
+            2 => (0..4_usize).prop_map(|shard| Op::Flush { shard, times: 1 }),
+            1 => (0..4_usize, bits()).prop_map(|(shard, bits)| Op::Torn { shard, bits }),
+            1 => bits().prop_map(|bits| Op::Crash { bits }),
+            1 => (0..6_usize, 0..5_u8).prop_map(|one| Op::Statuses(vec![one])),
+        ], 1..60),
+    ) {
+        let send = |who| Op::Send { desk: 0, who, kind: 0, key: None, due_ms: 0, valid_ms: 86_400_000 };
+        let order = |part| Op::Order { score: 0, part, told: true };
+        let begin = vec![Op::Launch { score: 0 }, Op::Freeze { score: 0 }, order(0), order(0), order(0), send(6), send(7)];
+        let ops: Vec<Op> = begin.into_iter().chain(ops).collect();
         live(bounds, resend, &ops);
     }
 }

@@ -11,6 +11,7 @@ use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, ShardId
 use kabar_engine::mark::Mark;
 use kabar_engine::message::{MessageRow, Stage};
 use kabar_engine::optout::Wish;
+use kabar_engine::outgoing::Reference;
 use kabar_engine::overlay::decide::Received;
 use kabar_engine::overlay::{OutboxKey, Overlay};
 use kabar_engine::part::{PartRow, Totals, chunk_of};
@@ -32,6 +33,8 @@ pub struct Watch {
     wishes: BTreeMap<(TenantId, Address), BTreeMap<ShardId, (Wish, Timestamp)>>,
     due: BTreeMap<(CampaignId, u32), Timestamp>,
     valid: BTreeMap<(CampaignId, u32), Timestamp>,
+    /// Every id given by a shard.
+    given: BTreeSet<u64>,
     /// Idempotency keys used: body, message, when.
     pub keys: BTreeMap<(SessionId, u128), (u128, MessageId, Timestamp)>,
     /// What people wrote, to be repeated.
@@ -54,23 +57,41 @@ pub struct Picture {
 }
 
 impl Watch {
+    /// An id was given: never twice.
+    fn gave(&mut self, id: u64) {
+        assert!(self.given.insert(id), "the id {id} is given twice");
+    }
+
     /// An entry was journaled.
     pub fn heard(&mut self, shard: ShardId, entry: &Entry) {
         match &entry.what {
-            What::Intent(i) => _ = self.messages.insert(i.id, (shard, i.session)),
-            What::Inbound(i) => _ = self.messages.insert(i.id, (shard, i.session)),
+            What::Intent(i) => {
+                self.gave(i.id.0);
+                self.messages.insert(i.id, (shard, i.session));
+            }
+            What::Inbound(i) => {
+                self.gave(i.id.0);
+                self.messages.insert(i.id, (shard, i.session));
+            }
             What::Touched { message, session, .. } => {
                 let before = self.messages.insert(*message, (shard, *session));
                 assert!(before.is_none(), "a recipient is touched twice");
             }
-            What::Conversation(c) => _ = self.conversations.insert((shard, c.id)),
-            What::Moved { campaign, .. } => _ = self.campaigns.insert((shard, *campaign)),
+            What::Conversation(c) => {
+                self.gave(c.id.0);
+                self.conversations.insert((shard, c.id));
+            }
+            What::Moved { campaign, command, .. } => {
+                self.gave(command.0);
+                self.campaigns.insert((shard, *campaign));
+            }
             What::PartStarted(start) => {
                 let row = PartRow::begin(entry.tenant, (**start).clone());
                 let offsets = row.chunk_numbers().zip(&start.chunks);
                 let indexes = offsets.flat_map(|(n, line)| (0..line.count).map(move |o| n * 512 + o));
                 let indexes: Vec<u32> = indexes.collect();
                 for index in &indexes {
+                    self.gave(row.message(*index).expect("a recipient has an id").0);
                     self.valid.insert((start.campaign, *index), start.valid_until);
                 }
                 let before = self.parts.insert((shard, start.campaign, start.part), indexes);
@@ -165,6 +186,28 @@ impl Watch {
                 })
                 .collect(),
             marks,
+        }
+    }
+
+    /// Nobody ends by Kabar's own conclusion while its call is under way.
+    pub fn is_honest(&self, picture: &Picture, flying: &[Reference]) {
+        for reference in flying {
+            let (waits, status, cause) = match reference {
+                Reference::Message(id) => {
+                    let Some(row) = picture.messages.iter().find(|m| m.id == *id) else { continue };
+                    (row.stage == Stage::Waiting, row.status, row.cause)
+                }
+                Reference::Campaign(campaign, index) => {
+                    let Some(mark) = picture.marks.get(&(*campaign, *index)) else { continue };
+                    (mark.waits(), mark.state().status(), mark.cause())
+                }
+            };
+            let concluded = matches!(status, Status::Expired | Status::Unknown);
+            let ours = cause.filter(|c| c.0 < 1_000 && status == Status::Failed);
+            assert!(
+                !waits && !concluded && ours.is_none(),
+                "{reference:?} is on the wire: {status:?} {cause:?}"
+            );
         }
     }
 

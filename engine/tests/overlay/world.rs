@@ -334,6 +334,7 @@ impl World {
             }
             again.assert_same(&live);
             assert_eq!(replica.last_id(), self.homes[&shard].overlay.last_id(), "ids could be given twice");
+            self.watch.is_honest(&live, &self.wire.flying());
             self.watch.only_forward(&live);
         }
     }

@@ -330,7 +330,7 @@ async fn lose_power(seed: u64, lies: bool) -> Result<(), String> {
 
 #[tokio::test]
 async fn a_power_loss_takes_nothing_that_was_acknowledged() {
-    assert!(SMALL < 100 * 1024, "small segments, so that rotation is hit as well");
+    const { assert!(SMALL < 100 * 1024, "small segments, so that rotation is hit as well") };
     for seed in 0..150 {
         lose_power(seed, false).await.unwrap();
     }

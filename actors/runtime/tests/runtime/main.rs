@@ -125,3 +125,9 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
     };
     tokio::time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("not within the deadline: {what}"));
 }
+
+/// Lets virtual time pass: under a paused clock nobody waits for real.
+async fn pass(time: Duration) {
+    let ms = u64::try_from(time.as_millis()).expect("invariant: tests pass seconds, not ages");
+    Clock::virtual_at(0).sleep_ms(ms).await;
+}

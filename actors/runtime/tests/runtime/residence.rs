@@ -7,7 +7,7 @@ use std::time::Duration;
 use kabar_runtime::{Clock, Node, NodeOptions, Refused};
 use tokio::sync::Semaphore;
 
-use crate::{Adder, Message, Seen, adder, limits, node, read, settle, until};
+use crate::{Adder, Message, Seen, adder, limits, node, pass, read, settle, until};
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_actor_is_passivated_and_activated_again() {
@@ -15,11 +15,11 @@ async fn an_idle_actor_is_passivated_and_activated_again() {
     let supervisor = node.supervisor(0);
     let start = || supervisor.activate(1, "adder", limits(8, 1_000), Adder::make(&seen));
     let handle = start().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    pass(Duration::from_millis(900)).await;
     handle.offer(Message::Add(1)).unwrap();
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    pass(Duration::from_millis(900)).await;
     assert!(handle.is_alive(), "a message starts the idle time again");
-    tokio::time::sleep(Duration::from_millis(101)).await;
+    pass(Duration::from_millis(101)).await;
     assert_eq!(handle.offer(Message::Add(1)), Err(Refused::Gone));
     assert_eq!((node.tally("adder").alive, seen.stopped.load(Ordering::SeqCst)), (0, 1));
     let again = start().await.unwrap();
@@ -27,7 +27,7 @@ async fn an_idle_actor_is_passivated_and_activated_again() {
     // An actor with a message in hand is not idle, however long it takes.
     let gate = Arc::new(Semaphore::new(0));
     again.offer(Message::Wait(Arc::clone(&gate))).unwrap();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    pass(Duration::from_secs(60)).await;
     assert!(again.is_alive());
     gate.add_permits(1);
     assert_eq!(read(&again).await, Ok(0));

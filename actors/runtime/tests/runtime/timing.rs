@@ -6,7 +6,7 @@ use std::time::Duration;
 use kabar_runtime::{Actor, Clock, Context, Next, Timer};
 use tokio::sync::watch;
 
-use crate::{FREE, Message, Seen, adder, node, read, settle};
+use crate::{FREE, Message, Seen, adder, node, pass, read, settle};
 
 #[tokio::test(start_paused = true)]
 async fn timers_fire_when_due_and_die_with_their_actor() {
@@ -25,11 +25,11 @@ async fn timers_fire_when_due_and_die_with_their_actor() {
     assert_eq!(read(&handle).await, Ok(8));
     handle.offer(Message::Later(1_000, 100)).unwrap();
     handle.offer(Message::Cancel).unwrap();
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    pass(Duration::from_secs(10)).await;
     assert_eq!(read(&handle).await, Ok(8), "a dropped timer is cancelled");
     handle.offer(Message::Later(1_000, 100)).unwrap();
     handle.offer(Message::Panic).unwrap();
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    pass(Duration::from_secs(10)).await;
     assert_eq!(read(&handle).await, Ok(0), "the next incarnation does not hear it");
     node.shutdown().await;
 }
@@ -58,7 +58,7 @@ async fn a_timer_kept_elsewhere_does_not_reach_the_next_incarnation() {
     };
     let handle = node.supervisor(0).activate(1, "leaky", FREE, make).await.unwrap();
     handle.offer(true).unwrap();
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    pass(Duration::from_secs(5)).await;
     assert!(handle.is_alive());
     let handled = *count.borrow();
     let done: Vec<_> = timers.lock().iter().map(Timer::is_done).collect();

@@ -69,7 +69,7 @@ fn a_later_run_under_the_same_id_wins_while_both_run() {
         drop(first_sender);
         assert_eq!(first.await.unwrap(), Err(ImportError::Store(StoreError::Conflict)));
         // Whatever the first one leaves behind has run by then.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        Clock::virtual_at(0).sleep_ms(1).await;
         assert_eq!(house.record(1).await.state, ImportState::Reading);
         drop(second_sender);
         assert_eq!(second.await.unwrap(), Ok(house.record(1).await));
@@ -94,7 +94,7 @@ fn an_import_whose_sender_goes_away_ends_as_failed() {
         assert!(house.import(1, Box::pin(body)).now_or_never().is_none());
         assert_eq!(house.record(1).await.state, ImportState::Reading);
         // The writer was spawned when the future was dropped; on one thread it runs when this task waits.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        Clock::virtual_at(0).sleep_ms(1).await;
         let record = house.record(1).await;
         assert_eq!(record.state, ImportState::Failed);
         let error = "the file did not arrive completely (the sender went away): send it again";
@@ -109,7 +109,7 @@ fn progress_is_told_after_every_chunk_and_written_once_a_second() {
     House::run(async |house| {
         // Every piece, about a chunk, comes 400 ms after the one before.
         let slow = pieces(file.as_bytes(), &[15_000]).then(|piece| async {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            Clock::virtual_at(0).sleep_ms(400).await;
             piece
         });
         let told = Mutex::new(Vec::new());

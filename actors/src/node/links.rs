@@ -1,0 +1,107 @@
+//! What a node knows of records for a few seconds: sessions with their connectors, apps, tenants' policies. Not a
+//! truth of its own: whatever is older than that is read again.
+
+use super::{Node, PROOF_MS, TRUST_MS};
+use crate::plant::Plant;
+use kabar_connectors::cloud::{CloudApi, CloudConfig};
+use kabar_connectors::{Connector, Secret};
+use kabar_engine::id::{SessionId, TenantId};
+use kabar_schema::error::StoreError;
+use kabar_schema::records::{MetaApp, Session as SessionRecord, Tenant};
+use std::sync::Arc;
+
+/// A session's record with the connector that serves it.
+pub struct Link {
+    /// The record.
+    pub session: SessionRecord,
+    /// Who speaks for it.
+    pub connector: Arc<dyn Connector>,
+    read_at: i64,
+}
+
+impl Node {
+    /// How ambiguous sends of a tenant end: how long proof is waited for, and whether it is sent once more.
+    pub async fn policy(&self, tenant: TenantId) -> (i64, bool) {
+        if self.options.plant == Plant::ResendAmbiguous {
+            return (1, true);
+        }
+        let now = self.clock.now_ms();
+        if let Some(known) = self.policies.get(&tenant)
+            && (now - known.1).abs() < TRUST_MS
+        {
+            return known.0;
+        }
+        let record = self.store.nouns.get::<Tenant>(tenant, tenant.0).await.ok().flatten();
+        let (proof, resend) = record.map_or((PROOF_MS, false), |t| {
+            (i64::try_from(t.noun.unknown_after_ms).unwrap_or(PROOF_MS), t.noun.resend_unknown)
+        });
+        let policy = (self.options.proof_ms.unwrap_or(proof), resend);
+        self.policies.insert(tenant, (policy, now));
+        policy
+    }
+
+    /// The link of a session; `None` when there is no such record or it cannot be read now.
+    pub async fn link(&self, tenant: TenantId, session: SessionId) -> Option<Arc<Link>> {
+        let now = self.clock.now_ms();
+        if let Some(link) = self.links.get(&session)
+            && (now - link.read_at).abs() < TRUST_MS
+        {
+            return (link.session.tenant == tenant).then(|| Arc::clone(&link));
+        }
+        let record = self.store.nouns.get::<SessionRecord>(tenant, session.0).await.ok()??.noun;
+        let link = self.make_link(record, now);
+        self.links.insert(session, Arc::clone(&link));
+        Some(link)
+    }
+
+    fn make_link(&self, session: SessionRecord, read_at: i64) -> Arc<Link> {
+        let config = CloudConfig {
+            base_url: session.base_url.clone().unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
+            api_version: session.api_version.clone(),
+            phone_number_id: session.phone_number_id.clone(),
+            access_token: Secret::new(session.access_token.clone()),
+            deadline_ms: self.options.call_deadline_ms,
+        };
+        let connector: Arc<dyn Connector> = Arc::new(CloudApi::new(self.client.clone(), config));
+        Arc::new(Link { session, connector, read_at })
+    }
+
+    /// The session of a provider's number.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub async fn link_by_number(&self, number: &str) -> Result<Option<Arc<Link>>, StoreError> {
+        let now = self.clock.now_ms();
+        if let Some(known) = self.numbers.get(number)
+            && (now - known.1).abs() < TRUST_MS
+        {
+            return Ok(known.0.clone());
+        }
+        let record = self.store.nouns.find::<SessionRecord>(SessionRecord::PHONE_NUMBER_ID, number).await?;
+        let link = record.map(|r| self.make_link(r.noun, now));
+        // A number nobody has may get its session any moment.
+        if link.is_some() {
+            self.numbers.insert(number.to_owned(), (link.clone(), now));
+        }
+        Ok(link)
+    }
+
+    /// A provider's app.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub async fn app(&self, app: u64) -> Result<Option<Arc<MetaApp>>, StoreError> {
+        let now = self.clock.now_ms();
+        if let Some(known) = self.apps.get(&app)
+            && (now - known.1).abs() < TRUST_MS
+        {
+            return Ok(known.0.clone());
+        }
+        let record = self.store.nouns.find::<MetaApp>(MetaApp::APP, &app.to_string()).await?;
+        let found = record.map(|r| Arc::new(r.noun));
+        if found.is_some() {
+            self.apps.insert(app, (found.clone(), now));
+        }
+        Ok(found)
+    }
+}
