@@ -5,6 +5,9 @@ use anyhow::{Context, Result};
 use kabar_api::client::Client;
 use kabar_api::config::Config;
 use kabar_api::serve::{self, Running};
+use kabar_engine::id::{SessionId, TenantId};
+use kabar_engine::time::Timestamp;
+use kabar_schema::records::{MetaApp, Session};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -32,25 +35,11 @@ impl House {
         let operator = Client::new(&running.url(), &running.operator_key);
         let tenant = operator.post("/v1/tenants", &json!({"name": "bench"})).await?;
         let tenant_id = text(&tenant, "id")?;
-        let operator = operator.with("kabar-tenant", tenant_id);
+        let operator = operator.with("kabar-tenant", tenant_id.clone());
         let key = operator.post("/v1/keys", &json!({"name": "bench"})).await?;
         let key = text(&key, "secret")?;
         let client = Client::new(&running.url(), &key);
-        let app = json!({"app_secrets": ["bench-app-secret"], "verify_token": "bench-verify-token"});
-        let app = client.post("/v1/apps", &app).await?;
-        let session = json!({
-            "name": "bench",
-            "app": text(&app, "id")?,
-            "phone_number_id": NUMBER,
-            "display_phone_number": "15550200000",
-            "access_token": TOKEN,
-            "messages_per_second": 1_000_000,
-            "pair_limit": false,
-            "base_url": provider,
-        });
-        // A rate no provider gives: the bench measures Kabar, not its pacing. Only the operator may name a base URL.
-        let session = operator.post("/v1/sessions", &session).await?;
-        let session = text(&session, "id")?;
+        let session = session(&running, tenant_id.parse()?, provider).await?;
         Ok(Self { running, client, key, session, _folder: folder })
     }
 
@@ -72,6 +61,31 @@ impl House {
     pub async fn close(self) {
         self.running.shutdown().await;
     }
+}
+
+/// A session that may send at a rate no provider gives, which the API would refuse: the bench measures Kabar, not
+/// its pacing.
+async fn session(running: &Running, tenant: TenantId, provider: &str) -> Result<String> {
+    let created = Timestamp(running.node.clock().now_ms());
+    let nouns = &running.node.store().nouns;
+    let (app_secrets, verify_token) = (vec!["bench-app-secret".to_owned()], "bench-verify-token".to_owned());
+    nouns.create(&MetaApp { id: 1, tenant, app_secrets, verify_token, created }).await?;
+    let session = Session {
+        id: SessionId::random(created, 1),
+        tenant,
+        name: "bench".to_owned(),
+        app: 1,
+        phone_number_id: NUMBER.to_owned(),
+        display_phone_number: "15550200000".to_owned(),
+        base_url: Some(provider.to_owned()),
+        api_version: "v26.0".to_owned(),
+        access_token: TOKEN.to_owned(),
+        messages_per_second: 1_000_000,
+        pair_limit: false,
+        created,
+    };
+    nouns.create(&session).await?;
+    Ok(session.id.to_string())
 }
 
 /// A text field of an answer.

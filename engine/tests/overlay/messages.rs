@@ -416,6 +416,20 @@ fn a_torn_flush_that_wrote_the_conversation_keeps_the_chain() {
 }
 
 #[test]
+fn a_tail_replayed_over_a_newer_row_changes_nothing() {
+    let mut world = World::plain();
+    let id = accept(promo(&world, 1), &mut world);
+    world.flush(id.shard());
+    claim(&mut world, 1);
+    world.answer(Reference::Message(id), 5);
+    world.now = world.now.plus_ms(10_000);
+    assert_eq!(claim(&mut world, 1), [id]);
+    world.torn(id.shard(), || true);
+    assert_eq!(row(&mut world, id).attempts, 2);
+    world.check();
+}
+
+#[test]
 fn a_stale_line_of_a_torn_flush_never_sends_a_message_again() {
     let mut world = World::plain();
     let id = accept(promo(&world, 1), &mut world);
