@@ -8,7 +8,7 @@ use crate::shard::{Shard, ShardParts};
 use kabar_engine::entry::{Entry, Position, What};
 use kabar_engine::id::{ShardId, TenantId};
 use kabar_engine::overlay::{Key, Overlay, Row, Wake};
-use kabar_engine::time::{MINUTE_MS, Timestamp};
+use kabar_engine::time::{DAY_MS, MINUTE_MS, Timestamp};
 use kabar_schema::error::StoreError;
 use kabar_schema::journal::{Cursor, Fence, ShardSet};
 use kabar_schema::views::ShardMark;
@@ -21,6 +21,10 @@ const PAGE: usize = 4_096;
 const OUTBOX_PAGE: usize = 1_000;
 /// The keeper's turn.
 const KEEP_MS: u64 = 500;
+/// What has had its time is dropped this often.
+const SWEEP_MS: i64 = MINUTE_MS;
+/// How long the journal is kept: the horizon of Meta's repeats, and of our own event log.
+const RETENTION_MS: i64 = 7 * DAY_MS;
 /// Rounds of loading one entry may take.
 const LOAD_ROUNDS: usize = 16;
 
@@ -55,9 +59,8 @@ async fn take(parts: &Arc<ShardParts>, epoch: u64, ids: &[ShardId]) -> Result<Ve
             return Err(StartError::ViewsAhead { shard: id.0, views, journal });
         }
         let mut overlay = Overlay::new(*id, position, last_id);
-        if position.0 > 0 {
-            recall(parts, &mut overlay).await?;
-        }
+        // Also at position 0: a torn first flush may have left rows whose position was never written.
+        recall(parts, &mut overlay).await?;
         overlays.insert(*id, overlay);
     }
     replay(parts, &mut overlays).await?;
@@ -160,13 +163,21 @@ async fn open(
 /// The keeper's loop, as long as the node lives.
 pub async fn keep(node: Weak<Node>) {
     let mut looked: BTreeMap<(TenantId, ShardId), Timestamp> = BTreeMap::new();
+    let mut swept = 0;
     loop {
         let Some(node) = node.upgrade() else { return };
-        mend(&node).await;
+        for shard in mend(&node).await {
+            // Its new overlay has heard nothing yet.
+            looked.retain(|(_, id), _| *id != shard);
+        }
         rouse(&node).await;
         listen(&node, &mut looked).await;
-        if let Err(error) = node.store().views.sweep(Timestamp(node.clock().now_ms())).await {
-            tracing::debug!(%error, "old generations could not be dropped now");
+        let now = node.clock().now_ms();
+        if (now - swept).abs() >= SWEEP_MS {
+            swept = now;
+            if let Err(error) = sweep(&node, Timestamp(now)).await {
+                tracing::debug!(%error, "what has had its time could not be dropped now");
+            }
         }
         let clock = node.clock().clone();
         drop(node);
@@ -174,8 +185,18 @@ pub async fn keep(node: Weak<Node>) {
     }
 }
 
-/// Takes broken shards again.
-async fn mend(node: &Arc<Node>) {
+/// Drops generations of views and segments of the journal that have had their time.
+async fn sweep(node: &Arc<Node>, now: Timestamp) -> Result<(), StoreError> {
+    node.store().views.sweep(now).await?;
+    let marks = node.store().views.marks().await?;
+    let positions: Vec<_> = marks.into_iter().map(|m| (m.shard, m.position)).collect();
+    node.store().journal.retire(&positions, now.plus_ms(-RETENTION_MS)).await?;
+    Ok(())
+}
+
+/// Takes broken shards again; gives those that were.
+async fn mend(node: &Arc<Node>) -> Vec<ShardId> {
+    let mut mended = Vec::new();
     let broken: Vec<ShardId> = node.all_shards().filter(|s| s.is_broken()).map(|s| s.id()).collect();
     for id in broken {
         node.stop_actors(id).await;
@@ -184,11 +205,13 @@ async fn mend(node: &Arc<Node>) {
                 metrics::reopened();
                 tracing::info!(shard = id.0, "the shard was taken again");
                 node.replace_shard(shard);
+                mended.push(id);
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(shard = id.0, %error, "the shard cannot be taken again yet"),
         }
     }
+    mended
 }
 
 /// Wakes whoever has something to do and does not live: after a start, a passivation, a refused activation.
@@ -232,7 +255,7 @@ async fn listen(node: &Arc<Node>, looked: &mut BTreeMap<(TenantId, ShardId), Tim
         let since = looked.get(&(tenant, id)).copied().unwrap_or(launched).plus_ms(-MINUTE_MS);
         match node.store().views.consents_since(tenant, since).await {
             Ok(rows) => {
-                node.shard(id).tell(|overlay| overlay.note_consents(&rows));
+                node.shard(id).tell(|overlay| overlay.hear_consents(tenant, (since, now), &rows));
                 looked.insert((tenant, id), now);
             }
             Err(error) => tracing::debug!(%error, "opt-outs could not be read now"),

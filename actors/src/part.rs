@@ -32,8 +32,11 @@ const LONGEST_WAIT_MS: i64 = 60_000;
 pub enum Message {
     /// Something may have changed.
     Work,
-    /// A batch came back.
-    Back,
+    /// A batch came back; `lost`: some of its answers could not be recorded.
+    Back {
+        /// Its claims must be adopted.
+        lost: bool,
+    },
     /// A test makes it panic in the middle of work.
     Panic,
 }
@@ -206,9 +209,10 @@ impl Part {
             };
             let mut feedback = transmit(route, parcels, file).await;
             // A part's calls are not counted among the session's own.
+            let lost = std::mem::take(&mut feedback.lost);
             (feedback.done, feedback.unused) = (0, unused);
             let _gone = desk.force(session::Message::Back(feedback));
-            let _restarting = me.force(Message::Back);
+            let _restarting = me.force(Message::Back { lost });
         });
         true
     }
@@ -246,7 +250,10 @@ impl Actor for Part {
     async fn handle(&mut self, message: Message, ctx: &mut Context<Message>) -> Next {
         match message {
             Message::Work => {}
-            Message::Back => self.batches = self.batches.saturating_sub(1),
+            Message::Back { lost } => {
+                self.batches = self.batches.saturating_sub(1);
+                self.adopted &= !lost;
+            }
             #[expect(clippy::panic, reason = "a test's way to see the supervisor at work")]
             Message::Panic => panic!("planted: a part's actor panics"),
         }

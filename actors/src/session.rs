@@ -252,6 +252,7 @@ impl Session {
 
     fn back(&mut self, feedback: &Feedback, now: Timestamp) {
         self.in_flight = self.in_flight.saturating_sub(feedback.done);
+        self.adopted &= !feedback.lost;
         let Some(pace) = &mut self.pace else { return };
         pace.bucket.give_back(feedback.unused);
         if feedback.accepted > 0 {

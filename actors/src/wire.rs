@@ -43,6 +43,8 @@ pub struct Feedback {
     pub unused: u32,
     /// Used permits that are free again.
     pub done: u32,
+    /// Answers could not be recorded: their claims stand open and must be adopted.
+    pub lost: bool,
 }
 
 impl Feedback {
@@ -139,26 +141,26 @@ pub async fn transmit<K: Copy + Send + 'static>(
                 Ok(None) | Err(_) => break,
             }
         }
-        deliver(&route, std::mem::take(&mut batch), &file).await;
+        feedback.lost |= !deliver(&route, std::mem::take(&mut batch), &file).await;
     }
     drop(calls);
     drop(route.held);
     feedback
 }
 
-/// Hands answers to the shard's current owner; while the shard is being reopened they wait.
+/// Hands answers to the shard's current owner; while the shard is being reopened they wait. `false`: given up.
 async fn deliver<K: Copy + Send>(
     route: &Route,
     batch: Vec<(K, Told)>,
     file: &(impl Fn(Vec<(K, Told)>, u64) -> Input + Send),
-) {
+) -> bool {
     count(&batch);
     let random = rand::rng().random();
     let id = route.shard.id();
     for _ in 0..REOPEN_TRIES {
         let shard = route.node.shard(id);
         match shard.ask(file(batch.clone(), random)).await {
-            Ok(_) | Err(DoorError::Refused(_)) => return,
+            Ok(_) | Err(DoorError::Refused(_)) => return true,
             Err(error) => tracing::debug!(shard = id.0, %error, "answers wait for their shard"),
         }
         route.node.clock().sleep_ms(REOPEN_WAIT_MS).await;
@@ -168,6 +170,7 @@ async fn deliver<K: Copy + Send>(
         count = batch.len(),
         "answers could not be recorded; their claims stay open"
     );
+    false
 }
 
 fn count<K>(batch: &[(K, Told)]) {

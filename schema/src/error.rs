@@ -67,6 +67,14 @@ pub enum OpenError {
         /// The highest one known here.
         known: u64,
     },
+    /// The views tell of entries the journal does not have; only what is durable may be in them.
+    #[error(
+        "{folder}: the journal ends before what the views tell of; one of the two was replaced or damaged: restore both from the same backup"
+    )]
+    ViewsAhead {
+        /// The journal's folder.
+        folder: PathBuf,
+    },
     /// A database refused.
     #[error("cannot open {file}: {what}")]
     Database {

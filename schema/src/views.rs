@@ -18,7 +18,7 @@ use kabar_engine::time::Timestamp;
 use std::sync::Arc;
 
 /// The most parts `Key::SessionParts` answers, newest launch first.
-pub const SESSION_PARTS_MAX: usize = 64;
+pub const SESSION_PARTS_MAX: usize = 1_024;
 /// Idempotency keys are kept at least this long (ms).
 pub const IDEMPOTENCY_KEPT_MS: i64 = kabar_engine::time::DAY_MS;
 /// Seen provider ids are kept at least this long (ms): longer than a provider repeats.

@@ -7,7 +7,7 @@ use kabar_actors::{Clock, DispatchError, Dispatcher, Node, NodeOptions};
 use kabar_engine::address::Address;
 use kabar_engine::content::Content;
 use kabar_engine::entry::Idempotency;
-use kabar_engine::id::{CampaignId, ImportId, MessageId, SessionId, TenantId};
+use kabar_engine::id::{CampaignId, ImportId, MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::overlay::decide::Draft;
 use kabar_engine::pacing::Lane;
 use kabar_engine::part::Totals;
@@ -97,7 +97,10 @@ impl House {
         furnish(&store, tenant, app).await;
         let mut sessions = Vec::new();
         for nth in 0..plan.sessions {
-            let id = SessionId(900 + nth as u64);
+            // Every session has a shard of its own: what crosses sessions crosses shards.
+            let id = session_in(tenant, 900, |shard| {
+                sessions.iter().all(|other| ShardId::of_session(tenant, *other) != shard)
+            });
             let session = session(tenant, app, id, (&sandbox, nth, plan.rate));
             store.nouns.create(&session).await.unwrap();
             sessions.push(id);
@@ -260,6 +263,12 @@ fn number(nth: usize, messages_per_second: u32) -> NumberConfig {
         messages_per_second,
         ..NumberConfig::default()
     }
+}
+
+/// The first session id from `from` on whose shard is right.
+pub fn session_in(tenant: TenantId, from: u64, right: impl Fn(ShardId) -> bool) -> SessionId {
+    let mut ids = (from..).map(SessionId);
+    ids.find(|id| right(ShardId::of_session(tenant, *id))).unwrap()
 }
 
 /// A tenant with an app whose secrets are the sandbox's.

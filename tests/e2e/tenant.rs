@@ -1,12 +1,12 @@
 //! Two tenants: what one's app signs cannot move what is the other's, whatever it names, and what belongs to
 //! nobody is kept.
 
-use crate::house::{House, Plan, SECRET, calm, furnish, number_id};
+use crate::house::{House, Plan, SECRET, calm, furnish, number_id, session_in};
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use kabar_actors::view::CampaignState;
 use kabar_actors::webhook::WebhookError;
-use kabar_engine::id::{SessionId, TenantId};
+use kabar_engine::id::{ShardId, TenantId};
 use kabar_engine::status::Status;
 use kabar_sandbox::Behaviour;
 use kabar_schema::records::Stray;
@@ -25,6 +25,10 @@ fn signed(body: &Value) -> (String, Bytes) {
     (format!("sha256={hex}"), bytes)
 }
 
+/// A number of the other tenant, and a second one of our own.
+const THEIRS: &str = "106000000007777";
+const OURS_TOO: &str = "106000000008888";
+
 /// A webhook of `number` that says `read` of a reference.
 fn read_of(number: &str, reference: &str, to: &str) -> Value {
     let status = json!({
@@ -40,15 +44,19 @@ fn read_of(number: &str, reference: &str, to: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_of_one_tenants_app_cannot_move_another_tenants_messages() {
     let behaviour = Behaviour { statuses: false, ..calm() };
-    let house = House::new(Plan { behaviour, sessions: 2, ..Plan::default() }).await;
+    let house = House::new(Plan { behaviour, ..Plan::default() }).await;
     let store = house.node.store();
     furnish(store, OTHER, OTHER_APP).await;
-    let theirs = SessionId(4_000);
-    let record = kabar_schema::records::Session {
-        phone_number_id: "106000000007777".into(),
-        ..crate::house::session(OTHER, OTHER_APP, theirs, (&house.sandbox, 0, 100))
-    };
-    store.nouns.create(&record).await.unwrap();
+    // All in the shard of the session under attack: what keeps them apart is not that nothing is found there.
+    let shard = ShardId::of_session(house.tenant, house.sessions[0]);
+    for (tenant, app, number) in [(OTHER, OTHER_APP, THEIRS), (house.tenant, house.app, OURS_TOO)] {
+        let id = session_in(tenant, 4_000, |other| other == shard);
+        let record = kabar_schema::records::Session {
+            phone_number_id: number.into(),
+            ..crate::house::session(tenant, app, id, (&house.sandbox, 0, 100))
+        };
+        store.nouns.create(&record).await.unwrap();
+    }
     let campaign = house.launch(house.ask(0, 3).await).await;
     house.state(campaign, CampaignState::Finished).await;
     let message = house.send(9, 1).await;
@@ -64,11 +72,11 @@ async fn a_webhook_of_one_tenants_app_cannot_move_another_tenants_messages() {
         let receipt = house.desk().webhook(OTHER_APP, Some(&signature), body).await.unwrap();
         assert_eq!((receipt.statuses, receipt.strays), (0, 1), "{receipt:?}");
         // Their app speaks of their number and names our reference.
-        let (signature, body) = signed(&read_of("106000000007777", reference, &row.to));
+        let (signature, body) = signed(&read_of(THEIRS, reference, &row.to));
         let receipt = house.desk().webhook(OTHER_APP, Some(&signature), body).await.unwrap();
         assert_eq!((receipt.statuses, receipt.strays), (0, 0), "{receipt:?}");
         // Our own app, over another number of ours than the one it was sent from.
-        let (signature, body) = signed(&read_of(&number_id(1), reference, &row.to));
+        let (signature, body) = signed(&read_of(OURS_TOO, reference, &row.to));
         let receipt = house.desk().webhook(house.app, Some(&signature), body).await.unwrap();
         assert_eq!(receipt.statuses, 0, "{receipt:?}");
     }

@@ -35,7 +35,8 @@ struct Found {
     len: u64,
 }
 
-/// Opens the folder's segments. Shards never stand below the floors: what the views hold was durable.
+/// Opens the folder's segments. An empty folder begins at the floors; one that ends below them is refused, since
+/// the views may only hold what was durable here.
 pub(super) fn recover(
     folder: &Path,
     floors: &[(ShardId, Position)],
@@ -58,7 +59,7 @@ pub(super) fn recover(
     let mut tips = spans.last().map(|span| (*span.tips).clone()).unwrap_or_default();
     let lifted = tips.lift(floors);
     if lifted && !spans.is_empty() {
-        tracing::warn!("the views stand beyond the journal: positions go on from there");
+        return Err(OpenError::ViewsAhead { folder: folder.to_owned() });
     }
     if spans.is_empty() || lifted {
         // Lifted tips need a head that says so, or the next opening would see a gap.

@@ -149,20 +149,21 @@ async fn a_second_process_is_kept_out_until_the_first_lets_go() {
 }
 
 #[tokio::test]
-async fn a_journal_behind_its_views_goes_on_from_where_they_stand() {
+async fn a_journal_behind_its_views_is_refused_and_an_empty_one_begins_where_they_stand() {
     let (folder, keyring) = (tempfile::tempdir().unwrap(), keyring().await);
-    several(folder.path(), &keyring).await;
-    let floors = [(ShardId(1), Position(50_000)), (ShardId(7), Position(9))];
-    for epoch in 2..4 {
-        let options = options(folder.path(), Arc::new(Lazy));
-        let journal = EmbeddedJournal::open(options, Arc::clone(&keyring), &floors).unwrap();
-        let tip = journal.open(fence(7, epoch)).await.unwrap();
-        assert_eq!(tip, Position(9 + 3 * (epoch - 2)));
-        grow(&journal, fence(7, epoch), tip, 3).await.unwrap();
-    }
-    let journal = reopen(folder.path(), &keyring).unwrap();
-    assert_eq!(journal.open(fence(1, 9)).await, Ok(Position(50_000)));
-    assert_eq!(journal.open(fence(7, 9)).await, Ok(Position(15)));
+    let floors = [(ShardId(7), Position(9))];
+    let open = |floors: &[(ShardId, Position)]| {
+        EmbeddedJournal::open(options(folder.path(), Arc::new(Lazy)), Arc::clone(&keyring), floors)
+    };
+    let journal = open(&floors).unwrap();
+    assert_eq!(journal.open(fence(7, 1)).await, Ok(Position(9)));
+    grow(&journal, fence(7, 1), Position(9), 3).await.unwrap();
+    journal.close();
+    let journal = open(&[(ShardId(7), Position(12))]).unwrap();
+    assert_eq!(journal.open(fence(7, 2)).await, Ok(Position(12)));
+    journal.close();
+    assert!(matches!(open(&[(ShardId(7), Position(13))]), Err(OpenError::ViewsAhead { .. })));
+    assert!(matches!(open(&[(ShardId(8), Position(1))]), Err(OpenError::ViewsAhead { .. })));
 }
 
 #[tokio::test]
