@@ -1,8 +1,11 @@
 //! STOP during a campaign: in the session that heard it at once, in the tenant's other sessions within two seconds.
 
 use crate::house::{House, Plan, number_id};
+use kabar_actors::DispatchError;
 use kabar_actors::view::CampaignState;
 use kabar_engine::cause::Cause;
+use kabar_engine::overlay::Refusal;
+use kabar_engine::overlay::decide::Draft;
 use kabar_sandbox::{Inbound, Outcome};
 use kabar_tests::people;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -66,6 +69,28 @@ async fn stop_ends_the_campaign_for_that_person_at_once_here_and_within_two_seco
     }
     let refused = house.desk().send(house.draft(PEOPLE - 1, 1)).await;
     assert!(refused.is_err(), "single messages stop as well: {refused:?}");
+}
+
+/// What other shards said is remembered for a while: a session that wrote to the person just before must hear of it
+/// all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stop_ends_single_messages_of_another_session_within_two_seconds() {
+    let house = House::new(Plan { sessions: 2, ..Plan::default() }).await;
+    let from_elsewhere = |key| Draft { session: house.sessions[1], ..house.draft(3, key) };
+    house.desk().send(from_elsewhere(1)).await.unwrap();
+    let (phone_number_id, from) = (number_id(0), people::digits(3));
+    let order = Inbound { phone_number_id, from, text: Some("Stop".into()), ..Inbound::default() };
+    house.sandbox.inbound(&order).unwrap();
+    house.settled().await;
+    let (heard, mut key) = (now_ms(), 1);
+    kabar_tests::wait::so("the other session refuses", async || {
+        key += 1;
+        let sent = house.desk().send(from_elsewhere(key)).await;
+        sent == Err(DispatchError::Refused(Refusal::OptedOut))
+    })
+    .await;
+    let after = now_ms() - heard;
+    assert!(after < ELSEWHERE_MS, "another session wrote for {after} ms after STOP");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,7 +35,7 @@ struct Found {
     len: u64,
 }
 
-/// Opens the folder's segments. An empty folder begins at the floors; one that ends below them is refused, since
+/// Opens the folder's segments. An empty journal begins at the floors; one that ends below them is refused, since
 /// the views may only hold what was durable here.
 pub(super) fn recover(
     folder: &Path,
@@ -58,7 +58,8 @@ pub(super) fn recover(
     }
     let mut tips = spans.last().map(|span| (*span.tips).clone()).unwrap_or_default();
     let lifted = tips.lift(floors);
-    if lifted && !spans.is_empty() {
+    // A journal that never held a frame says nothing of what the views should be.
+    if lifted && spans.iter().any(|span| span.end > HEADER as u64) {
         return Err(OpenError::ViewsAhead { folder: folder.to_owned() });
     }
     if spans.is_empty() || lifted {

@@ -235,21 +235,21 @@ async fn a_sessions_parts_come_newest_launch_first(backend: Backend) {
             part: n,
             attempt: 1,
             session: here.session,
-            launched: BEGIN.plus_ms(i64::from(n * 37 % 101)),
+            launched: BEGIN.plus_ms(i64::from(n * 37 % 1_103)),
             valid_until: BEGIN,
             chunks: Vec::new(),
             command: CommandId(1),
         };
         Arc::new(PartRow { upto: Position(1), ..PartRow::begin(here.tenant, start) })
     };
-    let parts = (0..100).map(part).collect();
+    let parts = (0..1_103).map(part).collect();
     opened.store.views.apply(one(here.shard, 1, Changes { parts, ..Changes::default() })).await.unwrap();
     let found = load(&*opened.store.views, vec![Key::SessionParts(here.session)]).await;
     let Held::SessionParts(parts) = &found[0].1 else { panic!("{found:?}") };
     assert_eq!(parts.len(), SESSION_PARTS_MAX);
     assert!(parts.is_sorted_by(|a, b| a.start.launched > b.start.launched));
-    assert_eq!(parts[0].start.launched, BEGIN.plus_ms(100));
-    assert_eq!(opened.store.views.open_parts(here.shard).await.unwrap().len(), 100);
+    assert_eq!(parts[0].start.launched, BEGIN.plus_ms(1_102));
+    assert_eq!(opened.store.views.open_parts(here.shard).await.unwrap().len(), 1_103);
 }
 
 async fn history_stays_in_its_conversation(backend: Backend) {
