@@ -68,7 +68,7 @@ impl Default for NodeOptions {
             proof_ms: None,
             call_deadline_ms: 30_000,
             flush_ms: 1_000,
-            connections_per_session: 256,
+            connections_per_session: 512,
             compute_workers: 1,
             webhook_max_bytes: 3 * 1024 * 1024,
             plant: Plant::None,

@@ -4,7 +4,7 @@
 use crate::node::{Link, Node};
 use crate::session;
 use crate::shard::Shard;
-use crate::wire::{Feedback, OnWire, Parcel, Route, Told, transmit};
+use crate::wire::{OnWire, Parcel, Route, Told, transmit};
 use kabar_engine::cause::Cause;
 use kabar_engine::id::{CampaignId, SessionId, TenantId};
 use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
@@ -172,12 +172,14 @@ impl Part {
         let PartName { tenant, campaign, part, session } = self.name;
         let want = claim_size(work.link.session.messages_per_second);
         let Some(desk) = node.session_handle(tenant, session).await else { return false };
-        let Ok(granted) = desk.ask(|reply| session::Message::Grant(want, reply)).await else { return false };
+        let Ok(mut permits) = desk.ask(|reply| session::Message::Grant(want, reply)).await else {
+            return false;
+        };
         let claim = PartClaim {
             tenant,
             campaign,
             part,
-            max: granted as usize,
+            max: permits.count() as usize,
             free_form: work.spec.content.needs_window(),
             window: work.spec.send_window,
         };
@@ -185,9 +187,8 @@ impl Part {
             Ok(Answer::Picked(picked)) => picked,
             _ => Vec::new(),
         };
-        let unused = granted.saturating_sub(u32::try_from(picked.len()).unwrap_or(granted));
+        permits.used(u32::try_from(picked.len()).unwrap_or(u32::MAX));
         if picked.is_empty() {
-            let _gone = desk.force(session::Message::Back(Feedback { unused, ..Feedback::default() }));
             return false;
         }
         self.batches += 1;
@@ -208,9 +209,10 @@ impl Part {
                 random,
             };
             let mut feedback = transmit(route, parcels, file).await;
-            // A part's calls are not counted among the session's own.
+            drop(permits);
+            // A part's calls are not counted among the session's own: its permits were.
             let lost = std::mem::take(&mut feedback.lost);
-            (feedback.done, feedback.unused) = (0, unused);
+            feedback.done = 0;
             let _gone = desk.force(session::Message::Back(feedback));
             let _restarting = me.force(Message::Back { lost });
         });

@@ -30,7 +30,14 @@ pub enum Message {
     /// Something may have changed.
     Work,
     /// A part wants room for so many.
-    Grant(u32, Reply<u32>),
+    Grant(u32, Reply<Permits>),
+    /// Room that was granted is free again; so much of it was never used.
+    Return {
+        /// Places among the calls.
+        places: u32,
+        /// Tokens of the pace.
+        unused: u32,
+    },
     /// A batch came back.
     Back(Feedback),
     /// How does it look?
@@ -52,6 +59,40 @@ pub struct Look {
     pub last_success: Option<Timestamp>,
 }
 
+/// Room for so many calls, granted to a part. Dropping it gives the places back, so that a part that panics
+/// takes none with it.
+pub struct Permits {
+    session: Handle<Message>,
+    places: u32,
+    unused: u32,
+}
+
+impl Permits {
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.places
+    }
+
+    /// So many were put to use; the other places are free at once.
+    pub fn used(&mut self, count: u32) {
+        let spare = self.places.saturating_sub(count);
+        self.places -= spare;
+        self.unused = 0;
+        if spare > 0 {
+            let _ended = self.session.force(Message::Return { places: spare, unused: spare });
+        }
+    }
+}
+
+impl Drop for Permits {
+    fn drop(&mut self) {
+        if self.places > 0 {
+            let _ended = self.session.force(Message::Return { places: self.places, unused: self.unused });
+        }
+    }
+}
+
 /// The session's actor.
 pub struct Session {
     node: Weak<Node>,
@@ -60,7 +101,7 @@ pub struct Session {
     pace: Option<Pace>,
     adopted: bool,
     in_flight: u32,
-    waiting: VecDeque<(u32, Reply<u32>)>,
+    waiting: VecDeque<(u32, Reply<Permits>)>,
     timer: Option<Timer>,
     link_lost: bool,
     paused_until: Option<Timestamp>,
@@ -108,7 +149,7 @@ impl Session {
         let policy = node.policy(self.tenant).await;
         self.settle(&shard, policy, now).await;
         while self.send_next(&node, &shard, ctx).await {}
-        self.serve_parts(Timestamp(ctx.clock().now_ms()));
+        self.serve_parts(node.options().connections_per_session, ctx);
         self.sleep(&shard, policy.0, ctx);
         Next::Continue
     }
@@ -215,21 +256,23 @@ impl Session {
         });
     }
 
-    /// Gives waiting parts what is left of the pace, one after the other.
-    fn serve_parts(&mut self, now: Timestamp) {
+    /// Gives waiting parts what is left of the pace, one after the other. An eighth of the places is kept free for
+    /// replies and single messages.
+    fn serve_parts(&mut self, places: usize, ctx: &Context<Message>) {
+        let now = Timestamp(ctx.clock().now_ms());
+        let places = u32::try_from(places - places / 8).unwrap_or(u32::MAX);
         let Some(pace) = &mut self.pace else { return };
+        let limit = claim_size(pace.link.session.messages_per_second);
         while let Some((want, _)) = self.waiting.front() {
-            let limit = claim_size(pace.link.session.messages_per_second);
-            let granted = pace.bucket.take(now, (*want).min(limit));
+            let free = places.saturating_sub(self.in_flight);
+            let granted = pace.bucket.take(now, (*want).min(limit).min(free));
             if granted == 0 {
                 return;
             }
             if let Some((_, reply)) = self.waiting.pop_front() {
-                if reply.is_abandoned() {
-                    pace.bucket.give_back(granted);
-                } else {
-                    reply.send(granted);
-                }
+                self.in_flight += granted;
+                // An asker that is gone drops them, which brings them back.
+                reply.send(Permits { session: ctx.handle().clone(), places: granted, unused: granted });
             }
         }
     }
@@ -242,9 +285,11 @@ impl Session {
             (outbox.and_then(|b| b.wake(proof_ms)), outbox.is_some_and(|b| b.has_ready(now)))
         });
         let pace = self.pace.as_ref().map(|p| p.bucket.ready_at(now).max(now.plus_ms(1)));
-        let hungry = (ready && self.in_flight == 0 || !self.waiting.is_empty()).then_some(pace).flatten();
-        let busy = ready.then_some(pace).flatten();
-        if let Some(at) = [due.filter(|at| *at > now), hungry, busy].into_iter().flatten().min() {
+        // Without a free place it is a call that comes back, not the clock, that lets something go.
+        let places = self.node.upgrade().map_or(0, |n| n.options().connections_per_session);
+        let room = (self.in_flight as usize) < places - places / 8;
+        let hungry = (ready || !self.waiting.is_empty() && room).then_some(pace).flatten();
+        if let Some(at) = [due.filter(|at| *at > now), hungry].into_iter().flatten().min() {
             let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
             self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
         }
@@ -254,7 +299,6 @@ impl Session {
         self.in_flight = self.in_flight.saturating_sub(feedback.done);
         self.adopted &= !feedback.lost;
         let Some(pace) = &mut self.pace else { return };
-        pace.bucket.give_back(feedback.unused);
         if feedback.accepted > 0 {
             self.last_success = Some(now);
             self.link_lost = false;
@@ -306,6 +350,12 @@ impl Actor for Session {
         match message {
             Message::Work => {}
             Message::Grant(want, reply) => self.waiting.push_back((want, reply)),
+            Message::Return { places, unused } => {
+                self.in_flight = self.in_flight.saturating_sub(places);
+                if let Some(pace) = &mut self.pace {
+                    pace.bucket.give_back(unused);
+                }
+            }
             Message::Back(feedback) => self.back(&feedback, now),
             Message::Look(reply) => {
                 reply.send(Look {

@@ -39,9 +39,7 @@ pub struct Feedback {
     pub pairs: Vec<u64>,
     /// Something was accepted.
     pub accepted: usize,
-    /// Unused permits.
-    pub unused: u32,
-    /// Used permits that are free again.
+    /// Places among the session's own calls that are free again.
     pub done: u32,
     /// Answers could not be recorded: their claims stand open and must be adopted.
     pub lost: bool,
