@@ -21,8 +21,6 @@ use std::sync::{Arc, Weak};
 
 /// The actor's label.
 pub const LABEL: &str = "part";
-/// Batches of one part on the wire at the same time.
-const BATCHES: u32 = 8;
 /// Waits when the store or the session cannot answer.
 const WAIT_MS: u64 = 100;
 /// Longest sleep between two looks at the clock.
@@ -36,6 +34,8 @@ pub enum Message {
     Back {
         /// Its claims must be adopted.
         lost: bool,
+        /// Recipients in it.
+        count: u32,
     },
     /// A test makes it panic in the middle of work.
     Panic,
@@ -60,7 +60,8 @@ pub struct Part {
     name: PartName,
     work: Option<Arc<Work>>,
     adopted: bool,
-    batches: u32,
+    /// Recipients on the wire, also those of several batches.
+    in_flight: u32,
     timer: Option<Timer>,
 }
 
@@ -75,7 +76,7 @@ impl Part {
     /// An actor that has looked at nothing yet.
     #[must_use]
     pub fn new(node: Weak<Node>, name: PartName) -> Self {
-        Self { node, name, work: None, adopted: false, batches: 0, timer: None }
+        Self { node, name, work: None, adopted: false, in_flight: 0, timer: None }
     }
 
     fn wait(&mut self, ctx: &mut Context<Message>, ms: u64) -> Next {
@@ -107,15 +108,21 @@ impl Part {
                 }
             }
             let due = shard.peek(|o| o.part_due(campaign, part, now, policy.0));
-            if due.finished && self.batches == 0 {
+            if due.finished && self.in_flight == 0 {
                 return Next::Stop;
             }
             let idle = node.is_draining() || !due.ready || !self.may_send(&shard);
-            if idle || self.batches >= BATCHES || !self.claim(&node, &shard, &work, ctx).await {
+            if idle || self.room(&node) == 0 || !self.claim(&node, &shard, &work, ctx).await {
                 self.sleep(due, now, ctx);
                 return Next::Continue;
             }
         }
+    }
+
+    /// How many more may go on the wire: slow answers must not hold back what the pace allows.
+    fn room(&self, node: &Node) -> u32 {
+        let most = u32::try_from(node.options().connections_per_session).unwrap_or(u32::MAX);
+        most.saturating_sub(self.in_flight)
     }
 
     /// Whether the part may send at all (running, not paused or cancelled).
@@ -134,7 +141,7 @@ impl Part {
         if let Some(at) = due.next {
             let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
             self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
-        } else if due.ready && self.batches == 0 {
+        } else if due.ready && self.in_flight == 0 {
             self.timer = Some(ctx.after_ms(WAIT_MS, Message::Work));
         }
     }
@@ -170,7 +177,7 @@ impl Part {
         ctx: &Context<Message>,
     ) -> bool {
         let PartName { tenant, campaign, part, session } = self.name;
-        let want = claim_size(work.link.session.messages_per_second);
+        let want = claim_size(work.link.session.messages_per_second).min(self.room(node));
         let Some(desk) = node.session_handle(tenant, session).await else { return false };
         let Ok(mut permits) = desk.ask(|reply| session::Message::Grant(want, reply)).await else {
             return false;
@@ -187,11 +194,12 @@ impl Part {
             Ok(Answer::Picked(picked)) => picked,
             _ => Vec::new(),
         };
-        permits.used(u32::try_from(picked.len()).unwrap_or(u32::MAX));
+        let count = u32::try_from(picked.len()).unwrap_or(u32::MAX);
+        permits.used(count);
         if picked.is_empty() {
             return false;
         }
-        self.batches += 1;
+        self.in_flight = self.in_flight.saturating_add(count);
         let parcels = picked.iter().map(|p| self.parcel(work, p)).collect();
         let route = Route {
             node: Arc::clone(node),
@@ -214,7 +222,7 @@ impl Part {
             let lost = std::mem::take(&mut feedback.lost);
             feedback.done = 0;
             let _gone = desk.force(session::Message::Back(feedback));
-            let _restarting = me.force(Message::Back { lost });
+            let _restarting = me.force(Message::Back { count, lost });
         });
         true
     }
@@ -252,8 +260,8 @@ impl Actor for Part {
     async fn handle(&mut self, message: Message, ctx: &mut Context<Message>) -> Next {
         match message {
             Message::Work => {}
-            Message::Back { lost } => {
-                self.batches = self.batches.saturating_sub(1);
+            Message::Back { count, lost } => {
+                self.in_flight = self.in_flight.saturating_sub(count);
                 self.adopted &= !lost;
             }
             #[expect(clippy::panic, reason = "a test's way to see the supervisor at work")]

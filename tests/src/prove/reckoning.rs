@@ -108,11 +108,9 @@ pub(super) async fn reckon(
     let left = node.stats().open_claims;
     verdict.promise(left == 0, || format!("{left} claims are open at the end"));
     blame(&report, verdict);
-    for wrong in report.wrong {
-        verdict.broken.push(wrong);
-    }
     node.shutdown().await;
     verdict.judge();
+    verdict.broken.extend(report.wrong);
     Ok(())
 }
 
