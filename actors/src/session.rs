@@ -266,7 +266,9 @@ impl Session {
         while let Some((want, _)) = self.waiting.front() {
             let free = places.saturating_sub(self.in_flight);
             let granted = pace.bucket.take(now, (*want).min(limit).min(free));
-            if granted == 0 {
+            // A grant costs a claim entry and a task: single tokens are saved up.
+            if granted < worthwhile(claim_size(pace.bucket.rate(now))).min(*want) {
+                pace.bucket.give_back(granted);
                 return;
             }
             if let Some((_, reply)) = self.waiting.pop_front() {
@@ -288,7 +290,12 @@ impl Session {
         // Without a free place it is a call that comes back, not the clock, that lets something go.
         let places = self.node.upgrade().map_or(0, |n| n.options().connections_per_session);
         let room = (self.in_flight as usize) < places - places / 8;
-        let hungry = (ready || !self.waiting.is_empty() && room).then_some(pace).flatten();
+        let saved = |at: Timestamp| {
+            let rate = self.pace.as_ref().map_or(1, |p| p.bucket.rate(now).max(1));
+            at.max(now.plus_ms(i64::from(worthwhile(claim_size(rate))) * 1_000 / i64::from(rate)))
+        };
+        let parts = (!self.waiting.is_empty() && room).then_some(pace).flatten().map(saved);
+        let hungry = ready.then_some(pace).flatten().into_iter().chain(parts).min();
         if let Some(at) = [due.filter(|at| *at > now), hungry].into_iter().flatten().min() {
             let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
             self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
@@ -324,6 +331,11 @@ impl Session {
             self.pace = None;
         }
     }
+}
+
+/// The smallest grant worth its costs: a quarter of a claim.
+fn worthwhile(claim: u32) -> u32 {
+    (claim / 4).max(1)
 }
 
 /// A claimed message, unless this recipient got too many in a short time.

@@ -5,6 +5,7 @@ use crate::cpu;
 use crate::store::{SESSION, TENANT};
 use anyhow::{Result, ensure};
 use kabar_actors::Node;
+use kabar_actors::shard::{DoorError, Shard};
 use kabar_engine::address::Address;
 use kabar_engine::campaign::Verb;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
@@ -21,6 +22,7 @@ use kabar_engine::status::Status;
 use kabar_engine::time::{DAY_MS, Timestamp};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a path costs when so many messages are stored.
 pub struct Mark {
@@ -32,6 +34,7 @@ pub struct Mark {
     pub journal_bytes: f64,
 }
 
+const OVERLOADED_WAIT: Duration = Duration::from_millis(2);
 /// Messages asked at the same time.
 const BATCH: u64 = 64;
 /// Delivered comes this many batches later, read that many.
@@ -43,7 +46,7 @@ const WINDOW: u64 = 10;
 struct Meter<'a> {
     node: &'a Node,
     marks: [u64; 2],
-    begun: Option<(u64, std::time::Duration, u64)>,
+    begun: Option<(u64, Duration, u64)>,
     done: Vec<Mark>,
 }
 
@@ -58,7 +61,7 @@ impl<'a> Meter<'a> {
         let now = || (stored, cpu::spent(), self.node.store().journal.stats().bytes);
         match self.begun {
             None if stored >= mark - mark / WINDOW => self.begun = Some(now()),
-            Some((from, spent, bytes)) if stored >= mark => {
+            Some((from, spent, bytes)) if stored >= mark && stored > from => {
                 let (_, now_spent, now_bytes) = now();
                 let count = (stored - from) as f64;
                 self.done.push(Mark {
@@ -75,6 +78,16 @@ impl<'a> Meter<'a> {
 
 fn address(n: u64) -> Address {
     Address::phone_digits(&format!("62812{:07}", n % 10_000)).expect("invariant: twelve digits")
+}
+
+/// Asks the shard; while too much waits for the projector the caller waits, as one who got a 429 would.
+pub async fn ask(shard: &Arc<Shard>, input: Input) -> Result<Answer> {
+    loop {
+        match shard.ask(input.clone()).await {
+            Err(DoorError::Overloaded) => tokio::time::sleep(OVERLOADED_WAIT).await,
+            other => return Ok(other?),
+        }
+    }
 }
 
 /// A body of about 300 bytes.
@@ -112,12 +125,12 @@ pub async fn api(node: Arc<Node>, marks: [u64; 2]) -> Result<Vec<Mark>> {
     for batch in 0..marks[1] / BATCH {
         let now = Timestamp(node.clock().now_ms());
         meter.at(batch * BATCH);
-        let sends = (0..BATCH).map(|n| shard.ask(draft(batch * BATCH + n, now)));
+        let sends = (0..BATCH).map(|n| ask(&shard, draft(batch * BATCH + n, now)));
         for sent in futures::future::join_all(sends).await {
             sent?;
         }
         let claim = Input::Claim { tenant: TENANT, session: SESSION, max: BATCH as usize };
-        let Answer::Transmit(list) = shard.ask(claim).await? else { anyhow::bail!("no claim") };
+        let Answer::Transmit(list) = ask(&shard, claim).await? else { anyhow::bail!("no claim") };
         ensure!(list.len() == BATCH as usize, "claimed {} of {BATCH}", list.len());
         let ids: Vec<MessageId> = list.iter().filter_map(|o| message_of(o.reference)).collect();
         let accepted = |id: &MessageId| {
@@ -125,7 +138,7 @@ pub async fn api(node: Arc<Node>, marks: [u64; 2]) -> Result<Vec<Mark>> {
             (*id, Ok(Accepted { provider_id, held: false }))
         };
         let results = ids.iter().map(accepted).collect();
-        shard.ask(Input::Answers { tenant: TENANT, session: SESSION, results, random: batch }).await?;
+        ask(&shard, Input::Answers { tenant: TENANT, session: SESSION, results, random: batch }).await?;
         report(&shard, &ids, Status::Sent, now).await?;
         late.push_back(ids);
         if late.len() > DELIVERED_AFTER
@@ -151,12 +164,7 @@ fn message_of(reference: Reference) -> Option<MessageId> {
     }
 }
 
-async fn report(
-    shard: &Arc<kabar_actors::shard::Shard>,
-    ids: &[MessageId],
-    status: Status,
-    at: Timestamp,
-) -> Result<()> {
+async fn report(shard: &Arc<Shard>, ids: &[MessageId], status: Status, at: Timestamp) -> Result<()> {
     let of = |id: &MessageId| StatusReport {
         of: Reference::Message(*id),
         status,
@@ -165,7 +173,7 @@ async fn report(
         provider_id: None,
     };
     let reports = ids.iter().map(of).collect();
-    shard.ask(Input::Statuses { tenant: TENANT, session: SESSION, reports }).await?;
+    ask(shard, Input::Statuses { tenant: TENANT, session: SESSION, reports }).await?;
     Ok(())
 }
 
@@ -187,7 +195,7 @@ pub async fn inbound(node: Arc<Node>, marks: [u64; 2]) -> Result<Vec<Mark>> {
                 content: Arc::new(Content::plain(&format!("message {n} {}", "y".repeat(250)))),
                 context: None,
             };
-            shard.ask(Input::Receive { tenant: TENANT, session: SESSION, messages: vec![received] })
+            ask(&shard, Input::Receive { tenant: TENANT, session: SESSION, messages: vec![received] })
         });
         for answer in futures::future::join_all(asked).await {
             answer?;
@@ -218,7 +226,7 @@ pub async fn campaign(node: Arc<Node>, marks: [u64; 2]) -> Result<Vec<Mark>> {
             verb: Verb::Launch,
             command: CommandId(1),
         };
-        shard.ask(Input::Order(Box::new(order))).await?;
+        ask(&shard, Input::Order(Box::new(order))).await?;
         run_part(&node, id, part).await?;
         meter.at(u64::from((part + 1) * PART));
     }
@@ -249,7 +257,7 @@ async fn run_part(node: &Node, campaign: CampaignId, part: u32) -> Result<()> {
     loop {
         let (tenant, max) = (TENANT, 256);
         let claim = PartClaim { tenant, campaign, part, max, free_form: false, window: None };
-        let Answer::Picked(picked) = shard.ask(Input::PartClaim(claim)).await? else { return Ok(()) };
+        let Answer::Picked(picked) = ask(&shard, Input::PartClaim(claim)).await? else { return Ok(()) };
         if picked.is_empty() {
             break;
         }
@@ -259,7 +267,7 @@ async fn run_part(node: &Node, campaign: CampaignId, part: u32) -> Result<()> {
         };
         for half in picked.chunks(128) {
             let results = half.iter().map(|p| (p.index, Ok(accepted(p.index)))).collect();
-            shard.ask(Input::PartAnswers { tenant, campaign, part, results, random: 1 }).await?;
+            ask(&shard, Input::PartAnswers { tenant, campaign, part, results, random: 1 }).await?;
         }
     }
     for status in [Status::Sent, Status::Delivered, Status::Read] {
@@ -274,11 +282,11 @@ async fn run_part(node: &Node, campaign: CampaignId, part: u32) -> Result<()> {
                 provider_id: None,
             };
             let reports = (0..PART / 40).map(of).collect();
-            shard.ask(Input::Statuses { tenant: TENANT, session: SESSION, reports }).await?;
+            ask(&shard, Input::Statuses { tenant: TENANT, session: SESSION, reports }).await?;
         }
     }
     let due = Input::PartDue { tenant: TENANT, campaign, part, proof_ms: 1_000, resend: false };
-    shard.ask(due).await?;
+    ask(&shard, due).await?;
     Ok(())
 }
 
@@ -287,7 +295,7 @@ pub async fn fill(node: &Node, count: u64) -> Result<()> {
     let shard = node.shard_of_session(TENANT, SESSION);
     for batch in 0..count / 500 {
         let now = Timestamp(node.clock().now_ms());
-        let sends = (0..500).map(|n| shard.ask(draft(batch * 500 + n, now)));
+        let sends = (0..500).map(|n| ask(&shard, draft(batch * 500 + n, now)));
         for sent in futures::future::join_all(sends).await {
             sent?;
         }
@@ -301,7 +309,7 @@ pub async fn claim(node: &Node, count: usize) -> Result<()> {
     let mut claimed = 0;
     while claimed < count {
         let claim = Input::Claim { tenant: TENANT, session: SESSION, max: 250 };
-        let Answer::Transmit(list) = shard.ask(claim).await? else { anyhow::bail!("no claim") };
+        let Answer::Transmit(list) = ask(&shard, claim).await? else { anyhow::bail!("no claim") };
         ensure!(!list.is_empty(), "only {claimed} of {count} were pending");
         claimed += list.len();
     }
