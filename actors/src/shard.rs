@@ -125,7 +125,7 @@ impl Shard {
         Asked { shard: Arc::clone(self), decided }
     }
 
-    async fn decide(&self, input: Input) -> Result<Decided, DoorError> {
+    async fn decide(self: &Arc<Self>, input: Input) -> Result<Decided, DoorError> {
         if self.is_broken() {
             return Err(DoorError::Unavailable);
         }
@@ -140,7 +140,7 @@ impl Shard {
     }
 
     /// Under the lock, without waiting: what is missing, or the decision, folded and on its way.
-    fn step(&self, input: &Input) -> Result<Step, DoorError> {
+    fn step(self: &Arc<Self>, input: &Input) -> Result<Step, DoorError> {
         let now = Timestamp(self.parts.clock.now_ms());
         let mut overlay = self.overlay.lock();
         let missing = overlay.needs(input, now);
@@ -156,7 +156,7 @@ impl Shard {
         Ok(Step::Decided(self.enqueue(&mut overlay, effects, now)))
     }
 
-    fn enqueue(&self, overlay: &mut Overlay, effects: Vec<Effect>, now: Timestamp) -> Decided {
+    fn enqueue(self: &Arc<Self>, overlay: &mut Overlay, effects: Vec<Effect>, now: Timestamp) -> Decided {
         let mut decided = Decided { waits: Vec::new(), seen: 0, reply: Ok(Answer::Done), wakes: Vec::new() };
         let mut frame: Vec<Arc<Entry>> = Vec::new();
         let mut bytes = 0;
@@ -188,26 +188,32 @@ impl Shard {
         decided
     }
 
-    fn append(&self, base: Position, entries: Vec<Arc<Entry>>) -> Waiting {
+    /// Hands a frame to the journal. Its answer is heard by a task of its own: a caller that goes away must not
+    /// take with it the news that a position is durable, or that the shard is broken.
+    fn append(self: &Arc<Self>, base: Position, entries: Vec<Arc<Entry>>) -> Waiting {
         let last = base.0 + entries.len() as u64 - 1;
         let fence = Fence { shard: self.id, epoch: self.epoch };
-        Waiting { last, done: self.parts.store.journal.append(fence, base, entries) }
+        let done = self.parts.store.journal.append(fence, base, entries);
+        let shard = Arc::clone(self);
+        tokio::spawn(async move {
+            let answer = done.await;
+            match &answer {
+                Ok(()) => shard.reached(last),
+                Err(error) => shard.fail(error),
+            }
+            answer
+        })
     }
 
     async fn conclude(&self, decided: Decided) -> Result<Answer, DoorError> {
         if self.parts.plant == Plant::AckBeforeAppend {
             // The planted bug: the journal's answer is awaited by nobody.
-            let waits: Vec<_> = decided.waits.into_iter().map(|w| w.done).collect();
-            tokio::spawn(futures::future::join_all(waits));
             self.reached(decided.seen);
             decided.wakes.into_iter().for_each(|w| (self.parts.wake)(w));
             return Ok(decided.reply?);
         }
         for waiting in decided.waits {
-            if let Err(error) = waiting.done.await {
-                return Err(self.fail(error).into());
-            }
-            self.reached(waiting.last);
+            waiting.await.unwrap_or(Err(StoreError::Unknown))?;
         }
         self.durable(decided.seen).await?;
         decided.wakes.into_iter().for_each(|w| (self.parts.wake)(w));
@@ -223,14 +229,13 @@ impl Shard {
     }
 
     /// A failed or fenced append: everything folded since is void.
-    fn fail(&self, error: StoreError) -> StoreError {
+    fn fail(&self, error: &StoreError) {
         if !self.broken.swap(true, Ordering::AcqRel) {
             tracing::error!(shard = self.id.0, %error, "an append failed; the shard is dropped");
             // Wakes whoever waits for a position that will never come.
             self.durable.send_modify(|_| {});
             self.parts.hurry.notify_one();
         }
-        error
     }
 
     /// Waits until everything up to `position` is durable.
@@ -358,10 +363,8 @@ struct Decided {
     wakes: Vec<Wake>,
 }
 
-struct Waiting {
-    last: u64,
-    done: futures::future::BoxFuture<'static, Result<(), StoreError>>,
-}
+/// A frame on its way to the disk.
+type Waiting = tokio::task::JoinHandle<Result<(), StoreError>>;
 
 /// Whether the input brings new work, which may be refused when too much waits; answers and reports never are.
 fn brings_work(input: &Input) -> bool {
