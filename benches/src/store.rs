@@ -60,7 +60,7 @@ async fn all(options: Options) -> Result<()> {
         "acknowledgement at {RATE}/s: p50 {:.2} ms, p99 {:.2} ms, max {:.1} ms ({:.0}/s arrived)",
         ack[0], ack[1], ack[2], ack[3]
     );
-    let pending = options.scaled(100_000);
+    let pending = 100_000;
     let restart = restart(pending).await?;
     println!(
         "restart with {pending} pending: ready after {:.0} ms, first 1,000 claimed after {:.0} ms, peak {} MB",

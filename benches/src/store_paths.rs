@@ -39,7 +39,7 @@ const OVERLOADED_WAIT: Duration = Duration::from_millis(2);
 const BATCH: u64 = 64;
 /// Delivered comes this many batches later, read that many.
 const DELIVERED_AFTER: usize = 300;
-const READ_AFTER: usize = 3_000;
+const READ_AFTER: usize = 600;
 /// The window every mark is measured over.
 const WINDOW: u64 = 10;
 

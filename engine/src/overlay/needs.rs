@@ -14,9 +14,6 @@ use crate::time::Timestamp;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-/// Rows read in one round to learn exactly when they are due.
-const VAGUE_AT_ONCE: usize = 256;
-
 struct Missing<'a> {
     overlay: &'a mut Overlay,
     keys: Vec<Key>,
@@ -233,10 +230,9 @@ impl Missing<'_> {
         let Some(outbox) = self.overlay.outbox.get(&session).filter(|o| o.tenant() == Some(tenant)) else {
             return;
         };
-        let vague: Vec<MessageId> = outbox.vague(now).take(VAGUE_AT_ONCE).collect();
-        let next = outbox.next(now, max);
-        vague.into_iter().for_each(|id| self.message(id));
-        for id in next {
+        // After a start only the minute is known in which a line is due; the row that is read for the claim corrects
+        // its line, and the next round sees who is really due.
+        for id in outbox.next(now, max) {
             self.message(id);
             if let Some(row) = self.overlay.messages.shared(&id) {
                 self.consent(row.tenant, &row.address, now);

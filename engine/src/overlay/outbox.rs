@@ -32,8 +32,6 @@ pub struct Outbox {
     parked: BTreeSet<(Timestamp, MessageId)>,
     /// Waiting ones by the end of their validity.
     expiry: BTreeSet<(Timestamp, MessageId)>,
-    /// Waiting ones of which only the minute they are due in is known.
-    vague: BTreeSet<(Timestamp, MessageId)>,
 }
 
 impl Outbox {
@@ -70,9 +68,6 @@ impl Outbox {
         self.tenant = Some(tenant);
         let due = Timestamp(i64::from(key.minute) * crate::time::MINUTE_MS);
         self.insert(key.message, Line { stage, lane: key.lane, due, since: now, valid_until });
-        if stage == Stage::Waiting {
-            self.vague.insert((due, key.message));
-        }
     }
 
     /// What a message is doing, as far as it is filed here.
@@ -83,13 +78,6 @@ impl Outbox {
     /// Forgets a message that does not exist.
     pub(super) fn drop_line(&mut self, id: MessageId) {
         self.remove(id);
-    }
-
-    /// Messages of which only the minute is known in which they are due, and which may not be due yet though
-    /// the minute has begun: their rows must be read before [`Outbox::next`] is believed.
-    pub(super) fn vague(&self, now: Timestamp) -> impl Iterator<Item = MessageId> + '_ {
-        let from = (now.plus_ms(-crate::time::MINUTE_MS), MessageId(u64::MAX));
-        self.vague.range(from..=(now, MessageId(u64::MAX))).map(|(_, id)| *id)
     }
 
     fn insert(&mut self, id: MessageId, line: Line) {
@@ -113,7 +101,6 @@ impl Outbox {
         self.claimed.remove(&id);
         self.parked.remove(&(line.since, id));
         self.expiry.remove(&(line.valid_until, id));
-        self.vague.remove(&(line.due, id));
     }
 
     /// The next messages to put on the wire at `now`: by lane, then age; at most `max`.
