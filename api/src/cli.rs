@@ -35,6 +35,8 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Checks the configuration and shows what is in force.
     CheckConfig,
+    /// Prints the description of the API (OpenAPI 3.1, JSON).
+    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +107,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::CheckConfig => {
             print!("{}", config.shown());
             eprintln!("kabar: the configuration is good");
+            Ok(())
+        }
+        Command::Openapi => {
+            println!("{:#}", crate::router::description());
             Ok(())
         }
     }

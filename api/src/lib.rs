@@ -13,6 +13,7 @@ mod create;
 pub mod demo;
 pub mod exit;
 pub mod metrics;
+mod openapi;
 mod page;
 mod problem;
 mod router;

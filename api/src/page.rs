@@ -13,10 +13,14 @@ const LIMIT_MAX: usize = 200;
 const LIMIT: usize = 50;
 
 /// The query of every list.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Ask {
+    /// Things on the page; 50 when not said.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
+    /// The `next` of the page before.
     after: Option<String>,
 }
 
@@ -74,8 +78,9 @@ pub(crate) fn address_cursor(address: &Address) -> String {
 }
 
 /// A page.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Page<T> {
+    /// The things, in a fixed order.
     data: Vec<T>,
     /// What to ask `after` for the next page; null on the last.
     next: Option<String>,
@@ -91,6 +96,14 @@ impl<T> Page<T> {
 
 /// A moment as RFC 3339 in UTC.
 pub(crate) struct Time(pub(crate) Timestamp);
+
+impl utoipa::PartialSchema for Time {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        crate::openapi::shapes::moment()
+    }
+}
+
+impl utoipa::ToSchema for Time {}
 
 impl Serialize for Time {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

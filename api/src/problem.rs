@@ -73,6 +73,11 @@ impl Problem {
         self.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1))
     }
 
+    /// What the problem looks like outside, for the description.
+    pub(crate) fn example(code: Code) -> Value {
+        Self::new(code, code.entry().title).json("00f067aa0ba902b7")
+    }
+
     fn json(&self, trace_id: &str) -> Value {
         let entry = self.code.entry();
         let mut body = json!({

@@ -1,35 +1,62 @@
 //! Every route on one page. What a route does stands in `routes/<noun>.rs`.
 
 use crate::metrics;
+use crate::openapi;
 use crate::problem;
 use crate::routes::{app, campaign, contact, health, import, key, message, optout, session, tenant, webhook};
 use crate::state::ApiState;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
+use serde_json::Value;
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+/// What describes itself stands with `at`, in the order of the document; the rest is not in the document.
+fn described() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        // The operator's.
+        .at("/v1/tenants", routes!(tenant::post, tenant::list))
+        .at("/v1/tenants/{id}", routes!(tenant::get))
+        // A tenant's; the operator names it with Kabar-Tenant.
+        .at("/v1/keys", routes!(key::post, key::list))
+        .at("/v1/keys/{id}", routes!(key::delete))
+        .at("/v1/apps", routes!(app::post, app::list))
+        .at("/v1/sessions", routes!(session::post, session::list))
+        .at("/v1/sessions/{id}", routes!(session::get))
+        .at("/v1/imports", routes!(import::list))
+        .at("/v1/imports/{id}", routes!(import::get))
+        .at("/v1/optouts", routes!(optout::post, optout::delete))
+}
+
+/// A route whose handlers say the same address.
+trait At {
+    fn at(self, path: &str, routes: UtoipaMethodRouter<ApiState>) -> Self;
+}
+
+impl At for OpenApiRouter<ApiState> {
+    fn at(self, path: &str, routes: UtoipaMethodRouter<ApiState>) -> Self {
+        assert!(routes.1.paths.keys().eq([path]), "a handler at {path} says it stands elsewhere");
+        self.routes(routes)
+    }
+}
+
+/// The OpenAPI document.
+pub(crate) fn description() -> Value {
+    openapi::document(&described().into_openapi())
+}
 
 /// The whole API.
 pub(crate) fn router(state: ApiState) -> Router {
     let deadline = Duration::from_millis(state.config.server.request_timeout_ms);
-    let timed = Router::new()
-        // The operator's.
-        .route("/v1/tenants", post(tenant::post).get(tenant::list))
-        .route("/v1/tenants/{id}", get(tenant::get))
-        // A tenant's; the operator names it with Kabar-Tenant.
-        .route("/v1/keys", post(key::post).get(key::list))
-        .route("/v1/keys/{id}", delete(key::delete))
-        .route("/v1/apps", post(app::post).get(app::list))
-        .route("/v1/sessions", post(session::post).get(session::list))
-        .route("/v1/sessions/{id}", get(session::get))
+    let (described, _) = described().split_for_parts();
+    let timed = described
         .route("/v1/contacts", get(contact::list))
-        .route("/v1/imports", get(import::list))
-        .route("/v1/imports/{id}", get(import::get))
         .route("/v1/messages", post(message::post))
         .route("/v1/messages/{id}", get(message::get).delete(message::delete))
-        .route("/v1/optouts", post(optout::post).delete(optout::delete))
         .route("/v1/campaigns", post(campaign::post).get(campaign::list))
         .route("/v1/campaigns/{id}", get(campaign::get))
         .route("/v1/campaigns/{id}/{verb}", post(campaign::act))
@@ -40,6 +67,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/docs/errors", get(health::errors))
+        .route(openapi::PATH, get(health::description))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, deadline));
     // A contact file takes as long as it takes.
     let untimed = Router::new().route("/v1/contacts/import", post(import::post));

@@ -3,6 +3,7 @@
 use crate::auth::For;
 use crate::body::{Idempotent, Json, Query};
 use crate::create::{answer, create};
+use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, record_cursor};
 use crate::problem::Problem;
 use crate::state::ApiState;
@@ -13,6 +14,7 @@ use kabar_engine::id::{IdError, TenantId};
 use kabar_engine::time::Timestamp;
 use kabar_schema::records::MetaApp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// App secrets at once: the old and the new one while they change, and one to spare.
 const SECRETS_MAX: usize = 3;
@@ -57,7 +59,8 @@ impl<'de> Deserialize<'de> for AppId {
 }
 
 /// What is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewApp, example = json!({"app_secrets": ["0123456789abcdef0123456789abcdef"], "verify_token": "a-token-of-yours"}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     app_secrets: Vec<String>,
@@ -65,8 +68,10 @@ pub(crate) struct Wanted {
 }
 
 /// An app as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = App)]
 pub(crate) struct Shown {
+    #[schema(value_type = shapes::AppId)]
     id: AppId,
     /// Where Meta is to send webhooks, below this server's public address.
     webhook_path: String,
@@ -86,6 +91,8 @@ fn fresh(tenant: TenantId, key: &Idempotent, now: Timestamp) -> u64 {
 }
 
 /// `POST /v1/apps`
+#[utoipa::path(post, path = "/v1/apps", tag = "apps", operation_id = "createApp", summary = "Register an app at Meta",
+    request_body = Wanted, responses((status = 201, body = Shown, description = "Created, or the earlier answer.")))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -115,6 +122,8 @@ pub(crate) async fn post(
 }
 
 /// `GET /v1/apps`
+#[utoipa::path(get, path = "/v1/apps", tag = "apps", operation_id = "listApps", summary = "List apps",
+    params(Ask), responses((status = 200, body = Page<Shown>, description = "A page.")))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     whom: For,

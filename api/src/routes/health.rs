@@ -29,6 +29,11 @@ pub(crate) async fn errors() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/markdown; charset=utf-8")], page())
 }
 
+/// `GET /openapi.json`: the description of the API.
+pub(crate) async fn description() -> impl IntoResponse {
+    axum::Json(crate::router::description())
+}
+
 /// Any other address.
 pub(crate) async fn nowhere() -> Problem {
     Problem::new(Code::NotFound, "Nothing is at this address.")

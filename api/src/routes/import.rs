@@ -5,6 +5,7 @@ use super::name;
 use crate::auth::For;
 use crate::body::{Id, Idempotent, Query};
 use crate::create::answer;
+use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, record_cursor};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
@@ -18,6 +19,7 @@ use kabar_engine::address::Region;
 use kabar_engine::id::ImportId;
 use kabar_schema::records::{Import, ImportState, Problem as Row};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The query of an import; columns that are not named are guessed from the header.
 #[derive(Deserialize)]
@@ -33,10 +35,13 @@ pub(crate) struct Wanted {
 }
 
 /// An import as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Import)]
 pub(crate) struct Shown {
+    #[schema(value_type = shapes::ImportId)]
     id: ImportId,
     name: String,
+    #[schema(value_type = shapes::ImportState)]
     state: ImportState,
     rows_read: u64,
     imported: u64,
@@ -45,6 +50,7 @@ pub(crate) struct Shown {
     duplicate: u64,
     invalid: u64,
     opted_out: u64,
+    #[schema(value_type = Vec<shapes::ImportProblem>)]
     problems: Vec<Row>,
     error: Option<String>,
     created: Time,
@@ -159,6 +165,8 @@ fn ask(state: &ApiState, whom: &For, key: &Idempotent, wanted: Wanted) -> Result
 }
 
 /// `GET /v1/imports`
+#[utoipa::path(get, path = "/v1/imports", tag = "imports", operation_id = "listImports", summary = "List imports of contact files",
+    params(Ask), responses((status = 200, body = Page<Shown>, description = "A page.")))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     whom: For,
@@ -171,6 +179,8 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/imports/{id}`
+#[utoipa::path(get, path = "/v1/imports/{id}", tag = "imports", operation_id = "getImport", summary = "Read an import: how far it is and what was wrong",
+    params(("id" = shapes::ImportId, Path, description = "The import.")), responses((status = 200, body = Shown, description = "The import.")))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     whom: For,

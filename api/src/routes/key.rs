@@ -4,6 +4,7 @@ use super::name;
 use crate::auth::{For, Fresh};
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
+use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, record_cursor};
 use crate::problem::Problem;
 use crate::state::ApiState;
@@ -13,18 +14,23 @@ use axum::response::Response;
 use kabar_engine::id::{KeyId, TenantId};
 use kabar_schema::records::Key;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewKey, example = json!({"name": "checkout"}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     name: String,
 }
 
 /// A key as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Key)]
 pub(crate) struct Shown {
+    #[schema(value_type = shapes::KeyId)]
     id: KeyId,
+    #[schema(value_type = shapes::TenantId)]
     tenant: TenantId,
     name: String,
     prefix: String,
@@ -49,6 +55,8 @@ impl From<Key> for Shown {
 }
 
 /// `POST /v1/keys`: the only answer with the secret; a replay has none.
+#[utoipa::path(post, path = "/v1/keys", tag = "keys", operation_id = "createKey", summary = "Create an API key",
+    request_body = Wanted, responses((status = 201, body = Shown, description = "Created; the only answer with the secret. A replay has none.")))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -71,6 +79,8 @@ pub(crate) async fn post(
 }
 
 /// `GET /v1/keys`
+#[utoipa::path(get, path = "/v1/keys", tag = "keys", operation_id = "listKeys", summary = "List API keys",
+    params(Ask), responses((status = 200, body = Page<Shown>, description = "A page.")))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     whom: For,
@@ -83,6 +93,8 @@ pub(crate) async fn list(
 }
 
 /// `DELETE /v1/keys/{id}`: takes the key back; it stays listed. Twice is once.
+#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys", operation_id = "revokeKey", summary = "Revoke an API key",
+    params(("id" = shapes::KeyId, Path, description = "The key.")), responses((status = 200, body = Shown, description = "The revoked key; it stays listed.")))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     whom: For,

@@ -4,29 +4,37 @@
 use super::address;
 use crate::auth::For;
 use crate::body::Json;
+use crate::openapi::shapes;
 use crate::problem::Problem;
 use crate::state::ApiState;
 use axum::extract::State;
 use kabar_engine::id::SessionId;
 use kabar_engine::optout::Wish;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Who, and through which session it was heard.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = OptOutWish, example = json!({"address": "+6281234567890"}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     address: String,
+    #[schema(value_type = Option<shapes::SessionId>)]
     session: Option<SessionId>,
 }
 
 /// What holds now for all sessions of the tenant.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OptOut)]
 pub(crate) struct Shown {
     address: String,
     opted_out: bool,
 }
 
 /// `POST /v1/optouts`: write to this person no more. Twice is once.
+#[utoipa::path(post, path = "/v1/optouts", tag = "optouts", operation_id = "optOut", summary = "Write to a person no more",
+    request_body = Wanted, responses((status = 200, body = Shown, description = "What holds now.")),
+    extensions(("x-problems" = json!(["invalid_address", "unknown_reference"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -37,6 +45,9 @@ pub(crate) async fn post(
 
 /// `DELETE /v1/optouts`: the person asked for messages again. The address stands in the body, so that no log of
 /// addresses keeps it.
+#[utoipa::path(delete, path = "/v1/optouts", tag = "optouts", operation_id = "optIn", summary = "A person asked for messages again",
+    request_body = Wanted, responses((status = 200, body = Shown, description = "What holds now.")),
+    extensions(("x-problems" = json!(["invalid_address", "unknown_reference"]))))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     whom: For,

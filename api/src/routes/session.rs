@@ -5,6 +5,7 @@ use super::name;
 use crate::auth::For;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
+use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, record_cursor};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
@@ -15,6 +16,7 @@ use kabar_actors::view::SessionView;
 use kabar_engine::id::SessionId;
 use kabar_schema::records::{MetaApp, Session};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The Graph API's version when none is named.
 const API_VERSION: &str = "v23.0";
@@ -26,10 +28,12 @@ const RATE_MAX: u32 = 1_000;
 const TOKEN_MAX: usize = 2_048;
 
 /// What is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewSession, example = json!({"name": "Orders", "app": "app_0dwd35p6e5amv", "phone_number_id": "106540352242922", "display_phone_number": "+62 812 3456 7890", "access_token": "EAAJB…", "messages_per_second": 80}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     name: String,
+    #[schema(value_type = shapes::AppId)]
     app: AppId,
     phone_number_id: String,
     display_phone_number: String,
@@ -41,10 +45,13 @@ pub(crate) struct Wanted {
 }
 
 /// A session as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 pub(crate) struct Shown {
+    #[schema(value_type = shapes::SessionId)]
     id: SessionId,
     name: String,
+    #[schema(value_type = shapes::AppId)]
     app: AppId,
     phone_number_id: String,
     display_phone_number: String,
@@ -59,8 +66,10 @@ pub(crate) struct Shown {
 }
 
 /// How it does now.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionNow)]
 struct Live {
+    #[schema(value_type = shapes::SessionState)]
     state: &'static str,
     outbox: usize,
     paused_until: Option<Time>,
@@ -97,6 +106,9 @@ impl From<Session> for Shown {
 }
 
 /// `POST /v1/sessions`
+#[utoipa::path(post, path = "/v1/sessions", tag = "sessions", operation_id = "createSession", summary = "Link a WhatsApp number",
+    request_body = Wanted, responses((status = 201, body = Shown, description = "Created, or the earlier answer.")),
+    extensions(("x-problems" = json!(["already_linked", "unknown_reference"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -178,6 +190,8 @@ fn base_url(given: &str) -> Result<String, Problem> {
 }
 
 /// `GET /v1/sessions`
+#[utoipa::path(get, path = "/v1/sessions", tag = "sessions", operation_id = "listSessions", summary = "List sessions",
+    params(Ask), responses((status = 200, body = Page<Shown>, description = "A page.")))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     whom: For,
@@ -190,6 +204,8 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/sessions/{id}`: with how it does now.
+#[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", operation_id = "getSession", summary = "Read a session and how it does now",
+    params(("id" = shapes::SessionId, Path, description = "The session.")), responses((status = 200, body = Shown, description = "The session.")))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     whom: For,

@@ -4,6 +4,7 @@ use super::name;
 use crate::auth::Operator;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
+use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, record_cursor};
 use crate::problem::Problem;
 use crate::state::ApiState;
@@ -13,9 +14,11 @@ use axum::response::Response;
 use kabar_engine::id::TenantId;
 use kabar_schema::records::Tenant;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewTenant, example = json!({"name": "Toko Ana", "unknown_after_ms": 900000}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     name: String,
@@ -24,8 +27,10 @@ pub(crate) struct Wanted {
 }
 
 /// A tenant as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tenant)]
 pub(crate) struct Shown {
+    #[schema(value_type = shapes::TenantId)]
     id: TenantId,
     name: String,
     unknown_after_ms: u64,
@@ -46,6 +51,8 @@ impl From<Tenant> for Shown {
 }
 
 /// `POST /v1/tenants`
+#[utoipa::path(post, path = "/v1/tenants", tag = "tenants", operation_id = "createTenant", summary = "Create a tenant (operator)",
+    request_body = Wanted, responses((status = 201, body = Shown, description = "Created, or the earlier answer.")))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     _: Operator,
@@ -74,6 +81,8 @@ pub(crate) async fn post(
 }
 
 /// `GET /v1/tenants`
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", operation_id = "listTenants", summary = "List tenants (operator)",
+    params(Ask), responses((status = 200, body = Page<Shown>, description = "A page.")))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     _: Operator,
@@ -88,6 +97,8 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/tenants/{id}`
+#[utoipa::path(get, path = "/v1/tenants/{id}", tag = "tenants", operation_id = "getTenant", summary = "Read a tenant (operator)",
+    params(("id" = shapes::TenantId, Path, description = "The tenant.")), responses((status = 200, body = Shown, description = "The tenant.")))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     _: Operator,

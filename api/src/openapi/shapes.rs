@@ -1,0 +1,112 @@
+//! Shapes of values that other rooms own, told to the description: ids, moments, words of closed sets. The rooms
+//! themselves know nothing of OpenAPI.
+
+use std::borrow::Cow;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+fn text(pattern: Option<&str>, example: &str, what: &str) -> ObjectBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String).description(Some(what));
+    text.pattern(pattern).examples([serde_json::Value::from(example)])
+}
+
+/// The shape of a moment.
+pub(crate) fn moment() -> RefOr<Schema> {
+    let what = "A moment, RFC 3339 in UTC with milliseconds.";
+    let date = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+    text(None, "2026-12-24T11:00:00.000Z", what).format(Some(date)).build().into()
+}
+
+macro_rules! ids {
+    ($($name:ident $prefix:expr, $what:literal;)+) => {$(
+        #[doc = $what]
+        pub(crate) struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let pattern = format!("^{}_[0-9a-hjkmnp-tv-z]{{13}}$", $prefix);
+                let example = format!("{}_0dwd35p6e5amv", $prefix);
+                text(Some(&pattern), &example, $what).build().into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($name))
+            }
+        }
+    )+};
+}
+
+ids! {
+    TenantId kabar_engine::id::TenantId::PREFIX, "A tenant's id.";
+    SessionId kabar_engine::id::SessionId::PREFIX, "A session's id.";
+    KeyId kabar_engine::id::KeyId::PREFIX, "An API key's id.";
+    ImportId kabar_engine::id::ImportId::PREFIX, "An import's id; also the list of the contacts it brought.";
+    AppId "app", "An app's id.";
+}
+
+macro_rules! words {
+    ($($name:ident: $what:literal = $($word:literal)+;)+) => {$(
+        #[doc = $what]
+        pub(crate) struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let words = ObjectBuilder::new().schema_type(Type::String).description(Some($what));
+                words.enum_values(Some([$($word),+])).build().into()
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($name))
+            }
+        }
+    )+};
+}
+
+words! {
+    ImportState: "Where an import is." = "reading" "done" "failed";
+    SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
+}
+
+/// A row that did not become a contact, or a value that was left out.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape is of interest; the schema room owns the thing")]
+pub(crate) struct ImportProblem {
+    /// The row, from 1; the header is row 1.
+    row: u64,
+    /// The column's name.
+    column: String,
+    /// Stable word.
+    #[schema(example = "too_short")]
+    code: String,
+    /// One sentence with what to do; never the value itself.
+    message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ids_that_are_given_have_the_shape_that_is_described() {
+        let schema = serde_json::to_value(TenantId::schema()).unwrap();
+        let pattern = schema["pattern"].as_str().unwrap();
+        let id = kabar_engine::id::TenantId(0x7fff_ffff_ffff_ffff).to_string();
+        let (prefix, digits) = id.split_once('_').unwrap();
+        assert!(pattern.starts_with(&format!("^{prefix}_")) && digits.len() == 13, "{id} {pattern}");
+        assert!(digits.bytes().all(|b| b"0123456789abcdefghjkmnpqrstvwxyz".contains(&b)), "{id}");
+        assert!(schema["examples"][0].as_str().unwrap().parse::<kabar_engine::id::TenantId>().is_ok());
+    }
+
+    #[test]
+    fn the_words_described_are_the_words_written() {
+        use kabar_schema::records::ImportState as State;
+        let schema = serde_json::to_value(ImportState::schema()).unwrap();
+        let written = [State::Reading, State::Done, State::Failed].map(|s| serde_json::to_value(s).unwrap());
+        assert_eq!(schema["enum"], serde_json::Value::from(written.to_vec()));
+    }
+}
