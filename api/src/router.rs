@@ -3,7 +3,9 @@
 use crate::metrics;
 use crate::openapi;
 use crate::problem;
-use crate::routes::{app, campaign, contact, health, import, key, message, optout, session, tenant, webhook};
+use crate::routes::{
+    app, campaign, contact, docs, health, import, key, message, optout, session, tenant, webhook,
+};
 use crate::state::ApiState;
 use axum::Router;
 use axum::http::StatusCode;
@@ -66,8 +68,11 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .route("/docs/errors", get(health::errors))
-        .route(openapi::PATH, get(health::description))
+        // For people who read.
+        .route("/docs", get(docs::reader))
+        .route("/docs/viewer.js", get(docs::viewer))
+        .route("/docs/errors", get(docs::errors))
+        .route(openapi::PATH, get(docs::description))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, deadline));
     // A contact file takes as long as it takes.
     let untimed = Router::new().route("/v1/contacts/import", post(import::post));

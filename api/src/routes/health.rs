@@ -1,7 +1,7 @@
-//! `/healthz`, `/readyz`, `/metrics` and the page of errors: for machines that watch, without a key, without a
+//! `/healthz`, `/readyz` and `/metrics`: for machines that watch, without a key, without a
 //! number or a name.
 
-use crate::problem::{Code, Problem, page};
+use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -22,16 +22,6 @@ pub(crate) async fn ready(State(state): State<ApiState>) -> Result<&'static str,
 pub(crate) async fn metrics(State(state): State<ApiState>) -> impl IntoResponse {
     let text = state.exposition.render(&state.node.stats());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
-}
-
-/// `GET /docs/errors`: what every code means.
-pub(crate) async fn errors() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/markdown; charset=utf-8")], page())
-}
-
-/// `GET /openapi.json`: the description of the API.
-pub(crate) async fn description() -> impl IntoResponse {
-    axum::Json(crate::router::description())
 }
 
 /// Any other address.

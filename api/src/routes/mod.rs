@@ -4,6 +4,7 @@
 pub(crate) mod app;
 pub(crate) mod campaign;
 pub(crate) mod contact;
+pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod key;

@@ -103,3 +103,19 @@ fn a_port_that_is_taken_is_said_in_one_sentence() {
         kabar(&["serve"], &[("KABAR__SERVER__LISTEN", listen.as_str()), ("KABAR__STORE__FOLDER", &folder)]);
     assert!(code == Some(2) && stderr.contains(&listen) && stderr.contains("server.listen"), "{stderr}");
 }
+
+#[tokio::test]
+async fn the_description_is_served_and_its_page_asks_no_other_server() {
+    let house = House::open().await;
+    let served = house.call("GET /openapi.json", &[], "").await;
+    let document: serde_json::Value = serde_json::from_str(&served.text).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let committed = include_str!("../../docs/openapi.json");
+    assert_eq!(document, serde_json::from_str::<serde_json::Value>(committed).unwrap());
+    let page = house.call("GET /docs", &[], "").await.text;
+    let sources: Vec<_> = page.split("src=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(sources, ["/docs/viewer.js"]);
+    assert!(!page.contains("//cdn") && !page.contains("http"), "{page}");
+    assert!(house.call("GET /docs/viewer.js", &[], "").await.text.len() > 500_000);
+    house.running.shutdown().await;
+}
