@@ -119,7 +119,8 @@ impl FromRequestParts<ApiState> for Idempotent {
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
         let Some(header) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
-        let key = header.to_str().ok().filter(|k| (1..=KEY_MAX).contains(&k.len()));
+        let printable = |k: &&str| k.bytes().all(|b| (b' '..=b'~').contains(&b));
+        let key = header.to_str().ok().filter(printable).filter(|k| (1..=KEY_MAX).contains(&k.len()));
         let refused = format!("Idempotency-Key must be 1 to {KEY_MAX} printable ASCII characters.");
         key.map(|k| Self(Some(k.to_owned()))).ok_or_else(|| Problem::new(Code::IdempotencyKey, refused))
     }

@@ -98,6 +98,7 @@ pub(crate) async fn list(
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     whom: For,
+    _repeatable: Idempotent,
     Id(id): Id<KeyId>,
 ) -> Result<axum::Json<Shown>, Problem> {
     let found = state.nouns().get::<Key>(whom.tenant, id.0).await?;

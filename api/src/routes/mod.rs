@@ -25,10 +25,13 @@ const NAME_MAX: usize = 200;
 /// A name people gave: not empty, not endless.
 pub(crate) fn name(given: &str) -> Result<String, Problem> {
     let name = given.trim();
-    if (1..=NAME_MAX).contains(&name.chars().count()) {
+    if (1..=NAME_MAX).contains(&name.chars().count()) && !name.contains(char::is_control) {
         Ok(name.to_owned())
     } else {
-        Err(Problem::invalid("name", format_args!("a text of 1 to {NAME_MAX} characters")))
+        Err(Problem::invalid(
+            "name",
+            format_args!("a text of 1 to {NAME_MAX} characters, none of them a control character"),
+        ))
     }
 }
 
