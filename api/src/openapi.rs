@@ -142,12 +142,13 @@ fn problem_schema() -> Value {
     json!({
         "type": "object",
         "description": "A refusal (RFC 9457). Branch on `code`: it never changes its meaning.",
-        "required": ["type", "title", "status", "code", "detail", "remedy", "retryable", "trace_id"],
+        "required": ["type", "title", "status", "code", "fault", "detail", "remedy", "retryable", "trace_id"],
         "properties": {
             "type": {"type": "string"},
             "title": {"type": "string"},
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
             "code": {"type": "string"},
+            "fault": {"type": "string", "enum": ["caller", "recipient", "kabar"]},
             "detail": {"type": "string"},
             "remedy": {"type": "string"},
             "retryable": {"type": "boolean"},

@@ -85,6 +85,7 @@ impl Problem {
             "title": entry.title,
             "status": entry.status.as_u16(),
             "code": entry.code,
+            "fault": self.code.blame().word(),
             "detail": self.detail,
             "remedy": entry.remedy,
             "retryable": entry.retryable,

@@ -34,6 +34,11 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/optouts", routes!(optout::post, optout::delete))
 }
 
+/// A contact file takes as long as it takes: no deadline.
+fn untimed() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().at("/v1/contacts/import", routes!(import::post))
+}
+
 /// A route whose handlers say the same address.
 trait At {
     fn at(self, path: &str, routes: UtoipaMethodRouter<ApiState>) -> Self;
@@ -48,7 +53,7 @@ impl At for OpenApiRouter<ApiState> {
 
 /// The OpenAPI document.
 pub(crate) fn description() -> Value {
-    openapi::document(&described().into_openapi())
+    openapi::document(&described().merge(untimed()).into_openapi())
 }
 
 /// The whole API.
@@ -74,8 +79,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/docs/errors", get(docs::errors))
         .route(openapi::PATH, get(docs::description))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, deadline));
-    // A contact file takes as long as it takes.
-    let untimed = Router::new().route("/v1/contacts/import", post(import::post));
+    let (untimed, _) = untimed().split_for_parts();
     timed
         .merge(untimed)
         .fallback(health::nowhere)

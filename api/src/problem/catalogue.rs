@@ -66,7 +66,39 @@ const fn passing(status: StatusCode, code: &'static str, title: &'static str, re
     Entry { status, code, title, remedy, retryable: true }
 }
 
+/// Who can do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// Who asked: the request, its key, its order.
+    Caller,
+    /// The person on the other side, by their own wish.
+    Recipient,
+    /// This installation, or what it stands on.
+    Kabar,
+}
+
+impl Blame {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Recipient => "recipient",
+            Self::Kabar => "kabar",
+        }
+    }
+}
+
 impl Code {
+    /// Whose fault it is.
+    pub(crate) fn blame(self) -> Blame {
+        match self {
+            Self::OptedOut | Self::WindowClosed => Blame::Recipient,
+            Self::Overloaded | Self::Unavailable | Self::OutcomeUnknown | Self::Deadline | Self::Internal => {
+                Blame::Kabar
+            }
+            _ => Blame::Caller,
+        }
+    }
+
     /// Every code, in the order of the page.
     pub(crate) const ALL: [Self; 39] = [
         Self::MissingKey,
@@ -162,19 +194,21 @@ impl Code {
 pub(crate) fn page() -> String {
     let mut page = String::from(
         "# Errors\n\nWritten from the code; a test fails when it differs.\n\nEvery refusal is `application/problem+json` (RFC 9457): \
-         `type`, `title`, `status`, `code`, `detail`, `remedy`, `retryable`,\nperhaps `retry_after` (seconds, also as the \
+         `type`, `title`, `status`, `code`, `fault`, `detail`, `remedy`, `retryable`,\nperhaps `retry_after` (seconds, also as the \
          header `Retry-After`), perhaps `path`, `line` and `column`, and `trace_id`\n(also as the header `Trace-Id`). \
          Branch on `code`: it never changes its meaning.\n\n## Answers of the API\n\n\
-         | code | status | meaning | what to do | repeat helps |\n|---|---|---|---|---|\n",
+         | code | status | whose fault | meaning | what to do | repeat helps |\n|---|---|---|---|---|---|\n",
     );
     // Writing into a string cannot fail.
     for code in Code::ALL {
-        let Entry { status, code, title, remedy, retryable } = code.entry();
+        let Entry { status, code: entry_code, title, remedy, retryable } = code.entry();
         let yes = if retryable { "yes" } else { "no" };
         let _ = writeln!(
             page,
-            "| <a id=\"{code}\"></a>`{code}` | {} | {title} | {remedy} | {yes} |",
-            status.as_u16()
+            "| <a id=\"{at}\"></a>`{at}` | {} | {} | {title} | {remedy} | {yes} |",
+            status.as_u16(),
+            code.blame().word(),
+            at = entry_code
         );
     }
     page.push_str(

@@ -19,18 +19,28 @@ use kabar_engine::address::Region;
 use kabar_engine::id::ImportId;
 use kabar_schema::records::{Import, ImportState, Problem as Row};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// The query of an import; columns that are not named are guessed from the header.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
+    /// What the import is called.
+    #[param(min_length = 1, max_length = 200)]
     name: Option<String>,
+    /// The column with phone numbers.
     phone_column: Option<String>,
+    /// The column with names.
     name_column: Option<String>,
+    /// The column with IANA time zones.
     zone_column: Option<String>,
+    /// The column that says who has opted out: yes, true, 1, ya or y.
     opted_out_column: Option<String>,
+    /// Where numbers without a country code belong.
+    #[param(example = "ID", pattern = "^[A-Z]{2}$")]
     default_region: Option<String>,
+    /// One character, or `tab`; guessed when not said.
     delimiter: Option<String>,
 }
 
@@ -101,6 +111,12 @@ impl From<ImportError> for Problem {
 }
 
 /// `POST /v1/contacts/import`: 201 with the counts when every row was looked at.
+#[utoipa::path(post, path = "/v1/contacts/import", tag = "contacts", operation_id = "importContacts",
+    summary = "Import a contact file, read while it arrives", params(Wanted),
+    request_body(content = String, content_type = "text/csv", description = "The file itself: UTF-8, UTF-16 or Windows-1252, any delimiter, a header in its first row.",
+        example = "name,phone\nAna,+6281234567890\n"),
+    responses((status = 201, body = Shown, description = "Every row was looked at.")),
+    extensions(("x-problems" = json!(["import_header", "import_column", "import_encoding", "import_empty", "import_malformed", "unsupported_media_type", "body_unreadable", "invalid_value"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
