@@ -4,9 +4,12 @@
 
 mod auth;
 mod campaign;
+mod coverage;
 mod demo;
 mod house;
 mod message;
 mod operations;
+mod page;
 mod request;
+mod sample;
 mod webhook;
