@@ -2,7 +2,10 @@
 
 use crate::metrics;
 use crate::problem;
-use crate::routes::{app, campaign, contact, health, import, key, message, optout, session, tenant, webhook};
+use crate::routes::{
+    app, batch, campaign, contact, conversation, health, import, key, message, optout, session, tenant,
+    webhook,
+};
 use crate::state::ApiState;
 use axum::Router;
 use axum::http::StatusCode;
@@ -28,7 +31,11 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/v1/imports", get(import::list))
         .route("/v1/imports/{id}", get(import::get))
         .route("/v1/messages", post(message::post))
+        .route("/v1/messages/batch", post(batch::post))
         .route("/v1/messages/{id}", get(message::get).delete(message::delete))
+        .route("/v1/conversations", get(conversation::list))
+        .route("/v1/conversations/{id}", get(conversation::get))
+        .route("/v1/conversations/{id}/messages", get(conversation::messages))
         .route("/v1/optouts", post(optout::post).delete(optout::delete))
         .route("/v1/campaigns", post(campaign::post).get(campaign::list))
         .route("/v1/campaigns/{id}", get(campaign::get))
