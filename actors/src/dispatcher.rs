@@ -1,8 +1,10 @@
 //! The typed front door of the live system: finds the shard or actor that answers, here (or, later, on the
 //! node that owns it). Not HTTP, not authorisation: the caller has authorised the tenant.
 
+mod conversation;
+
 use crate::campaign;
-use crate::conversation;
+use crate::conversation::{Message as Word, hash};
 use crate::import::{Importer, ImporterParts};
 use crate::metrics;
 use crate::node::Node;
@@ -105,11 +107,11 @@ impl Dispatcher {
     /// # Errors
     /// [`DispatchError`]; after `Unknown` a repeat with the same idempotency key tells.
     pub async fn send(&self, draft: Draft) -> Result<Sent, DispatchError> {
-        let (tenant, session, talk) = (draft.tenant, draft.session, conversation::hash(&draft.to));
+        let (tenant, session, talk) = (draft.tenant, draft.session, hash(&draft.to));
         let draft = Box::new(draft);
         for _ in 0..TRIES {
             let (reply, answer) = Reply::channel();
-            let message = conversation::Message::Send(draft.clone(), reply);
+            let message = Word::Send(draft.clone(), reply);
             match self.0.converse(tenant, session, talk, message).await {
                 Ok(()) => {}
                 Err(Refused::Overloaded { retry_after_ms }) if retry_after_ms > TRY_WAIT_MS => {
@@ -296,31 +298,6 @@ impl Dispatcher {
             upto: Position::default(),
         };
         Ok(Some(self.complete(row).await?))
-    }
-
-    /// The newest messages of a conversation before `before`. From the views: up to a second old.
-    ///
-    /// # Errors
-    /// What the store could not do.
-    pub async fn conversation_history(
-        &self,
-        (tenant, session): (TenantId, SessionId),
-        address: &Address,
-        before: Option<MessageId>,
-        limit: usize,
-    ) -> Result<Vec<MessageView>, DispatchError> {
-        let shard = self.0.shard_of_session(tenant, session);
-        let whom = address.clone();
-        let key = Key::Address(session, whom.clone());
-        let talk = shard.read(&[key], move |o| o.conversation_of(session, &whom)).await?;
-        let Some(talk) = talk else { return Ok(Vec::new()) };
-        self.0.flush().await;
-        let rows = self.0.store().views.history(talk, before, limit).await?;
-        let mut list = Vec::with_capacity(rows.len());
-        for row in rows.into_iter().filter(|r| r.tenant == tenant) {
-            list.push(self.complete((*row).clone()).await?);
-        }
-        Ok(list)
     }
 
     /// A session as it stands now; `None` when there is no such record.

@@ -64,7 +64,7 @@ pub(crate) async fn collect(request: Request, max: usize) -> Result<Bytes, Probl
 
 /// What serde says, as a problem. Its sentences name fields and kinds, and quote no value but ids and words of
 /// closed sets.
-fn refusal(error: &serde_json::Error) -> Problem {
+pub(crate) fn refusal(error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     let detail = format!("{}{}.", text[..1].to_uppercase(), &text[1..]);
     let field = text.split('`').nth(1).unwrap_or_default();
@@ -119,10 +119,17 @@ impl FromRequestParts<ApiState> for Idempotent {
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
         let Some(header) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
-        let printable = |k: &&str| k.bytes().all(|b| (b' '..=b'~').contains(&b));
-        let key = header.to_str().ok().filter(printable).filter(|k| (1..=KEY_MAX).contains(&k.len()));
-        let refused = format!("Idempotency-Key must be 1 to {KEY_MAX} printable ASCII characters.");
-        key.map(|k| Self(Some(k.to_owned()))).ok_or_else(|| Problem::new(Code::IdempotencyKey, refused))
+        Self::check(header.as_bytes()).map(|key| Self(Some(key)))
+    }
+}
+
+impl Idempotent {
+    /// A key as a caller gave it.
+    pub(crate) fn check(given: &[u8]) -> Result<String, Problem> {
+        let text = std::str::from_utf8(given).ok().filter(|t| t.bytes().all(|b| (b' '..=b'~').contains(&b)));
+        let key = text.filter(|k| (1..=KEY_MAX).contains(&k.len()));
+        let refused = format!("An idempotency key must be 1 to {KEY_MAX} printable ASCII characters.");
+        key.map(str::to_owned).ok_or_else(|| Problem::new(Code::IdempotencyKey, refused))
     }
 }
 

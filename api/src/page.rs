@@ -61,6 +61,12 @@ impl Ask {
         let Some(cursor) = self.cursor()? else { return Ok(None) };
         Address::from_key(&cursor).map(Some).map_err(|_| wrong_cursor())
     }
+
+    /// Behind which id the page begins.
+    pub(crate) fn after_id(&self) -> Result<Option<u64>, Problem> {
+        let Some(cursor) = self.cursor()? else { return Ok(None) };
+        cursor.parse().map(Some).map_err(|_| wrong_cursor())
+    }
 }
 
 fn wrong_cursor() -> Problem {
@@ -75,6 +81,11 @@ pub(crate) fn record_cursor(created: Timestamp, id: u64) -> String {
 /// A cursor behind an address.
 pub(crate) fn address_cursor(address: &Address) -> String {
     URL_SAFE_NO_PAD.encode(address.key())
+}
+
+/// A cursor behind an id.
+pub(crate) fn id_cursor(id: u64) -> String {
+    URL_SAFE_NO_PAD.encode(id.to_string())
 }
 
 /// A page.
@@ -122,6 +133,9 @@ mod tests {
         let address = Address::phone_digits("6281234567890").unwrap();
         let ask = Ask::new(Some(200), Some(address_cursor(&address)));
         assert_eq!((ask.after_address().unwrap(), ask.limit().unwrap()), (Some(address), 200));
+        let ask = Ask::new(None, Some(id_cursor(u64::MAX >> 1)));
+        assert_eq!(ask.after_id().unwrap(), Some(u64::MAX >> 1));
+        assert!(Ask::new(None, Some(record_cursor(Timestamp(17), 42))).after_id().is_err());
         for wrong in ["?", "AAAA", "MTc"] {
             assert!(Ask::new(None, Some(wrong.into())).after_record().is_err(), "{wrong}");
         }

@@ -23,6 +23,10 @@ pub(crate) const TRACE_ID: &str = "trace-id";
 /// How long a client is asked to wait when nothing better is known.
 const RETRY_AFTER_MS: u64 = 1_000;
 
+/// The request's name, for handlers that write problems into an answer of their own.
+#[derive(Debug, Clone)]
+pub(crate) struct TraceId(pub(crate) String);
+
 /// A refusal on its way out.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
@@ -78,6 +82,22 @@ impl Problem {
         Self::new(code, code.entry().title).json("00f067aa0ba902b7")
     }
 
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.code.entry().status
+    }
+
+    /// Writes it down for the operator and gives its JSON.
+    pub(crate) fn told(&self, trace_id: &str) -> Value {
+        let entry = self.code.entry();
+        if entry.status.is_server_error() {
+            tracing::warn!(trace_id, code = entry.code, detail = self.detail, "request failed");
+        } else {
+            tracing::debug!(trace_id, code = entry.code, "request refused");
+        }
+        self.json(trace_id)
+    }
+
     fn json(&self, trace_id: &str) -> Value {
         let entry = self.code.entry();
         let mut body = json!({
@@ -109,18 +129,14 @@ impl IntoResponse for Problem {
 }
 
 /// Gives every answer its trace id, and problems their body. Bare errors of the framework become problems too.
-pub(crate) async fn render(request: Request, next: Next) -> Response {
+pub(crate) async fn render(mut request: Request, next: Next) -> Response {
     let trace_id = format!("{:016x}", rand::random::<u64>());
+    request.extensions_mut().insert(TraceId(trace_id.clone()));
     let mut response = next.run(request).await;
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response));
     if let Some(problem) = problem {
         let entry = problem.code.entry();
-        if entry.status.is_server_error() {
-            tracing::warn!(trace_id, code = entry.code, detail = problem.detail, "request failed");
-        } else {
-            tracing::debug!(trace_id, code = entry.code, "request refused");
-        }
-        let body = problem.json(&trace_id).to_string();
+        let body = problem.told(&trace_id).to_string();
         let mut headers = std::mem::take(response.headers_mut());
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -4,7 +4,8 @@ use crate::metrics;
 use crate::openapi;
 use crate::problem;
 use crate::routes::{
-    app, campaign, contact, docs, health, import, key, message, optout, session, tenant, webhook,
+    app, batch, campaign, contact, conversation, health, import, key, message, optout, session, tenant,
+    webhook,
 };
 use crate::state::ApiState;
 use axum::Router;
@@ -63,7 +64,11 @@ pub(crate) fn router(state: ApiState) -> Router {
     let timed = described
         .route("/v1/contacts", get(contact::list))
         .route("/v1/messages", post(message::post))
+        .route("/v1/messages/batch", post(batch::post))
         .route("/v1/messages/{id}", get(message::get).delete(message::delete))
+        .route("/v1/conversations", get(conversation::list))
+        .route("/v1/conversations/{id}", get(conversation::get))
+        .route("/v1/conversations/{id}/messages", get(conversation::messages))
         .route("/v1/campaigns", post(campaign::post).get(campaign::list))
         .route("/v1/campaigns/{id}", get(campaign::get))
         .route("/v1/campaigns/{id}/{verb}", post(campaign::act))

@@ -38,11 +38,12 @@ struct Options {
     lane: Option<Lane>,
     valid_for_seconds: Option<i64>,
     send_at: Option<String>,
+    idempotency_key: Option<String>,
 }
 
 /// An accepted message.
 #[derive(Serialize)]
-struct Accepted {
+pub(crate) struct Accepted {
     id: MessageId,
     status: Status,
     status_url: String,
@@ -129,21 +130,37 @@ pub(crate) async fn post(
     key: Idempotent,
     body: Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let idempotency = key.0.as_ref().map(|key| Idempotency {
+    let accepted = accept(&state, whom.tenant, body.value, (key.0, &body.bytes)).await?;
+    Ok(answer(StatusCode::ACCEPTED, accepted.replayed, accepted))
+}
+
+/// Accepts one message. A repeat is known by its idempotency key, its own before the one of the request, and by
+/// the bytes it came in.
+pub(crate) async fn accept(
+    state: &ApiState,
+    tenant: TenantId,
+    body: Map<String, Value>,
+    (key, bytes): (Option<String>, &[u8]),
+) -> Result<Accepted, Problem> {
+    let asked = Asked::read(body)?;
+    let own = match &asked.options.idempotency_key {
+        Some(own) => Some(Idempotent::check(own.as_bytes()).map_err(|p| p.at("options.idempotency_key"))?),
+        None => None,
+    };
+    let idempotency = own.or(key).map(|key| Idempotency {
         key: secret::digest_short(key.as_bytes()),
-        body: secret::digest_short(&body.bytes),
+        body: secret::digest_short(bytes),
     });
-    let asked = Asked::read(body.value)?;
-    if !state.has_session(whom.tenant, asked.session).await? {
+    if !state.has_session(tenant, asked.session).await? {
         return Err(Problem::unknown_reference("session", "session"));
     }
     let context = match asked.context {
-        Some(quoted) => Some(quote(&state, whom.tenant, quoted).await?),
+        Some(quoted) => Some(quote(state, tenant, quoted).await?),
         None => None,
     };
     let (due, valid_until) = times(&asked.options, state.now())?;
     let draft = Draft {
-        tenant: whom.tenant,
+        tenant,
         session: asked.session,
         to: address(&asked.to)?,
         content: Arc::new(asked.content),
@@ -155,8 +172,7 @@ pub(crate) async fn post(
     };
     let sent = state.dispatcher.send(draft).await?;
     let status_url = format!("/v1/messages/{}", sent.message);
-    let accepted = Accepted { id: sent.message, status: Status::Queued, status_url, replayed: sent.replayed };
-    Ok(answer(StatusCode::ACCEPTED, sent.replayed, accepted))
+    Ok(Accepted { id: sent.message, status: Status::Queued, status_url, replayed: sent.replayed })
 }
 
 /// The body, taken apart.

@@ -2,8 +2,10 @@
 //! stands in `router.rs` alone.
 
 pub(crate) mod app;
+pub(crate) mod batch;
 pub(crate) mod campaign;
 pub(crate) mod contact;
+pub(crate) mod conversation;
 pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod import;

@@ -58,13 +58,18 @@ impl House {
     }
 
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Store::memory(), change).await
+    }
+
+    /// On a store that may have been another server's before.
+    pub async fn on(store: Store, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::defaults();
         config.server.listen = ([127, 0, 0, 1], 0).into();
         config.auth.key_cache_ms = 60_000;
         config.engine.proof_ms = Some(3_000);
         config.engine.flush_ms = 50;
         change(&mut config);
-        let running = start_on(config, Store::memory(), OPERATOR.to_owned()).await.unwrap();
+        let running = start_on(config, store, OPERATOR.to_owned()).await.unwrap();
         Self { running, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
@@ -94,6 +99,11 @@ impl House {
         let made = self.call("POST /v1/keys", &headers, r#"{"name":"test"}"#).await.json();
         let key = made["secret"].as_str().unwrap().to_owned();
         Tenant { house: self, id, key, key_id: made["id"].as_str().unwrap().to_owned() }
+    }
+
+    /// A tenant of an earlier server on the same store.
+    pub fn again(&self, (id, key, key_id): (String, String, String)) -> Tenant<'_> {
+        Tenant { house: self, id, key, key_id }
     }
 }
 

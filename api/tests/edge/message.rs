@@ -78,3 +78,88 @@ async fn who_opted_out_gets_nothing_until_they_opt_in() {
     assert_eq!(tenant.call("POST /v1/messages", template(&session, "6281234567890")).await.status, 202);
     house.running.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_bad_row_of_a_batch_is_named_and_the_others_go() {
+    let house = House::open().await;
+    let tenant = house.tenant("A").await;
+    let session = tenant.idle_session("106000000000001").await;
+    let mut strange = template(&session, "6281234567892");
+    strange["pirority"] = json!(1);
+    let rows = json!([
+        template(&session, "6281234567890"),
+        template(&session, "0812345678"),
+        strange,
+        7,
+        template(&session, "6281234567891"),
+    ]);
+    let answer = tenant.call("POST /v1/messages/batch", json!({"messages": rows})).await;
+    let body = answer.json();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!((body["accepted"].as_u64(), body["refused"].as_u64()), (Some(2), Some(3)));
+    let ends: Vec<_> = body["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["index"].as_u64(), row["status"].as_u64(), row["problem"]["code"].as_str()))
+        .collect();
+    let end = |index, status, code| (Some(index), Some(status), code);
+    assert_eq!(
+        ends,
+        [
+            end(0, 202, None),
+            end(1, 422, Some("invalid_address")),
+            end(2, 422, Some("unknown_field")),
+            end(3, 422, Some("invalid_value")),
+            end(4, 202, None),
+        ]
+    );
+    assert_eq!(body["data"][1]["problem"]["trace_id"].as_str(), answer.headers["trace-id"].to_str().ok());
+    for row in [0, 4] {
+        let url = body["data"][row]["message"]["status_url"].as_str().unwrap();
+        assert_eq!(tenant.get(url).await.json()["id"], body["data"][row]["message"]["id"]);
+    }
+    for messages in [json!([]), Value::Array(vec![template(&session, "6281234567890"); 1_001])] {
+        let refused = tenant.call("POST /v1/messages/batch", json!({"messages": messages})).await;
+        assert_eq!(refused.problem(), (422, "invalid_value".into()));
+        assert_eq!(refused.json()["path"], "messages");
+    }
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_repeated_with_its_key_sends_nothing_twice() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    let session = tenant.link(&sandbox).await;
+    let mut rows: Vec<Value> = (0..9).map(|n| template(&session, &format!("628123456789{n}"))).collect();
+    let mut own = template(&session, "6281234567800");
+    own["options"] = json!({"idempotency_key": "order-7"});
+    rows.push(own.clone());
+    let batch = json!({"messages": rows});
+    let key = [("idempotency-key", "run-1")];
+    let first = tenant.with("POST /v1/messages/batch", &key, batch.clone()).await.json();
+    let second = tenant.with("POST /v1/messages/batch", &key, batch).await.json();
+    let told = |answer: &Value, replayed: bool| -> Vec<String> {
+        let row = |row: &Value| {
+            assert_eq!(row["message"]["replayed"].as_bool(), Some(replayed), "{row}");
+            row["message"]["id"].as_str().unwrap().to_owned()
+        };
+        answer["data"].as_array().unwrap().iter().map(row).collect()
+    };
+    assert_eq!(told(&first, false), told(&second, true));
+    // A row's own key is the row's, wherever it comes again.
+    let alone = tenant.call("POST /v1/messages/batch", json!({"messages": [own.clone()]})).await.json();
+    assert_eq!(told(&alone, true), told(&first, false)[9..]);
+    assert_eq!(told(&alone, true), [tenant.call("POST /v1/messages", own.clone()).await.id()]);
+    own["options"] = json!({"idempotency_key": ""});
+    let refused = tenant.call("POST /v1/messages", own).await;
+    assert_eq!(refused.problem(), (400, "idempotency_key".into()));
+    for row in first["data"].as_array().unwrap() {
+        let url = row["message"]["status_url"].as_str().unwrap();
+        tenant.until(url, |message| message["status"] == "read").await;
+    }
+    assert_eq!(sandbox.stats().accepted, 10);
+    house.running.shutdown().await;
+    sandbox.stop().await;
+}

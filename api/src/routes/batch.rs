@@ -1,0 +1,98 @@
+//! `POST /v1/messages/batch`: up to a thousand messages in one request, each accepted or refused by itself. Not a
+//! campaign: nothing ties the rows together once they are accepted.
+
+use super::message::{Accepted, accept};
+use crate::auth::For;
+use crate::body::{Idempotent, Json, refusal};
+use crate::problem::{Problem, TraceId};
+use crate::state::ApiState;
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use futures::StreamExt;
+use kabar_engine::id::TenantId;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// Messages of one batch.
+const ROWS_MAX: usize = 1_000;
+/// Rows on their way at once: no more than the mailbox of one conversation holds, should all be for one person.
+const AT_ONCE: usize = 64;
+
+/// The body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Batch {
+    messages: Vec<Box<RawValue>>,
+}
+
+/// What became of a row.
+#[derive(Serialize)]
+struct Row {
+    index: usize,
+    status: u16,
+    #[serde(flatten)]
+    end: End,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum End {
+    Message(Accepted),
+    Problem(Value),
+}
+
+/// What became of all.
+#[derive(Serialize)]
+pub(crate) struct Outcome {
+    data: Vec<Row>,
+    accepted: usize,
+    refused: usize,
+}
+
+/// `POST /v1/messages/batch`: 200 once every row that was accepted is durable. The answer has the rows in their
+/// order; they are taken side by side, so that two messages for one person may leave in another order. Each row
+/// has its `options.idempotency_key`, or else the request's key with `/` and its index, so that the same batch
+/// sent again sends nothing twice; a row that was refused for want of room may go through then.
+pub(crate) async fn post(
+    State(state): State<ApiState>,
+    whom: For,
+    Extension(trace): Extension<TraceId>,
+    key: Idempotent,
+    body: Json<Batch>,
+) -> Result<axum::Json<Outcome>, Problem> {
+    let rows = body.value.messages;
+    if !(1..=ROWS_MAX).contains(&rows.len()) {
+        return Err(Problem::invalid("messages", format_args!("a list of 1 to {ROWS_MAX} messages")));
+    }
+    let sends = rows.into_iter().enumerate().map(|(index, row)| {
+        let (state, trace) = (state.clone(), trace.clone());
+        let key = key.0.as_ref().map(|key| format!("{key}/{index}"));
+        async move {
+            match send(&state, whom.tenant, &row, key).await {
+                Ok(message) => {
+                    Row { index, status: StatusCode::ACCEPTED.as_u16(), end: End::Message(message) }
+                }
+                Err(problem) => {
+                    let status = problem.status().as_u16();
+                    Row { index, status, end: End::Problem(problem.told(&trace.0)) }
+                }
+            }
+        }
+    });
+    let data: Vec<Row> = futures::stream::iter(sends).buffered(AT_ONCE).collect().await;
+    let accepted = data.iter().filter(|row| matches!(row.end, End::Message(_))).count();
+    let refused = data.len() - accepted;
+    Ok(axum::Json(Outcome { data, accepted, refused }))
+}
+
+async fn send(
+    state: &ApiState,
+    tenant: TenantId,
+    row: &RawValue,
+    key: Option<String>,
+) -> Result<Accepted, Problem> {
+    let body: Map<String, Value> = serde_json::from_str(row.get()).map_err(|error| refusal(&error))?;
+    accept(state, tenant, body, (key, row.get().as_bytes())).await
+}

@@ -1,0 +1,100 @@
+//! `/v1/conversations`: who a number talks with, and what was said. Conversations begin by themselves, with the first
+//! message in or out; sending is `message.rs`.
+
+use super::message::Shown as Message;
+use crate::auth::For;
+use crate::body::{Id, Query};
+use crate::page::{Ask, Page, Time, id_cursor};
+use crate::problem::{Code, Problem};
+use crate::state::ApiState;
+use axum::extract::State;
+use kabar_engine::address::Address;
+use kabar_engine::conversation::ConversationRow;
+use kabar_engine::id::{ConversationId, MessageId, SessionId};
+use serde::{Deserialize, Serialize};
+
+/// The query of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    session: Option<String>,
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+/// A conversation as it is shown.
+#[derive(Serialize)]
+pub(crate) struct Shown {
+    id: ConversationId,
+    session: SessionId,
+    address: String,
+    aliases: Vec<String>,
+    name: Option<String>,
+    messages: u64,
+    unread: u32,
+    last_message: Option<MessageId>,
+    /// Free-form content may be sent until then.
+    window_until: Option<Time>,
+}
+
+impl From<&ConversationRow> for Shown {
+    fn from(row: &ConversationRow) -> Self {
+        Self {
+            id: row.id,
+            session: row.session,
+            address: row.address.to_text(),
+            aliases: row.aliases.iter().map(Address::to_text).collect(),
+            name: row.name.clone(),
+            messages: row.count,
+            unread: row.unread,
+            last_message: row.last,
+            window_until: row.window_until.map(Time),
+        }
+    }
+}
+
+/// `GET /v1/conversations`: in the order in which they began, all or one session's. It may be a second old; a
+/// single conversation is read as it stands now.
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    whom: For,
+    Query(which): Query<Which>,
+) -> Result<axum::Json<Page<Shown>>, Problem> {
+    let ask = Ask::new(which.limit, which.after);
+    let limit = ask.limit()?;
+    let session = which.session.map(|text| {
+        let refused = "`session` must be an id ses_….";
+        text.parse::<SessionId>().map_err(|_| Problem::new(Code::InvalidQuery, refused))
+    });
+    let after = ask.after_id()?.map(ConversationId);
+    let views = &state.node.store().views;
+    let found = views.conversations(whom.tenant, session.transpose()?, after, limit).await?;
+    let cursor = found.last().map(|row| id_cursor(row.id.0));
+    let data = found.iter().map(|row| Shown::from(row.as_ref())).collect();
+    Ok(axum::Json(Page::new(data, limit, cursor)))
+}
+
+/// `GET /v1/conversations/{id}`: as it stands now.
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<ConversationId>,
+) -> Result<axum::Json<Shown>, Problem> {
+    let found = state.dispatcher.conversation(whom.tenant, id).await?;
+    Ok(axum::Json(Shown::from(found.ok_or_else(|| Problem::no_such("conversation"))?.as_ref())))
+}
+
+/// `GET /v1/conversations/{id}/messages`: newest first, as they stand now.
+pub(crate) async fn messages(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<ConversationId>,
+    Query(ask): Query<Ask>,
+) -> Result<axum::Json<Page<Message>>, Problem> {
+    let limit = ask.limit()?;
+    let before = ask.after_id()?.map(MessageId);
+    let found = state.dispatcher.conversation_messages(whom.tenant, id, before, limit).await?;
+    let found = found.ok_or_else(|| Problem::no_such("conversation"))?;
+    let cursor = found.last().map(|message| id_cursor(message.row.id.0));
+    Ok(axum::Json(Page::new(found.into_iter().map(|m| m.row.into()).collect(), limit, cursor)))
+}
