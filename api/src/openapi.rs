@@ -2,6 +2,7 @@
 //! many operations is added here: keys, headers, and the refusals each of them can answer with. Not the handlers'
 //! own shapes: those stand in the routes.
 
+pub(crate) mod content;
 pub(crate) mod shapes;
 
 use crate::problem::{Code, Problem};

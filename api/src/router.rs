@@ -4,7 +4,7 @@ use crate::metrics;
 use crate::openapi;
 use crate::problem;
 use crate::routes::{
-    app, batch, campaign, contact, conversation, health, import, key, message, optout, session, tenant,
+    app, batch, campaign, contact, conversation, docs, health, import, key, message, optout, session, tenant,
     webhook,
 };
 use crate::state::ApiState;
@@ -32,6 +32,12 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/sessions/{id}", routes!(session::get))
         .at("/v1/imports", routes!(import::list))
         .at("/v1/imports/{id}", routes!(import::get))
+        .at("/v1/messages", routes!(message::post))
+        .at("/v1/messages/batch", routes!(batch::post))
+        .at("/v1/messages/{id}", routes!(message::get, message::delete))
+        .at("/v1/conversations", routes!(conversation::list))
+        .at("/v1/conversations/{id}", routes!(conversation::get))
+        .at("/v1/conversations/{id}/messages", routes!(conversation::messages))
         .at("/v1/optouts", routes!(optout::post, optout::delete))
 }
 
@@ -63,12 +69,6 @@ pub(crate) fn router(state: ApiState) -> Router {
     let (described, _) = described().split_for_parts();
     let timed = described
         .route("/v1/contacts", get(contact::list))
-        .route("/v1/messages", post(message::post))
-        .route("/v1/messages/batch", post(batch::post))
-        .route("/v1/messages/{id}", get(message::get).delete(message::delete))
-        .route("/v1/conversations", get(conversation::list))
-        .route("/v1/conversations/{id}", get(conversation::get))
-        .route("/v1/conversations/{id}/messages", get(conversation::messages))
         .route("/v1/campaigns", post(campaign::post).get(campaign::list))
         .route("/v1/campaigns/{id}", get(campaign::get))
         .route("/v1/campaigns/{id}/{verb}", post(campaign::act))

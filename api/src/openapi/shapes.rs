@@ -44,6 +44,11 @@ ids! {
     SessionId kabar_engine::id::SessionId::PREFIX, "A session's id.";
     KeyId kabar_engine::id::KeyId::PREFIX, "An API key's id.";
     ImportId kabar_engine::id::ImportId::PREFIX, "An import's id; also the list of the contacts it brought.";
+    MessageId kabar_engine::id::MessageId::PREFIX, "A message's id.";
+    ConversationId kabar_engine::id::ConversationId::PREFIX, "A conversation's id.";
+    CampaignId kabar_engine::id::CampaignId::PREFIX, "A campaign's id.";
+    ContactId kabar_engine::id::ContactId::PREFIX, "A contact's id.";
+    TemplateId kabar_engine::id::TemplateId::PREFIX, "A template's id.";
     AppId "app", "An app's id.";
 }
 
@@ -69,6 +74,10 @@ macro_rules! words {
 
 words! {
     ImportState: "Where an import is." = "reading" "done" "failed";
+    Status: "Where a message is." = "queued" "unknown" "sent" "delivered" "read" "played" "failed" "expired" "received";
+    Lane: "The order in which waiting messages of a session leave." = "reply" "transactional" "broadcast";
+    Fault: "Whose fault a failure is." = "recipient" "sender" "provider" "kabar";
+    CampaignState: "Where a campaign is." = "draft" "freezing" "running" "settling" "paused" "cancelled" "finished";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
 }
 
@@ -108,5 +117,10 @@ mod tests {
         let schema = serde_json::to_value(ImportState::schema()).unwrap();
         let written = [State::Reading, State::Done, State::Failed].map(|s| serde_json::to_value(s).unwrap());
         assert_eq!(schema["enum"], serde_json::Value::from(written.to_vec()));
+        let written: Vec<_> = (1..=9).filter_map(kabar_engine::status::Status::from_byte).collect();
+        let schema = serde_json::to_value(Status::schema()).unwrap();
+        assert_eq!(schema["enum"], serde_json::to_value(written).unwrap());
+        let schema = serde_json::to_value(Lane::schema()).unwrap();
+        assert_eq!(schema["enum"], serde_json::to_value(kabar_engine::pacing::Lane::ALL).unwrap());
     }
 }

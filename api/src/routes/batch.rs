@@ -4,6 +4,7 @@
 use super::message::{Accepted, accept};
 use crate::auth::For;
 use crate::body::{Idempotent, Json, refusal};
+use crate::openapi::content;
 use crate::problem::{Problem, TraceId};
 use crate::state::ApiState;
 use axum::Extension;
@@ -14,6 +15,7 @@ use kabar_engine::id::TenantId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// Messages of one batch.
 const ROWS_MAX: usize = 1_000;
@@ -21,19 +23,35 @@ const ROWS_MAX: usize = 1_000;
 const AT_ONCE: usize = 64;
 
 /// The body.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewMessageBatch, example = json!({"messages": [{"session": "ses_0dwd35p6e5amv", "to": "6281234567890", "type": "template", "template": {"name": "halo", "language": {"code": "id"}}}]}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Batch {
+    #[schema(value_type = Vec<content::NewMessage>, min_items = 1, max_items = 1000)]
     messages: Vec<Box<RawValue>>,
 }
 
 /// What became of a row.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageBatchRow)]
 struct Row {
+    /// Its place in the request, from 0.
     index: usize,
+    /// What the request would have been answered alone.
     status: u16,
     #[serde(flatten)]
+    #[schema(value_type = RowEnd)]
     end: End,
+}
+
+/// `message` or `problem`, as the description has it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape is of interest")]
+#[schema(as = MessageBatchEnd)]
+struct RowEnd {
+    message: Option<Accepted>,
+    #[schema(value_type = Option<Object>)]
+    problem: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -44,7 +62,8 @@ enum End {
 }
 
 /// What became of all.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageBatch)]
 pub(crate) struct Outcome {
     data: Vec<Row>,
     accepted: usize,
@@ -55,6 +74,8 @@ pub(crate) struct Outcome {
 /// order; they are taken side by side, so that two messages for one person may leave in another order. Each row
 /// has its `options.idempotency_key`, or else the request's key with `/` and its index, so that the same batch
 /// sent again sends nothing twice; a row that was refused for want of room may go through then.
+#[utoipa::path(post, path = "/v1/messages/batch", tag = "messages", operation_id = "sendMessages", summary = "Send up to 1,000 messages, each answered by itself",
+    request_body = Batch, responses((status = 200, body = Outcome, description = "Every accepted row is durable; rows stand in their order.")))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,

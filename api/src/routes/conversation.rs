@@ -4,6 +4,7 @@
 use super::message::Shown as Message;
 use crate::auth::For;
 use crate::body::{Id, Query};
+use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, id_cursor};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
@@ -12,26 +13,37 @@ use kabar_engine::address::Address;
 use kabar_engine::conversation::ConversationRow;
 use kabar_engine::id::{ConversationId, MessageId, SessionId};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// The query of the list.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
+    /// Only this number's.
+    #[param(value_type = Option<shapes::SessionId>)]
     session: Option<String>,
+    /// Things on the page; 50 when not said.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
+    /// The `next` of the page before.
     after: Option<String>,
 }
 
 /// A conversation as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Conversation)]
 pub(crate) struct Shown {
+    #[schema(value_type = shapes::ConversationId)]
     id: ConversationId,
+    #[schema(value_type = shapes::SessionId)]
     session: SessionId,
     address: String,
     aliases: Vec<String>,
     name: Option<String>,
     messages: u64,
     unread: u32,
+    #[schema(value_type = Option<shapes::MessageId>)]
     last_message: Option<MessageId>,
     /// Free-form content may be sent until then.
     window_until: Option<Time>,
@@ -55,6 +67,8 @@ impl From<&ConversationRow> for Shown {
 
 /// `GET /v1/conversations`: in the order in which they began, all or one session's. It may be a second old; a
 /// single conversation is read as it stands now.
+#[utoipa::path(get, path = "/v1/conversations", tag = "conversations", operation_id = "listConversations", summary = "List conversations; up to a second old",
+    params(Which), responses((status = 200, body = Page<Shown>, description = "A page.")))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     whom: For,
@@ -75,6 +89,8 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/conversations/{id}`: as it stands now.
+#[utoipa::path(get, path = "/v1/conversations/{id}", tag = "conversations", operation_id = "getConversation", summary = "Read a conversation as it stands now",
+    params(("id" = shapes::ConversationId, Path, description = "The conversation.")), responses((status = 200, body = Shown, description = "The conversation.")))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     whom: For,
@@ -85,6 +101,8 @@ pub(crate) async fn get(
 }
 
 /// `GET /v1/conversations/{id}/messages`: newest first, as they stand now.
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages", tag = "conversations", operation_id = "listConversationMessages", summary = "Read what was said, newest first",
+    params(("id" = shapes::ConversationId, Path, description = "The conversation."), Ask), responses((status = 200, body = Page<Message>, description = "A page.")))]
 pub(crate) async fn messages(
     State(state): State<ApiState>,
     whom: For,

@@ -5,6 +5,7 @@ use super::{Explained, address};
 use crate::auth::For;
 use crate::body::{Id, Idempotent, Json};
 use crate::create::answer;
+use crate::openapi::{content, shapes};
 use crate::page::Time;
 use crate::problem::{Code, Problem};
 use crate::secret;
@@ -23,6 +24,7 @@ use kabar_engine::time::{DAY_MS, SECOND_MS, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// How long a message may wait when nothing is said.
 const VALID_FOR_S: i64 = DAY_MS / SECOND_MS;
@@ -42,25 +44,34 @@ struct Options {
 }
 
 /// An accepted message.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AcceptedMessage)]
 pub(crate) struct Accepted {
+    #[schema(value_type = shapes::MessageId)]
     id: MessageId,
+    #[schema(value_type = shapes::Status)]
     status: Status,
     status_url: String,
     replayed: bool,
 }
 
 /// A message as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Message)]
 pub(crate) struct Shown {
+    #[schema(value_type = shapes::MessageId)]
     id: MessageId,
     direction: &'static str,
+    #[schema(value_type = shapes::SessionId)]
     session: SessionId,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::ConversationId>)]
     conversation: Option<ConversationId>,
     address: String,
+    #[schema(value_type = shapes::Status)]
     status: Status,
     timeline: Vec<Moment>,
+    #[schema(value_type = shapes::Lane)]
     lane: Lane,
     attempts: u16,
     send_at: Time,
@@ -69,19 +80,24 @@ pub(crate) struct Shown {
     context: Option<String>,
     campaign: Option<OfCampaign>,
     error: Option<Explained>,
+    #[schema(value_type = Option<content::Content>)]
     message: Option<Value>,
 }
 
 /// A step of a message.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageMoment)]
 struct Moment {
+    #[schema(value_type = shapes::Status)]
     status: Status,
     at: Time,
 }
 
 /// Which campaign a message is of.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageOfCampaign)]
 struct OfCampaign {
+    #[schema(value_type = shapes::CampaignId)]
     id: CampaignId,
     index: u32,
 }
@@ -124,6 +140,9 @@ fn timeline(row: &MessageRow) -> Vec<Moment> {
 }
 
 /// `POST /v1/messages`: 202 once it is durable.
+#[utoipa::path(post, path = "/v1/messages", tag = "messages", operation_id = "sendMessage", summary = "Send one message",
+    request_body = content::NewMessage, responses((status = 202, body = Accepted, description = "Durable; it ends as delivered, failed, expired or unknown, never in silence.")),
+    extensions(("x-problems" = json!(["invalid_address", "invalid_content", "unknown_reference", "opted_out", "window_closed", "outbox_full"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -274,6 +293,8 @@ fn times(options: &Options, now: Timestamp) -> Result<(Timestamp, Timestamp), Pr
 }
 
 /// `GET /v1/messages/{id}`
+#[utoipa::path(get, path = "/v1/messages/{id}", tag = "messages", operation_id = "getMessage", summary = "Read a message with its timeline",
+    params(("id" = shapes::MessageId, Path, description = "The message.")), responses((status = 200, body = Shown, description = "The message as it stands now.")))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     whom: For,
@@ -284,6 +305,9 @@ pub(crate) async fn get(
 }
 
 /// `DELETE /v1/messages/{id}`: cancels it while it waits.
+#[utoipa::path(delete, path = "/v1/messages/{id}", tag = "messages", operation_id = "cancelMessage", summary = "Cancel a message while it waits",
+    params(("id" = shapes::MessageId, Path, description = "The message.")), responses((status = 200, body = Shown, description = "The message, cancelled.")),
+    extensions(("x-problems" = json!(["wrong_phase"]))))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     whom: For,

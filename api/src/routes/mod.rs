@@ -53,11 +53,13 @@ pub(crate) fn address(given: &str) -> Result<Address, Problem> {
 }
 
 /// A cause in words.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Cause)]
 pub(crate) struct Explained {
     code: &'static str,
     number: u32,
     meaning: &'static str,
+    #[schema(value_type = crate::openapi::shapes::Fault)]
     fault: Fault,
     retryable: bool,
     remedy: &'static str,
