@@ -1,12 +1,14 @@
 //! The command line: what can be asked of the program, its exit codes, its log. Not what the commands do.
 
+mod remote;
 mod sandbox;
 mod serve;
+mod table;
 
 use crate::config::{Config, ConfigError, Log};
 use crate::demo::{Demo, Generator, ROWS_MAX, SHIPPED_ROWS, SHIPPED_SEED};
 use crate::exit::Failure;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,35 @@ enum Command {
     CheckConfig,
     /// Prints the description of the API (OpenAPI 3.1, JSON).
     Openapi,
+    /// Prints the completion script of a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Customers of the installation (the operator's key).
+    Tenant(Remote<remote::Tenant>),
+    /// Linked WhatsApp numbers.
+    Session(Remote<remote::Session>),
+    /// The tenant's address book.
+    Contact(Remote<remote::Contact>),
+    /// Campaigns.
+    Campaign(Remote<remote::Campaign>),
+    /// Sends one message.
+    Send {
+        #[command(flatten)]
+        access: remote::Access,
+        #[command(flatten)]
+        send: remote::SendArgs,
+    },
+}
+
+/// A verb of a running Kabar.
+#[derive(Debug, Args)]
+struct Remote<V: Subcommand> {
+    #[command(flatten)]
+    access: remote::Access,
+    #[command(subcommand)]
+    verb: V,
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +140,15 @@ fn run(cli: Cli) -> Result<(), Failure> {
             eprintln!("kabar: the configuration is good");
             Ok(())
         }
+        Command::Tenant(Remote { access, verb }) => within(access.tenant(verb)),
+        Command::Session(Remote { access, verb }) => within(access.session(verb)),
+        Command::Contact(Remote { access, verb }) => within(access.contact(verb)),
+        Command::Campaign(Remote { access, verb }) => within(access.campaign(verb)),
+        Command::Send { access, send } => within(access.send(send)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "kabar", &mut std::io::stdout());
+            Ok(())
+        }
         Command::Openapi => {
             println!("{:#}", crate::router::description());
             Ok(())
@@ -161,7 +201,6 @@ fn log(log: &Log, level: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound_and_serves_by_default() {

@@ -11,6 +11,7 @@ mod house;
 mod message;
 mod operations;
 mod page;
+mod remote;
 mod request;
 mod sample;
 mod webhook;

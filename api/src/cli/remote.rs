@@ -1,0 +1,255 @@
+//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `contact`, `campaign`, `send`. Tables
+//! for people, the API's own JSON with `--json`. They know nothing the API does not tell.
+
+use super::table;
+use crate::client::{Client, ClientError};
+use crate::exit::Failure;
+use clap::{Args, Subcommand};
+use futures::StreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a file that are read at once.
+const CHUNK: usize = 64 * 1024;
+
+/// Where the API is and who asks.
+#[derive(Debug, Args)]
+pub(super) struct Access {
+    /// Where Kabar listens.
+    #[arg(
+        long,
+        global = true,
+        env = "KABAR_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
+    url: String,
+    /// An API key of a tenant, or the operator's.
+    #[arg(long, global = true, env = "KABAR_KEY", hide_env_values = true, value_name = "KEY")]
+    key: Option<String>,
+    /// With the operator's key: the tenant it acts for.
+    #[arg(long, global = true, env = "KABAR_TENANT", value_name = "ten_…")]
+    tenant: Option<String>,
+    /// The API's JSON instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Customers of the installation (the operator's key).
+#[derive(Debug, Subcommand)]
+pub(super) enum Tenant {
+    /// Makes one.
+    Create { name: String },
+    /// Lists them.
+    List,
+    /// Shows one.
+    Show { id: String },
+}
+
+/// Linked WhatsApp numbers.
+#[derive(Debug, Subcommand)]
+pub(super) enum Session {
+    /// Links one: a JSON file with the body of POST /v1/sessions.
+    Create { file: PathBuf },
+    /// Lists them.
+    List,
+    /// Shows one and how it does now.
+    Show { id: String },
+}
+
+/// The tenant's address book.
+#[derive(Debug, Subcommand)]
+pub(super) enum Contact {
+    /// Lists contacts in the order of their addresses.
+    List,
+    /// Imports a contact file; its id is the list a campaign goes to.
+    Import {
+        file: PathBuf,
+        /// Where numbers without a country code belong.
+        #[arg(long, value_name = "XX")]
+        region: Option<String>,
+    },
+}
+
+/// Campaigns.
+#[derive(Debug, Subcommand)]
+pub(super) enum Campaign {
+    /// Makes a draft: a JSON file with the body of POST /v1/campaigns.
+    Create { file: PathBuf },
+    /// Lists them.
+    List,
+    /// Shows one with its totals.
+    Show { id: String },
+    /// Begins to send.
+    Launch { id: String },
+    /// Sends nothing more for now.
+    Pause { id: String },
+    /// Goes on.
+    Resume { id: String },
+    /// Ends what is not sent.
+    Cancel { id: String },
+}
+
+/// One message.
+#[derive(Debug, Args)]
+pub(super) struct SendArgs {
+    /// The number it leaves from.
+    #[arg(long, value_name = "ses_…")]
+    session: String,
+    /// The recipient: +62812….
+    #[arg(long)]
+    to: String,
+    /// A text (within 24 hours of the person's last message).
+    #[arg(long, required_unless_present = "template", conflicts_with = "template")]
+    text: Option<String>,
+    /// An approved template without parameters.
+    #[arg(long)]
+    template: Option<String>,
+    /// The template's language.
+    #[arg(long, default_value = "id")]
+    language: String,
+    /// The same key again sends nothing twice.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+}
+
+impl From<ClientError> for Failure {
+    /// What the caller can mend ends with 2, what the server could not do with 1.
+    fn from(error: ClientError) -> Self {
+        match &error {
+            ClientError::Refused { status, .. } if *status < 500 && *status != 429 => {
+                Self::usage(error.to_string())
+            }
+            _ => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl Access {
+    fn client(&self) -> Result<Client, Failure> {
+        let missing = || Failure::usage("say who asks: --key or KABAR_KEY");
+        let client = Client::new(&self.url, self.key.as_deref().ok_or_else(missing)?);
+        Ok(match &self.tenant {
+            Some(tenant) => client.with("kabar-tenant", tenant.clone()),
+            None => client,
+        })
+    }
+
+    fn show(&self, answer: &Value, columns: &[&str]) {
+        if self.json {
+            println!("{answer:#}");
+        } else {
+            print!("{}", table::written(answer, columns));
+        }
+    }
+
+    /// Every page of a list; JSON goes out a page at a time.
+    async fn list(&self, path: &str, columns: &[&str]) -> Result<(), Failure> {
+        let client = self.client()?;
+        let mut after = String::new();
+        loop {
+            let page = client.get(&format!("{path}?limit=200&after={after}")).await?;
+            self.show(&page, columns);
+            match page["next"].as_str() {
+                Some(next) => after = next.to_owned(),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn one(&self, path: String) -> Result<(), Failure> {
+        self.show(&self.client()?.get(&path).await?, &[]);
+        Ok(())
+    }
+
+    async fn make(&self, path: &str, body: &Value) -> Result<(), Failure> {
+        self.show(&self.client()?.post(path, body).await?, &[]);
+        Ok(())
+    }
+
+    pub(super) async fn tenant(&self, verb: Tenant) -> Result<(), Failure> {
+        match verb {
+            Tenant::Create { name } => self.make("/v1/tenants", &json!({"name": name})).await,
+            Tenant::List => self.list("/v1/tenants", &["id", "name", "created"]).await,
+            Tenant::Show { id } => self.one(format!("/v1/tenants/{id}")).await,
+        }
+    }
+
+    pub(super) async fn session(&self, verb: Session) -> Result<(), Failure> {
+        match verb {
+            Session::Create { file } => self.make("/v1/sessions", &body(&file)?).await,
+            Session::List => {
+                self.list("/v1/sessions", &["id", "name", "display_phone_number", "created"]).await
+            }
+            Session::Show { id } => self.one(format!("/v1/sessions/{id}")).await,
+        }
+    }
+
+    pub(super) async fn contact(&self, verb: Contact) -> Result<(), Failure> {
+        match verb {
+            Contact::List => self.list("/v1/contacts", &["id", "address", "name", "zone"]).await,
+            Contact::Import { file, region } => self.import(&file, region).await,
+        }
+    }
+
+    async fn import(&self, file: &Path, region: Option<String>) -> Result<(), Failure> {
+        let wrong =
+            |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", file.display()));
+        let open = tokio::fs::File::open(file).await.map_err(wrong)?;
+        let size = open.metadata().await.map_err(wrong)?.len();
+        let bar = ProgressBar::new(size);
+        let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let seen = bar.clone();
+        let stream = tokio_util::io::ReaderStream::with_capacity(open, CHUNK)
+            .map(move |chunk| chunk.inspect(|bytes| seen.inc(bytes.len() as u64)));
+        let region = region.map(|r| format!("?default_region={r}")).unwrap_or_default();
+        let path = format!("/v1/contacts/import{region}");
+        let imported = self.client()?.stream(&path, "text/csv", stream).await;
+        bar.finish_and_clear();
+        self.show(&imported?, &[]);
+        Ok(())
+    }
+
+    pub(super) async fn campaign(&self, verb: Campaign) -> Result<(), Failure> {
+        let (id, verb) = match verb {
+            Campaign::Create { file } => return self.make("/v1/campaigns", &body(&file)?).await,
+            Campaign::List => return self.list("/v1/campaigns", &["id", "name", "list", "created"]).await,
+            Campaign::Show { id } => return self.one(format!("/v1/campaigns/{id}")).await,
+            Campaign::Launch { id } => (id, "launch"),
+            Campaign::Pause { id } => (id, "pause"),
+            Campaign::Resume { id } => (id, "resume"),
+            Campaign::Cancel { id } => (id, "cancel"),
+        };
+        self.make(&format!("/v1/campaigns/{id}/{verb}"), &json!({})).await
+    }
+
+    pub(super) async fn send(&self, send: SendArgs) -> Result<(), Failure> {
+        let mut message = json!({"session": send.session, "to": send.to});
+        match (send.text, send.template) {
+            (Some(text), _) => {
+                message["type"] = "text".into();
+                message["text"] = json!({"body": text});
+            }
+            (None, template) => {
+                message["type"] = "template".into();
+                message["template"] = json!({"name": template, "language": {"code": send.language}});
+            }
+        }
+        let client = self.client()?;
+        let client = match send.idempotency_key {
+            Some(key) => client.with("idempotency-key", key),
+            None => client,
+        };
+        self.show(&client.post("/v1/messages", &message).await?, &[]);
+        Ok(())
+    }
+}
+
+/// A JSON file.
+fn body(file: &Path) -> Result<Value, Failure> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+}

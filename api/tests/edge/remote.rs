@@ -1,0 +1,80 @@
+//! The command line's verbs against a running server, as a person types them.
+
+use super::house::{House, OPERATOR, sandbox};
+use serde_json::Value;
+use tokio::process::Command;
+
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+async fn kabar(house: &House, key: &str, line: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kabar"));
+    let ran = command
+        .args(line)
+        .env("KABAR_URL", house.running.url())
+        .env("KABAR_KEY", key)
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran { code: ran.status.code(), out: text(ran.stdout), err: text(ran.stderr) }
+}
+
+#[tokio::test]
+async fn a_person_makes_a_tenant_imports_people_and_sends_from_the_command_line() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let made = kabar(&house, OPERATOR, &["tenant", "create", "Toko Ana", "--json"]).await;
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    assert!(serde_json::from_str::<Value>(&made.out).unwrap()["id"].as_str().unwrap().starts_with("ten_"));
+    let listed = kabar(&house, OPERATOR, &["tenant", "list"]).await.out;
+    assert!(listed.starts_with("ID ") && listed.contains("Toko Ana"), "{listed}");
+
+    let tenant = house.tenant("Toko Budi").await;
+    let session = tenant.link(&sandbox).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("people.csv");
+    std::fs::write(&file, "name,phone\nAna,081234567890\nBudi,081234567891\n").unwrap();
+    let imported = kabar(
+        &house,
+        &tenant.key,
+        &["contact", "import", file.to_str().unwrap(), "--region", "ID", "--json"],
+    )
+    .await;
+    let imported: Value = serde_json::from_str(&imported.out).unwrap();
+    assert_eq!(imported["imported"], 2);
+    assert!(kabar(&house, &tenant.key, &["contact", "list"]).await.out.contains("+6281234567891"));
+
+    let line = ["send", "--session", &session, "--to", "+6281234567890", "--template", "halo", "--json"];
+    let sent: Value = serde_json::from_str(&kabar(&house, &tenant.key, &line).await.out).unwrap();
+    let path = format!("/v1/messages/{}", sent["id"].as_str().unwrap());
+    assert_eq!(tenant.get(&path).await.json()["message"]["template"]["name"], "halo");
+
+    let body = serde_json::json!({"name": "Promo", "senders": [session], "list": imported["id"], "message": {
+        "type": "template", "template": {"name": "halo", "language": {"code": "id"}}}});
+    let file = folder.path().join("campaign.json");
+    std::fs::write(&file, body.to_string()).unwrap();
+    let draft = kabar(&house, &tenant.key, &["campaign", "create", file.to_str().unwrap(), "--json"]).await;
+    let draft: Value = serde_json::from_str(&draft.out).unwrap();
+    let id = draft["id"].as_str().unwrap();
+    let launched = kabar(&house, &tenant.key, &["campaign", "launch", id]).await;
+    assert!(launched.code == Some(0) && launched.out.contains("totals.recipients"), "{}", launched.out);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_the_caller_can_mend_ends_with_two_and_an_absent_server_with_one() {
+    let house = House::open().await;
+    let refused = kabar(&house, "kbr_nobody", &["session", "list"]).await;
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.err.contains("not known here"), "{}", refused.err);
+    let mut gone = Command::new(env!("CARGO_BIN_EXE_kabar"));
+    let gone =
+        gone.args(["session", "list", "--url", "http://127.0.0.1:9", "--key", "k"]).output().await.unwrap();
+    assert_eq!(gone.status.code(), Some(1));
+    let script = kabar(&house, "k", &["completions", "bash"]).await;
+    assert!(script.code == Some(0) && script.out.contains("campaign"));
+    house.running.shutdown().await;
+}
