@@ -8,6 +8,7 @@ pub(crate) mod shapes;
 use crate::problem::{Code, Problem};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use utoipa::PartialSchema;
 
 /// Where the document is served.
 pub(crate) const PATH: &str = "/openapi.json";
@@ -52,6 +53,9 @@ pub(crate) fn document(said: &utoipa::openapi::OpenApi) -> Value {
         "description": "An API key of a tenant (kbr_…), or the operator's key (kbo_…) together with the header Kabar-Tenant.",
     });
     document["components"]["schemas"]["Problem"] = problem_schema();
+    // What stands only in an address is not found by itself.
+    document["components"]["schemas"]["Verb"] =
+        serde_json::to_value(shapes::Verb::schema()).expect("invariant: a shape has a JSON form");
     document["components"]["headers"]["Trace-Id"] = json!({
         "description": "Names the request in the logs.", "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     });

@@ -11,7 +11,7 @@ use crate::state::ApiState;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::routing::get;
 use serde_json::Value;
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
@@ -38,6 +38,9 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/conversations", routes!(conversation::list))
         .at("/v1/conversations/{id}", routes!(conversation::get))
         .at("/v1/conversations/{id}/messages", routes!(conversation::messages))
+        .at("/v1/campaigns", routes!(campaign::post, campaign::list))
+        .at("/v1/campaigns/{id}", routes!(campaign::get))
+        .at("/v1/campaigns/{id}/{verb}", routes!(campaign::act))
         .at("/v1/optouts", routes!(optout::post, optout::delete))
 }
 
@@ -69,9 +72,6 @@ pub(crate) fn router(state: ApiState) -> Router {
     let (described, _) = described().split_for_parts();
     let timed = described
         .route("/v1/contacts", get(contact::list))
-        .route("/v1/campaigns", post(campaign::post).get(campaign::list))
-        .route("/v1/campaigns/{id}", get(campaign::get))
-        .route("/v1/campaigns/{id}/{verb}", post(campaign::act))
         // Providers'; signed instead of keyed.
         .route("/connectors/cloud/{app}", get(webhook::challenge).post(webhook::receive))
         // For machines that watch.

@@ -78,7 +78,23 @@ words! {
     Lane: "The order in which waiting messages of a session leave." = "reply" "transactional" "broadcast";
     Fault: "Whose fault a failure is." = "recipient" "sender" "provider" "kabar";
     CampaignState: "Where a campaign is." = "draft" "freezing" "running" "settling" "paused" "cancelled" "finished";
+    Verb: "What can be wanted of a campaign." = "launch" "pause" "resume" "cancel";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
+}
+
+/// Hours in which messages may be sent, on the recipient's wall clock.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape is of interest; the engine owns the thing")]
+pub(crate) struct SendWindow {
+    /// First minute of the day.
+    #[schema(minimum = 0, maximum = 1439)]
+    from_minute: u16,
+    /// First minute after. Not after `from_minute`: the window ends on the next day.
+    #[schema(minimum = 1, maximum = 1440)]
+    until_minute: u16,
+    /// On which days it opens, Monday first.
+    #[schema(min_items = 7, max_items = 7)]
+    days: Vec<bool>,
 }
 
 /// A row that did not become a contact, or a value that was left out.

@@ -5,6 +5,7 @@ use super::{Explained, name};
 use crate::auth::For;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
+use crate::openapi::{content, shapes};
 use crate::page::{Ask, Page, Time, record_cursor};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
@@ -22,6 +23,7 @@ use kabar_engine::time::{DAY_MS, SECOND_MS};
 use kabar_schema::records::{Campaign, Import, ImportState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// Sessions one campaign may leave from.
 const SENDERS_MAX: usize = 100;
@@ -31,49 +33,66 @@ const VALID_FOR_S: i64 = 3 * DAY_MS / SECOND_MS;
 const VALID_FOR_MAX_S: i64 = 30 * DAY_MS / SECOND_MS;
 
 /// What is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewCampaign, example = json!({"name": "Promo", "senders": ["ses_0dwd35p6e5amv"], "list": "imp_0dwd35p6e5amv",
+    "message": {"type": "template", "template": {"name": "halo", "language": {"code": "id"}}},
+    "options": {"valid_for_seconds": 86400, "send_window": {"from_minute": 540, "until_minute": 1080, "days": [true, true, true, true, true, false, false]}}}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     name: String,
+    #[schema(value_type = Vec<shapes::SessionId>)]
     senders: Vec<SessionId>,
+    #[schema(value_type = shapes::ImportId)]
     list: ImportId,
+    #[schema(value_type = content::Content)]
     message: Value,
     #[serde(default)]
     options: Options,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = NewCampaignOptions)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
     spintax: bool,
     valid_for_seconds: Option<i64>,
+    #[schema(value_type = Option<shapes::SendWindow>)]
     send_window: Option<SendWindow>,
 }
 
 /// A campaign as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Campaign)]
 pub(crate) struct Shown {
+    #[schema(value_type = shapes::CampaignId)]
     id: CampaignId,
     name: String,
     #[serde(flatten)]
     live: Option<Live>,
+    #[schema(value_type = Vec<shapes::SessionId>)]
     senders: Vec<SessionId>,
+    #[schema(value_type = shapes::ImportId)]
     list: ImportId,
+    #[schema(value_type = content::Content)]
     message: Value,
     options: ShownOptions,
     created: Time,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CampaignOptions)]
 struct ShownOptions {
     spintax: bool,
     valid_for_seconds: i64,
+    #[schema(value_type = Option<shapes::SendWindow>)]
     send_window: Option<SendWindow>,
 }
 
 /// Where it stands now.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CampaignNow)]
 struct Live {
+    #[schema(value_type = shapes::CampaignState)]
     state: CampaignState,
     launched: Option<Time>,
     ended: Option<Time>,
@@ -84,7 +103,8 @@ struct Live {
 }
 
 /// `recipients = waiting + on_wire + parked + sent + failed + expired + unknown`, at every instant.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CampaignTotals)]
 struct ShownTotals {
     recipients: u64,
     waiting: u64,
@@ -100,7 +120,8 @@ struct ShownTotals {
     causes: Vec<Counted>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CountedCause)]
 struct Counted {
     count: u64,
     #[serde(flatten)]
@@ -174,6 +195,9 @@ impl From<Campaign> for Shown {
 }
 
 /// `POST /v1/campaigns`: a draft; nothing is sent before its launch.
+#[utoipa::path(post, path = "/v1/campaigns", tag = "campaigns", operation_id = "createCampaign", summary = "Make a campaign; nothing is sent before its launch",
+    request_body = Wanted, responses((status = 201, body = Shown, description = "A draft, or the earlier answer.")),
+    extensions(("x-problems" = json!(["invalid_content", "invalid_pattern", "unknown_reference"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -250,6 +274,8 @@ fn window(window: Option<SendWindow>) -> Result<Option<SendWindow>, Problem> {
 }
 
 /// `GET /v1/campaigns`: the specs; one of them alone tells where it stands.
+#[utoipa::path(get, path = "/v1/campaigns", tag = "campaigns", operation_id = "listCampaigns", summary = "List campaigns",
+    params(Ask), responses((status = 200, body = Page<Shown>, description = "The specs; one of them alone tells where it stands.")))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     whom: For,
@@ -262,6 +288,8 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/campaigns/{id}`
+#[utoipa::path(get, path = "/v1/campaigns/{id}", tag = "campaigns", operation_id = "getCampaign", summary = "Read a campaign with its totals",
+    params(("id" = shapes::CampaignId, Path, description = "The campaign.")), responses((status = 200, body = Shown, description = "As it stands now; the totals add up at every instant.")))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
     whom: For,
@@ -279,6 +307,9 @@ async fn show(state: &ApiState, tenant: TenantId, id: CampaignId) -> Result<axum
 
 /// `POST /v1/campaigns/{id}/{launch,pause,resume,cancel}`. With an idempotency key, what holds already is answered
 /// like the first time; without one it is a refusal.
+#[utoipa::path(post, path = "/v1/campaigns/{id}/{verb}", tag = "campaigns", operation_id = "moveCampaign", summary = "Launch, pause, resume or cancel a campaign",
+    params(("id" = shapes::CampaignId, Path, description = "The campaign."), ("verb" = shapes::Verb, Path, description = "What is wanted.")),
+    responses((status = 200, body = Shown, description = "As it stands now.")), extensions(("x-problems" = json!(["wrong_phase"]))))]
 pub(crate) async fn act(
     State(state): State<ApiState>,
     whom: For,
