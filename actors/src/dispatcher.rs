@@ -1,6 +1,10 @@
 //! The typed front door of the live system: finds the shard or actor that answers, here (or, later, on the
 //! node that owns it). Not HTTP, not authorisation: the caller has authorised the tenant.
 
+mod contact;
+
+pub use contact::ContactWalk;
+
 use crate::campaign;
 use crate::conversation;
 use crate::import::{Importer, ImporterParts};

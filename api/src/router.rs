@@ -24,7 +24,8 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/v1/apps", post(app::post).get(app::list))
         .route("/v1/sessions", post(session::post).get(session::list))
         .route("/v1/sessions/{id}", get(session::get))
-        .route("/v1/contacts", get(contact::list))
+        .route("/v1/contacts", post(contact::post).get(contact::list))
+        .route("/v1/contacts/{id}", get(contact::get).patch(contact::patch).delete(contact::delete))
         .route("/v1/imports", get(import::list))
         .route("/v1/imports/{id}", get(import::get))
         .route("/v1/messages", post(message::post))
@@ -41,8 +42,10 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/docs/errors", get(health::errors))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, deadline));
-    // A contact file takes as long as it takes.
-    let untimed = Router::new().route("/v1/contacts/import", post(import::post));
+    // A contact file takes as long as it takes, in and out.
+    let untimed = Router::new()
+        .route("/v1/contacts/import", post(import::post))
+        .route("/v1/contacts/export", get(contact::export::get));
     timed
         .merge(untimed)
         .fallback(health::nowhere)

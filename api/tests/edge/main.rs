@@ -4,6 +4,7 @@
 
 mod auth;
 mod campaign;
+mod contact;
 mod demo;
 mod house;
 mod message;
