@@ -1,7 +1,10 @@
 //! The typed front door of the live system: finds the shard or actor that answers, here (or, later, on the
 //! node that owns it). Not HTTP, not authorisation: the caller has authorised the tenant.
 
+mod contact;
 mod conversation;
+
+pub use contact::ContactWalk;
 
 use crate::campaign;
 use crate::conversation::{Message as Word, hash};

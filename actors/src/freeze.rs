@@ -8,7 +8,7 @@ use kabar_engine::address::Address;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
 use kabar_engine::consent::{SuppressedRow, newest};
 use kabar_engine::entry::{Frozen, PartLine};
-use kabar_engine::id::SessionId;
+use kabar_engine::id::{SessionId, TenantId};
 use kabar_engine::mark::CHUNK;
 use kabar_engine::optout::Wish;
 use kabar_engine::part::CHUNKS;
@@ -17,6 +17,7 @@ use kabar_schema::contacts::Contact;
 use kabar_schema::error::StoreError;
 use kabar_schema::ledger::PartManifest;
 use kabar_schema::records::Campaign as Spec;
+use kabar_schema::views::Views;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub async fn freeze(node: &Node, spec: &Spec, attempt: u32) -> Result<Frozen, Fr
     }
     let columns: Arc<[Arc<str>]> = pattern.variables().iter().map(|v| Arc::from(v.name.as_str())).collect();
     let mut press = Press::new(node, spec, attempt, columns);
-    let mut consents = Consents::new(node, spec);
+    let mut consents = Consents::new(node, spec.tenant);
     let mut after: Option<Address> = None;
     loop {
         let page = node.store().contacts.page(spec.tenant, Some(spec.list), after.clone(), PAGE).await?;
@@ -80,20 +81,23 @@ fn value<'a>(contact: &'a Contact, name: &str) -> Option<&'a str> {
 }
 
 /// The tenant's opt-outs, walked beside the contacts in the same order.
-struct Consents<'a> {
-    node: &'a Node,
-    spec: &'a Spec,
+pub struct Consents {
+    views: Arc<dyn Views>,
+    tenant: TenantId,
     rows: VecDeque<SuppressedRow>,
     after: Option<Address>,
     ended: bool,
 }
 
-impl<'a> Consents<'a> {
-    fn new(node: &'a Node, spec: &'a Spec) -> Self {
-        Self { node, spec, rows: VecDeque::new(), after: None, ended: false }
+impl Consents {
+    /// From the first address on.
+    pub fn new(node: &Node, tenant: TenantId) -> Self {
+        let views = Arc::clone(&node.store().views);
+        Self { views, tenant, rows: VecDeque::new(), after: None, ended: false }
     }
 
-    async fn opted_out(&mut self, address: &Address) -> Result<bool, StoreError> {
+    /// Whether the person has opted out; addresses must be asked in their order.
+    pub async fn opted_out(&mut self, address: &Address) -> Result<bool, StoreError> {
         let mut own = Vec::new();
         loop {
             if self.rows.is_empty() && !self.ended {
@@ -110,8 +114,7 @@ impl<'a> Consents<'a> {
 
     /// Reads the next page; an address whose rows may go on behind the page is left for the next one.
     async fn more(&mut self) -> Result<(), StoreError> {
-        let views = &self.node.store().views;
-        let mut page = views.consents(self.spec.tenant, self.after.clone(), PAGE).await?;
+        let mut page = self.views.consents(self.tenant, self.after.clone(), PAGE).await?;
         if page.len() < PAGE {
             self.ended = true;
         } else if let Some(last) = page.last().map(|r| r.address.clone()) {

@@ -14,6 +14,7 @@
 
 mod columns;
 mod decode;
+mod formula;
 mod parse;
 mod report;
 mod retry;
@@ -24,6 +25,7 @@ mod tally;
 mod tests;
 
 pub use columns::variable_name;
+pub use formula::guard;
 
 use bytes::Bytes;
 use columns::Columns;

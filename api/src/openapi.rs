@@ -76,6 +76,11 @@ const INTRODUCTION: &str = "Everything under /v1. Ids are texts with a prefix, m
 
 /// Adds to an operation what it has in common with others.
 fn complete(method: &str, operation: &mut Map<String, Value>) {
+    // A file is text of any kind; what is wrong with it is said row by row.
+    if let Some(file) = operation.get_mut("requestBody").and_then(|body| body["content"].get_mut("text/csv"))
+    {
+        file["schema"] = json!({});
+    }
     let writes = method != "get";
     let bodied = operation.get("requestBody").is_some_and(|b| b["content"].get("application/json").is_some());
     let of = |place: &str| {

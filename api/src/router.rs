@@ -30,6 +30,8 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/apps", routes!(app::post, app::list))
         .at("/v1/sessions", routes!(session::post, session::list))
         .at("/v1/sessions/{id}", routes!(session::get))
+        .at("/v1/contacts", routes!(contact::post, contact::list))
+        .at("/v1/contacts/{id}", routes!(contact::get, contact::patch, contact::delete))
         .at("/v1/imports", routes!(import::list))
         .at("/v1/imports/{id}", routes!(import::get))
         .at("/v1/messages", routes!(message::post))
@@ -44,9 +46,11 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/optouts", routes!(optout::post, optout::delete))
 }
 
-/// A contact file takes as long as it takes: no deadline.
+/// A contact file takes as long as it takes, in and out: no deadline.
 fn untimed() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().at("/v1/contacts/import", routes!(import::post))
+    OpenApiRouter::new()
+        .at("/v1/contacts/import", routes!(import::post))
+        .at("/v1/contacts/export", routes!(contact::export::get))
 }
 
 /// A route whose handlers say the same address.
@@ -71,7 +75,6 @@ pub(crate) fn router(state: ApiState) -> Router {
     let deadline = Duration::from_millis(state.config.server.request_timeout_ms);
     let (described, _) = described().split_for_parts();
     let timed = described
-        .route("/v1/contacts", get(contact::list))
         // Providers'; signed instead of keyed.
         .route("/connectors/cloud/{app}", get(webhook::challenge).post(webhook::receive))
         // For machines that watch.

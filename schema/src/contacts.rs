@@ -139,6 +139,12 @@ pub trait Contacts: Send + Sync {
     /// How many, all or of a list.
     fn count(&self, tenant: TenantId, list: Option<ImportId>) -> Answer<'_, u64>;
 
+    /// Writes name, zone, fields, input and the time of change of a contact whose stored version is `expect`, and
+    /// gives its new version. 0 stands for a contact that is not there yet: it is made, on no list.
+    ///
+    /// Conflict when another version is stored, or none.
+    fn replace(&self, contact: Contact, expect: u64) -> Answer<'_, u64>;
+
     /// Deletes the contact and takes it off every list; whether there was one.
     fn delete(&self, tenant: TenantId, id: ContactId) -> Answer<'_, bool>;
 }

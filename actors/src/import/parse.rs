@@ -2,6 +2,7 @@
 //! (reading a phone number), so it runs on the compute pool, chunk by chunk, and knows nothing of other rows.
 
 use super::columns::Columns;
+use super::formula::unguarded;
 use super::split::Rows;
 use kabar_engine::address::{Address, AddressError};
 use kabar_engine::schedule::{ZoneSource, zone_of};
@@ -59,7 +60,8 @@ fn parse_row(columns: &Columns, row: u64, fields: &[&str]) -> Result<Valid, Prob
         );
         return Err(problem("", "fields", message));
     }
-    let value = |column: usize| Some(fields[column].trim()).filter(|value| !value.is_empty());
+    let value =
+        |column: usize| Some(unguarded(fields[column].trim())).filter(|value: &&str| !value.is_empty());
     let phone = columns.phone();
     let parsed = Address::parse(fields[phone].trim(), columns.region)
         .map_err(|error| problem(&columns.names[phone], code(&error), error.to_string()))?;

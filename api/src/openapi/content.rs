@@ -89,6 +89,24 @@ impl PartialSchema for NewMessage {
     }
 }
 
+/// A row of a batch: anything is taken, and what is no message is refused in its row.
+pub(crate) struct BatchRow;
+
+impl PartialSchema for BatchRow {
+    fn schema() -> RefOr<Schema> {
+        read(json!({
+            "description": "A message as POST /v1/messages takes it. A wrong one refuses its row and no other.",
+            "anyOf": [{"$ref": "#/components/schemas/NewMessage"}, {"description": "Refused in its row."}],
+        }))
+    }
+}
+
+impl ToSchema for BatchRow {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("BatchRow")
+    }
+}
+
 impl ToSchema for NewMessage {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("NewMessage")

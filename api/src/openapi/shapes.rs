@@ -48,7 +48,6 @@ ids! {
     ConversationId kabar_engine::id::ConversationId::PREFIX, "A conversation's id.";
     CampaignId kabar_engine::id::CampaignId::PREFIX, "A campaign's id.";
     ContactId kabar_engine::id::ContactId::PREFIX, "A contact's id.";
-    TemplateId kabar_engine::id::TemplateId::PREFIX, "A template's id.";
     AppId "app", "An app's id.";
 }
 
@@ -79,7 +78,18 @@ words! {
     Fault: "Whose fault a failure is." = "recipient" "sender" "provider" "kabar";
     CampaignState: "Where a campaign is." = "draft" "freezing" "running" "settling" "paused" "cancelled" "finished";
     Verb: "What can be wanted of a campaign." = "launch" "pause" "resume" "cancel";
+    ZoneSource: "Where a time zone was read from." = "contact" "number" "default";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
+}
+
+/// A time zone and why it was taken.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape is of interest; the engine owns the thing")]
+pub(crate) struct Zone {
+    /// Its IANA name.
+    #[schema(example = "Asia/Jakarta")]
+    name: String,
+    source: ZoneSource,
 }
 
 /// Hours in which messages may be sent, on the recipient's wall clock.

@@ -30,6 +30,7 @@ pub(crate) enum Code {
     IdempotencyMismatch,
     InProgress,
     AlreadyLinked,
+    ContactExists,
     Conflict,
     WrongPhase,
     OptedOut,
@@ -100,7 +101,7 @@ impl Code {
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::OperatorOnly,
@@ -123,6 +124,7 @@ impl Code {
         Self::IdempotencyMismatch,
         Self::InProgress,
         Self::AlreadyLinked,
+        Self::ContactExists,
         Self::Conflict,
         Self::WrongPhase,
         Self::OptedOut,
@@ -169,6 +171,7 @@ impl Code {
             Self::IdempotencyMismatch => entry(S::UNPROCESSABLE_ENTITY, "idempotency_mismatch", "The Idempotency-Key was used with another request.", "Use a new key for a new request; repeat the old one unchanged."),
             Self::InProgress => passing(S::CONFLICT, "in_progress", "The first request with this Idempotency-Key is still being worked on.", "Ask again shortly."),
             Self::AlreadyLinked => entry(S::CONFLICT, "already_linked", "The phone number id belongs to another session.", "Use that session, or check the id."),
+            Self::ContactExists => entry(S::CONFLICT, "contact_exists", "The address is known already.", "Change the contact that the detail names with PATCH /v1/contacts/{id}."),
             Self::Conflict => passing(S::CONFLICT, "conflict", "Somebody else changed it at the same time.", "Read it again and repeat."),
             Self::WrongPhase => entry(S::CONFLICT, "wrong_phase", "It is not possible where the thing stands.", "Read its state first."),
             Self::OptedOut => entry(S::UNPROCESSABLE_ENTITY, "opted_out", "The recipient has opted out.", "Do not write to this person until they opt in again."),

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 64;
 #[schema(as = NewMessageBatch, example = json!({"messages": [{"session": "ses_0dwd35p6e5amv", "to": "6281234567890", "type": "template", "template": {"name": "halo", "language": {"code": "id"}}}]}))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Batch {
-    #[schema(value_type = Vec<content::NewMessage>, min_items = 1, max_items = 1000)]
+    #[schema(value_type = Vec<content::BatchRow>, min_items = 1, max_items = 1000)]
     messages: Vec<Box<RawValue>>,
 }
 

@@ -4,6 +4,7 @@
 
 mod auth;
 mod campaign;
+mod contact;
 mod conversation;
 mod coverage;
 mod demo;

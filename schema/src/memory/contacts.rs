@@ -2,6 +2,7 @@
 
 use crate::Answer;
 use crate::contacts::{Contact, ContactDraft, Contacts, Upserted};
+use crate::error::StoreError;
 use futures::future::ready;
 use kabar_engine::address::Address;
 use kabar_engine::id::{ContactId, ImportId, TenantId};
@@ -31,6 +32,19 @@ impl State {
                 true
             }
         }
+    }
+
+    fn replace(&mut self, contact: Contact, expect: u64) -> Result<u64, StoreError> {
+        let key = (contact.tenant, contact.address.clone());
+        let stored = self.contacts.get(&key);
+        if stored.map_or(0, |known| known.version) != expect {
+            return Err(StoreError::Conflict);
+        }
+        let created = stored.map_or(contact.created, |known| known.created);
+        let id = Contact::id_of(contact.tenant, &contact.address);
+        let version = expect + 1;
+        self.contacts.insert(key, Contact { id, created, version, ..contact });
+        Ok(version)
     }
 
     fn find(&self, tenant: TenantId, id: ContactId) -> Option<&Contact> {
@@ -94,6 +108,10 @@ impl Contacts for MemoryContacts {
             None => state.contacts.values().filter(|c| c.tenant == tenant).count(),
         };
         Box::pin(ready(Ok(count as u64)))
+    }
+
+    fn replace(&self, contact: Contact, expect: u64) -> Answer<'_, u64> {
+        Box::pin(ready(self.0.lock().replace(contact, expect)))
     }
 
     fn delete(&self, tenant: TenantId, id: ContactId) -> Answer<'_, bool> {

@@ -111,14 +111,38 @@ impl<'t> Writer<'t> {
         let found = select(&mut self.find, self.keyring, params![int(self.tenant.0), key])?.pop();
         if let Some((n, mut contact)) = found {
             if contact.merge(draft, now) {
-                self.seal(&contact)?;
-                let version = int(contact.version);
-                self.update.execute(params![n, contact.zone, contact.updated.0, version, self.sealed])?;
+                self.rewrite(n, &contact)?;
             }
             return Ok((n, false));
         }
         let contact = Contact::begin(self.tenant, draft, now);
-        self.seal(&contact)?;
+        Ok((self.add(&contact, key)?, true))
+    }
+
+    fn replace(&mut self, mut contact: Contact, expect: u64) -> Result<u64, Fault> {
+        let key = contact.address.key();
+        let stored = select(&mut self.find, self.keyring, params![int(self.tenant.0), key])?.pop();
+        if stored.as_ref().map_or(0, |(_, known)| known.version) != expect {
+            return Err(StoreError::Conflict.into());
+        }
+        contact.id = Contact::id_of(self.tenant, &contact.address);
+        contact.version = expect + 1;
+        match stored {
+            Some((n, _)) => self.rewrite(n, &contact)?,
+            None => _ = self.add(&contact, &key)?,
+        }
+        Ok(contact.version)
+    }
+
+    fn rewrite(&mut self, n: i64, contact: &Contact) -> Result<(), Fault> {
+        self.seal(contact)?;
+        let version = int(contact.version);
+        self.update.execute(params![n, contact.zone, contact.updated.0, version, self.sealed])?;
+        Ok(())
+    }
+
+    fn add(&mut self, contact: &Contact, key: &str) -> Result<i64, Fault> {
+        self.seal(contact)?;
         let n = self.insert.insert(params![
             int(self.tenant.0),
             int(contact.id.0),
@@ -129,7 +153,7 @@ impl<'t> Writer<'t> {
             int(contact.version),
             self.sealed,
         ])?;
-        Ok((n, true))
+        Ok(n)
     }
 
     fn seal(&mut self, contact: &Contact) -> Result<(), Fault> {
@@ -276,6 +300,15 @@ impl Contacts for SqliteContacts {
             };
             let sql = "SELECT count(*) FROM contact_list WHERE tenant = ?1 AND list = ?2";
             tx.prepare_cached(sql)?.query_row([tenant, int(list.0)], |row| Ok(row.id(0)))?
+        })
+    }
+
+    fn replace(&self, contact: Contact, expect: u64) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let tenant = contact.tenant;
+            ensure(&self.keyring, [tenant]).await?;
+            let keyring = Arc::clone(&self.keyring);
+            self.database.write(move |tx| Writer::new(tx, &keyring, tenant)?.replace(contact, expect)).await
         })
     }
 

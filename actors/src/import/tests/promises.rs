@@ -172,6 +172,9 @@ impl Contacts for Flaky {
     fn count(&self, tenant: TenantId, list: Option<ImportId>) -> Answer<'_, u64> {
         self.inner.count(tenant, list)
     }
+    fn replace(&self, contact: Contact, expect: u64) -> Answer<'_, u64> {
+        self.inner.replace(contact, expect)
+    }
     fn delete(&self, tenant: TenantId, id: ContactId) -> Answer<'_, bool> {
         self.inner.delete(tenant, id)
     }

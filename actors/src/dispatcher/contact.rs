@@ -1,0 +1,66 @@
+//! What the live system knows of a contact beside its row: whether the person has opted out. And the walk through all
+//! contacts with that answer. Not the rows themselves: those are the store's.
+
+use super::{DispatchError, Dispatcher};
+use crate::freeze::Consents;
+use kabar_engine::address::Address;
+use kabar_engine::consent::newest;
+use kabar_engine::id::{ImportId, ShardId, TenantId};
+use kabar_engine::optout::Wish;
+use kabar_engine::overlay::{Key, Row};
+use kabar_schema::contacts::{Contact, Contacts};
+use std::sync::Arc;
+
+/// Contacts read at once.
+const PAGE: usize = 1_000;
+
+impl Dispatcher {
+    /// Whether the person has opted out, by the newest wish any shard heard before the call.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn opted_out(&self, tenant: TenantId, address: &Address) -> Result<bool, DispatchError> {
+        // A shard keeps other shards' wishes as it once read them; only the views have all of them.
+        self.0.flush().await;
+        let home = ShardId::of_address(tenant, address);
+        let found = self.0.store().views.load(home, vec![Key::Consent(tenant, address.clone())]).await?;
+        let wish = found.iter().find_map(|(_, row)| match row {
+            Row::Consent(rows) => newest(rows),
+            _ => None,
+        });
+        Ok(wish.is_some_and(|(wish, _)| wish == Wish::OptOut))
+    }
+
+    /// A walk through the tenant's contacts, all or a list's; it sees every wish that was heard before the call.
+    pub async fn contacts(&self, tenant: TenantId, list: Option<ImportId>) -> ContactWalk {
+        self.0.flush().await;
+        let contacts = Arc::clone(&self.0.store().contacts);
+        ContactWalk { contacts, consents: Consents::new(&self.0, tenant), tenant, list, after: None }
+    }
+}
+
+/// Contacts in the order of their addresses, a page at a time, each with whether the person has opted out.
+pub struct ContactWalk {
+    contacts: Arc<dyn Contacts>,
+    consents: Consents,
+    tenant: TenantId,
+    list: Option<ImportId>,
+    after: Option<Address>,
+}
+
+impl ContactWalk {
+    /// The next page, at most 1,000; empty behind the last one.
+    ///
+    /// # Errors
+    /// What the store could not do; the walk cannot go on then.
+    pub async fn page(&mut self) -> Result<Vec<(Contact, bool)>, DispatchError> {
+        let page = self.contacts.page(self.tenant, self.list, self.after.clone(), PAGE).await?;
+        self.after = page.last().map(|c| c.address.clone()).or(self.after.take());
+        let mut told = Vec::with_capacity(page.len());
+        for contact in page {
+            let opted_out = self.consents.opted_out(&contact.address).await?;
+            told.push((contact, opted_out));
+        }
+        Ok(told)
+    }
+}
