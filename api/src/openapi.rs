@@ -53,6 +53,7 @@ pub(crate) fn document(said: &utoipa::openapi::OpenApi) -> Value {
         "description": "An API key of a tenant (kbr_…), or the operator's key (kbo_…) together with the header Kabar-Tenant.",
     });
     document["components"]["schemas"]["Problem"] = problem_schema();
+    document["components"]["schemas"]["BatchRow"] = content::batch_row();
     // What stands only in an address is not found by itself.
     document["components"]["schemas"]["Verb"] =
         serde_json::to_value(shapes::Verb::schema()).expect("invariant: a shape has a JSON form");

@@ -89,15 +89,12 @@ impl PartialSchema for NewMessage {
     }
 }
 
-/// A row of a batch: anything is taken, and what is no message is refused in its row.
+/// A row of a batch: anything is taken, and what is no message is refused in its row. Its shape is [`batch_row`].
 pub(crate) struct BatchRow;
 
 impl PartialSchema for BatchRow {
     fn schema() -> RefOr<Schema> {
-        read(json!({
-            "description": "A message as POST /v1/messages takes it. A wrong one refuses its row and no other.",
-            "anyOf": [{"$ref": "#/components/schemas/NewMessage"}, {"description": "Refused in its row."}],
-        }))
+        read(json!({"type": "object"}))
     }
 }
 
@@ -105,6 +102,18 @@ impl ToSchema for BatchRow {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("BatchRow")
     }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push(("NewMessage".to_owned(), NewMessage::schema()));
+    }
+}
+
+/// The shape of a [`BatchRow`], which has no type of its own.
+pub(super) fn batch_row() -> Value {
+    json!({
+        "description": "A message as POST /v1/messages takes it. A wrong one refuses its row and no other.",
+        "anyOf": [{"$ref": "#/components/schemas/NewMessage"}, {"description": "Refused in its row."}],
+    })
 }
 
 impl ToSchema for NewMessage {
