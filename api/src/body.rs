@@ -5,14 +5,18 @@ use crate::problem::{Code, Problem};
 use crate::secret;
 use crate::state::ApiState;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+/// The header with the idempotency key.
+const KEY: &str = "idempotency-key";
 /// Longest idempotency key, characters.
 const KEY_MAX: usize = 255;
 
@@ -118,9 +122,18 @@ impl FromRequestParts<ApiState> for Idempotent {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
-        let Some(header) = parts.headers.get("idempotency-key") else { return Ok(Self(None)) };
+        let Some(header) = parts.headers.get(KEY) else { return Ok(Self(None)) };
         Self::check(header.as_bytes()).map(|key| Self(Some(key)))
     }
+}
+
+/// Refuses a write whose key cannot be used, also where a repeat comes to the same by itself.
+pub(crate) async fn check_key(request: Request, next: Next) -> Result<Response, Problem> {
+    match request.headers().get(KEY) {
+        Some(key) if request.method() != Method::GET => _ = Idempotent::check(key.as_bytes())?,
+        _ => {}
+    }
+    Ok(next.run(request).await)
 }
 
 impl Idempotent {

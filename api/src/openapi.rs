@@ -159,7 +159,7 @@ fn problem_schema() -> Value {
             "title": {"type": "string"},
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
             "code": {"type": "string"},
-            "fault": {"type": "string", "enum": ["caller", "recipient", "kabar"]},
+            "fault": {"$ref": "#/components/schemas/Fault"},
             "detail": {"type": "string"},
             "remedy": {"type": "string"},
             "retryable": {"type": "boolean"},

@@ -1,10 +1,13 @@
 //! Keyset pages: `{"data": […], "next": "…"}`. The cursor is opaque outside; inside it is where the page ended.
 
 use crate::problem::{Code, Problem};
+use crate::state::ApiState;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kabar_engine::address::Address;
+use kabar_engine::id::TenantId;
 use kabar_engine::time::Timestamp;
+use kabar_schema::records::Noun;
 use serde::{Deserialize, Serialize};
 
 /// Most things on one page.
@@ -103,6 +106,18 @@ impl<T> Page<T> {
         let next = cursor.filter(|_| data.len() == limit);
         Self { data, next }
     }
+}
+
+/// A page of a tenant's records of one noun, the oldest first.
+pub(crate) async fn records<N: Noun, S: From<N>>(
+    state: &ApiState,
+    tenant: TenantId,
+    ask: &Ask,
+) -> Result<axum::Json<Page<S>>, Problem> {
+    let limit = ask.limit()?;
+    let found = state.nouns().page::<N>(tenant, None, ask.after_record()?, limit).await?;
+    let cursor = found.last().map(|found| record_cursor(found.noun.created(), found.noun.id()));
+    Ok(axum::Json(Page::new(found.into_iter().map(|found| found.noun.into()).collect(), limit, cursor)))
 }
 
 /// A moment as RFC 3339 in UTC.

@@ -105,7 +105,7 @@ impl Problem {
             "title": entry.title,
             "status": entry.status.as_u16(),
             "code": entry.code,
-            "fault": self.code.blame().word(),
+            "fault": self.code.fault(),
             "detail": self.detail,
             "remedy": entry.remedy,
             "retryable": entry.retryable,

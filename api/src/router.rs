@@ -1,5 +1,6 @@
 //! Every route on one page. What a route does stands in `routes/<noun>.rs`.
 
+use crate::body;
 use crate::metrics;
 use crate::openapi;
 use crate::problem;
@@ -12,6 +13,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
 use axum::routing::get;
+use bytes::Bytes;
 use serde_json::Value;
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
@@ -70,11 +72,17 @@ pub(crate) fn description() -> Value {
     openapi::document(&described().merge(untimed()).into_openapi())
 }
 
+/// What every operation of `/v1` has in front of it.
+fn guarded(routes: OpenApiRouter<ApiState>) -> Router<ApiState> {
+    routes.split_for_parts().0.layer(from_fn(body::check_key))
+}
+
 /// The whole API.
 pub(crate) fn router(state: ApiState) -> Router {
     let deadline = Duration::from_millis(state.config.server.request_timeout_ms);
-    let (described, _) = described().split_for_parts();
-    let timed = described
+    // Made once: anybody may ask for it, as often as they like.
+    let document = Bytes::from(description().to_string());
+    let timed = guarded(described())
         // Providers'; signed instead of keyed.
         .route("/connectors/cloud/{app}", get(webhook::challenge).post(webhook::receive))
         // For machines that watch.
@@ -85,11 +93,10 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/docs", get(docs::reader))
         .route("/docs/viewer.js", get(docs::viewer))
         .route("/docs/errors", get(docs::errors))
-        .route(openapi::PATH, get(docs::description))
+        .route(openapi::PATH, get(move || docs::description(document.clone())))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, deadline));
-    let (untimed, _) = untimed().split_for_parts();
     timed
-        .merge(untimed)
+        .merge(guarded(untimed()))
         .fallback(health::nowhere)
         .layer(from_fn(metrics::measure))
         .layer(from_fn(problem::render))

@@ -139,14 +139,28 @@ mod tests {
 
     #[test]
     fn the_words_described_are_the_words_written() {
-        use kabar_schema::records::ImportState as State;
-        let schema = serde_json::to_value(ImportState::schema()).unwrap();
-        let written = [State::Reading, State::Done, State::Failed].map(|s| serde_json::to_value(s).unwrap());
-        assert_eq!(schema["enum"], serde_json::Value::from(written.to_vec()));
-        let written: Vec<_> = (1..=9).filter_map(kabar_engine::status::Status::from_byte).collect();
-        let schema = serde_json::to_value(Status::schema()).unwrap();
-        assert_eq!(schema["enum"], serde_json::to_value(written).unwrap());
-        let schema = serde_json::to_value(Lane::schema()).unwrap();
-        assert_eq!(schema["enum"], serde_json::to_value(kabar_engine::pacing::Lane::ALL).unwrap());
+        fn same<S: PartialSchema>(written: impl serde::Serialize) {
+            let schema = serde_json::to_value(S::schema()).unwrap();
+            assert_eq!(schema["enum"], serde_json::to_value(written).unwrap());
+        }
+        use kabar_actors::view::CampaignState as C;
+        use kabar_engine::cause::Fault as F;
+        use kabar_engine::schedule::ZoneSource as Z;
+        use kabar_schema::records::ImportState as I;
+        same::<ImportState>([I::Reading, I::Done, I::Failed]);
+        same::<CampaignState>([
+            C::Draft,
+            C::Freezing,
+            C::Running,
+            C::Settling,
+            C::Paused,
+            C::Cancelled,
+            C::Finished,
+        ]);
+        same::<Fault>([F::Recipient, F::Sender, F::Provider, F::Kabar]);
+        same::<ZoneSource>([Z::Contact, Z::Number, Z::Default]);
+        same::<Verb>((1..=4).filter_map(kabar_engine::campaign::Verb::from_byte).collect::<Vec<_>>());
+        same::<Status>((1..=9).filter_map(kabar_engine::status::Status::from_byte).collect::<Vec<_>>());
+        same::<Lane>(kabar_engine::pacing::Lane::ALL);
     }
 }

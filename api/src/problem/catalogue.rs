@@ -2,7 +2,7 @@
 //! help. `api/docs/errors.md` is written from it. Not the causes of failed messages: those are the engine's.
 
 use axum::http::StatusCode;
-use kabar_engine::cause::Cause;
+use kabar_engine::cause::{Cause, Fault};
 use std::fmt::Write;
 
 /// A stable code. Clients branch on it; the words beside it may change.
@@ -67,36 +67,15 @@ const fn passing(status: StatusCode, code: &'static str, title: &'static str, re
     Entry { status, code, title, remedy, retryable: true }
 }
 
-/// Who can do something about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Blame {
-    /// Who asked: the request, its key, its order.
-    Caller,
-    /// The person on the other side, by their own wish.
-    Recipient,
-    /// This installation, or what it stands on.
-    Kabar,
-}
-
-impl Blame {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Caller => "caller",
-            Self::Recipient => "recipient",
-            Self::Kabar => "kabar",
-        }
-    }
-}
-
 impl Code {
     /// Whose fault it is.
-    pub(crate) fn blame(self) -> Blame {
+    pub(crate) fn fault(self) -> Fault {
         match self {
-            Self::OptedOut | Self::WindowClosed => Blame::Recipient,
+            Self::OptedOut => Fault::Recipient,
             Self::Overloaded | Self::Unavailable | Self::OutcomeUnknown | Self::Deadline | Self::Internal => {
-                Blame::Kabar
+                Fault::Kabar
             }
-            _ => Blame::Caller,
+            _ => Fault::Sender,
         }
     }
 
@@ -193,6 +172,11 @@ impl Code {
     }
 }
 
+/// As it is written in JSON.
+fn word(fault: Fault) -> String {
+    format!("{fault:?}").to_lowercase()
+}
+
 /// `api/docs/errors.md`.
 pub(crate) fn page() -> String {
     let mut page = String::from(
@@ -210,7 +194,7 @@ pub(crate) fn page() -> String {
             page,
             "| <a id=\"{at}\"></a>`{at}` | {} | {} | {title} | {remedy} | {yes} |",
             status.as_u16(),
-            code.blame().word(),
+            word(code.fault()),
             at = entry_code
         );
     }
@@ -220,7 +204,7 @@ pub(crate) fn page() -> String {
     );
     for (Cause(number), e) in Cause::all() {
         let yes = if e.retryable { "yes" } else { "no" };
-        let fault = format!("{:?}", e.fault).to_lowercase();
+        let fault = word(e.fault);
         let _ =
             writeln!(page, "| `{}` | {number} | {fault} | {} | {} | {yes} |", e.code, e.meaning, e.remedy);
     }

@@ -4,7 +4,7 @@ use crate::auth::For;
 use crate::body::{Idempotent, Json, Query};
 use crate::create::{answer, create};
 use crate::openapi::shapes;
-use crate::page::{Ask, Page, Time, record_cursor};
+use crate::page::{Ask, Page, Time, records};
 use crate::problem::Problem;
 use crate::state::ApiState;
 use axum::extract::State;
@@ -129,10 +129,7 @@ pub(crate) async fn list(
     whom: For,
     Query(ask): Query<Ask>,
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
-    let limit = ask.limit()?;
-    let found = state.nouns().page::<MetaApp>(whom.tenant, None, ask.after_record()?, limit).await?;
-    let cursor = found.last().map(|a| record_cursor(a.noun.created, a.noun.id));
-    Ok(axum::Json(Page::new(found.into_iter().map(|a| a.noun.into()).collect(), limit, cursor)))
+    records::<MetaApp, _>(&state, whom.tenant, &ask).await
 }
 
 #[cfg(test)]

@@ -252,7 +252,6 @@ pub(crate) async fn patch(
     State(state): State<ApiState>,
     whom: For,
     Id(id): Id<ContactId>,
-    _key: Idempotent,
     body: Json<Patch>,
 ) -> Result<axum::Json<Full>, Problem> {
     let contacts = &state.node.store().contacts;

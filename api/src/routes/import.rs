@@ -6,7 +6,7 @@ use crate::auth::For;
 use crate::body::{Id, Idempotent, Query};
 use crate::create::answer;
 use crate::openapi::shapes;
-use crate::page::{Ask, Page, Time, record_cursor};
+use crate::page::{Ask, Page, Time, records};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::{Request, State};
@@ -188,10 +188,7 @@ pub(crate) async fn list(
     whom: For,
     Query(ask): Query<Ask>,
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
-    let limit = ask.limit()?;
-    let found = state.nouns().page::<Import>(whom.tenant, None, ask.after_record()?, limit).await?;
-    let cursor = found.last().map(|i| record_cursor(i.noun.created, i.noun.id.0));
-    Ok(axum::Json(Page::new(found.into_iter().map(|i| i.noun.into()).collect(), limit, cursor)))
+    records::<Import, _>(&state, whom.tenant, &ask).await
 }
 
 /// `GET /v1/imports/{id}`

@@ -5,7 +5,7 @@ use crate::auth::{For, Fresh};
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
 use crate::openapi::shapes;
-use crate::page::{Ask, Page, Time, record_cursor};
+use crate::page::{Ask, Page, Time, records};
 use crate::problem::Problem;
 use crate::state::ApiState;
 use axum::extract::State;
@@ -86,10 +86,7 @@ pub(crate) async fn list(
     whom: For,
     Query(ask): Query<Ask>,
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
-    let limit = ask.limit()?;
-    let found = state.nouns().page::<Key>(whom.tenant, None, ask.after_record()?, limit).await?;
-    let cursor = found.last().map(|k| record_cursor(k.noun.created, k.noun.id.0));
-    Ok(axum::Json(Page::new(found.into_iter().map(|k| k.noun.into()).collect(), limit, cursor)))
+    records::<Key, _>(&state, whom.tenant, &ask).await
 }
 
 /// `DELETE /v1/keys/{id}`: takes the key back; it stays listed. Twice is once.
@@ -98,7 +95,6 @@ pub(crate) async fn list(
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     whom: For,
-    _repeatable: Idempotent,
     Id(id): Id<KeyId>,
 ) -> Result<axum::Json<Shown>, Problem> {
     let found = state.nouns().get::<Key>(whom.tenant, id.0).await?;

@@ -3,7 +3,7 @@
 
 use super::address;
 use crate::auth::For;
-use crate::body::{Idempotent, Json};
+use crate::body::Json;
 use crate::openapi::shapes;
 use crate::problem::Problem;
 use crate::state::ApiState;
@@ -38,7 +38,6 @@ pub(crate) struct Shown {
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
-    _repeatable: Idempotent,
     body: Json<Wanted>,
 ) -> Result<axum::Json<Shown>, Problem> {
     record(&state, &whom, body.value, Wish::OptOut).await
@@ -52,7 +51,6 @@ pub(crate) async fn post(
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     whom: For,
-    _repeatable: Idempotent,
     body: Json<Wanted>,
 ) -> Result<axum::Json<Shown>, Problem> {
     record(&state, &whom, body.value, Wish::OptIn).await

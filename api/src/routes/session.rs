@@ -6,7 +6,7 @@ use crate::auth::For;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
 use crate::openapi::shapes;
-use crate::page::{Ask, Page, Time, record_cursor};
+use crate::page::{Ask, Page, Time, records};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::State;
@@ -197,10 +197,7 @@ pub(crate) async fn list(
     whom: For,
     Query(ask): Query<Ask>,
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
-    let limit = ask.limit()?;
-    let found = state.nouns().page::<Session>(whom.tenant, None, ask.after_record()?, limit).await?;
-    let cursor = found.last().map(|s| record_cursor(s.noun.created, s.noun.id.0));
-    Ok(axum::Json(Page::new(found.into_iter().map(|s| s.noun.into()).collect(), limit, cursor)))
+    records::<Session, _>(&state, whom.tenant, &ask).await
 }
 
 /// `GET /v1/sessions/{id}`: with how it does now.

@@ -138,3 +138,25 @@ async fn creates_meet_themselves_again_too_and_a_secret_is_not_repeated() {
     assert_eq!(neighbour.get("/v1/keys").await.json()["next"], Value::Null);
     house.running.shutdown().await;
 }
+
+#[tokio::test]
+async fn an_unusable_key_is_refused_on_every_write_also_where_a_repeat_does_no_harm() {
+    let house = House::open().await;
+    let tenant = house.tenant("Toko Ana").await;
+    let contact = tenant.call("POST /v1/contacts", json!({"address": "+6281234567890"})).await.id();
+    let long = "k".repeat(256);
+    for (what, body) in [
+        (format!("DELETE /v1/contacts/{contact}"), Value::Null),
+        (format!("PATCH /v1/contacts/{contact}"), json!({"name": "Budi"})),
+        (format!("DELETE /v1/keys/{}", tenant.key_id), Value::Null),
+        ("POST /v1/optouts".to_owned(), json!({"address": "+6281234567890"})),
+        ("POST /v1/contacts".to_owned(), json!({"address": "+6281234567891"})),
+    ] {
+        for key in ["", "a\tb", &long] {
+            let refused = tenant.with(&what, &[("idempotency-key", key)], body.clone()).await;
+            assert_eq!(refused.problem(), (400, "idempotency_key".to_owned()), "{what} {key:?}");
+        }
+    }
+    assert_eq!(tenant.get(&format!("/v1/contacts/{contact}")).await.json()["name"], Value::Null);
+    house.running.shutdown().await;
+}
