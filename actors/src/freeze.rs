@@ -2,7 +2,7 @@
 //! dealt to the sending sessions, packed in chunks and parts, written once. A crash leaves garbage under another
 //! attempt's number, nothing else.
 
-use crate::import::variable_name;
+use crate::contact_value::contact_value;
 use crate::node::Node;
 use kabar_engine::address::Address;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
@@ -58,7 +58,7 @@ pub async fn freeze(node: &Node, spec: &Spec, attempt: u32) -> Result<Frozen, Fr
             press.audience += 1;
             if consents.opted_out(&contact.address).await? {
                 press.opted_out += 1;
-            } else if pattern.missing(&|name| value(&contact, name)).is_some() {
+            } else if pattern.missing(&|name| contact_value(&contact, name)).next().is_some() {
                 press.missing += 1;
             } else {
                 press.add(contact).await?;
@@ -66,18 +66,6 @@ pub async fn freeze(node: &Node, spec: &Spec, attempt: u32) -> Result<Frozen, Fr
         }
     }
     press.finish().await
-}
-
-/// A contact's value for a variable: its own columns first (as written, then as an import names columns), then
-/// name and phone.
-fn value<'a>(contact: &'a Contact, name: &str) -> Option<&'a str> {
-    let column = || contact.fields.get(&variable_name(name));
-    let own = contact.fields.get(name).or_else(column).map(String::as_str);
-    own.or_else(|| match name {
-        "name" => contact.name.as_deref(),
-        "phone" => Some(contact.address.value()),
-        _ => None,
-    })
 }
 
 /// The tenant's opt-outs, walked beside the contacts in the same order.
@@ -167,8 +155,7 @@ impl<'a> Press<'a> {
         let hash = xxhash_rust::xxh3::xxh3_64(contact.address.key().as_bytes());
         let place = usize::try_from(hash % self.trays.len() as u64).unwrap_or(0);
         let values =
-            self.columns.iter().map(|c| value(&contact, c).filter(|v| !v.trim().is_empty()).map(Arc::from));
-        let values = values.collect();
+            self.columns.iter().map(|column| contact_value(&contact, column).map(Arc::from)).collect();
         let zone = contact.zone.as_deref().map(Arc::from);
         self.trays[place].recipients.push(Recipient { address: contact.address, zone, values });
         if self.trays[place].recipients.len() == CHUNK as usize {

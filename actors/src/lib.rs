@@ -4,6 +4,7 @@
 //! They decide nothing (the engine does), speak to nobody (the connectors do), know no SQL and no HTTP status.
 
 pub mod campaign;
+mod contact_value;
 pub mod conversation;
 pub mod dispatcher;
 mod freeze;
@@ -21,6 +22,7 @@ pub mod view;
 pub mod webhook;
 mod wire;
 
+pub use contact_value::contact_value;
 pub use dispatcher::{DispatchError, Dispatcher};
 pub use kabar_runtime::{Clock, Compute};
 pub use name::Name;

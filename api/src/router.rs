@@ -5,8 +5,8 @@ use crate::metrics;
 use crate::openapi;
 use crate::problem;
 use crate::routes::{
-    app, batch, campaign, contact, conversation, docs, health, import, key, message, optout, session, tenant,
-    webhook,
+    app, batch, campaign, contact, conversation, docs, health, import, key, message, optout, session,
+    template, tenant, webhook,
 };
 use crate::state::ApiState;
 use axum::Router;
@@ -42,6 +42,9 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/conversations", routes!(conversation::list))
         .at("/v1/conversations/{id}", routes!(conversation::get))
         .at("/v1/conversations/{id}/messages", routes!(conversation::messages))
+        .at("/v1/templates", routes!(template::post, template::list))
+        .at("/v1/templates/{id}", routes!(template::get, template::patch, template::delete))
+        .at("/v1/templates/{id}/preview", routes!(template::preview::post))
         .at("/v1/campaigns", routes!(campaign::post, campaign::list))
         .at("/v1/campaigns/{id}", routes!(campaign::get))
         .at("/v1/campaigns/{id}/{verb}", routes!(campaign::act))

@@ -47,6 +47,7 @@ ids! {
     MessageId kabar_engine::id::MessageId::PREFIX, "A message's id.";
     ConversationId kabar_engine::id::ConversationId::PREFIX, "A conversation's id.";
     CampaignId kabar_engine::id::CampaignId::PREFIX, "A campaign's id.";
+    TemplateId kabar_engine::id::TemplateId::PREFIX, "A stored template's id.";
     ContactId kabar_engine::id::ContactId::PREFIX, "A contact's id.";
     AppId "app", "An app's id.";
 }

@@ -3,7 +3,7 @@
 
 pub(crate) mod export;
 
-use super::{address, name};
+use super::{TRIES, address, name, present};
 use crate::auth::For;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::answer;
@@ -19,7 +19,7 @@ use kabar_engine::id::{ContactId, ImportId};
 use kabar_engine::schedule::{Zone, ZoneSource, zone_of};
 use kabar_schema::StoreError;
 use kabar_schema::contacts::{Contact, ContactDraft};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
@@ -29,8 +29,6 @@ const FIELDS_MAX: usize = 100;
 const FIELD_NAME_MAX: usize = 64;
 /// Longest value of a field, characters.
 const FIELD_MAX: usize = 4_096;
-/// Tries to change a contact that others change at the same time.
-const TRIES: u32 = 5;
 
 /// The query of the list.
 #[derive(Deserialize, IntoParams)]
@@ -125,11 +123,6 @@ pub(crate) struct Patch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     fields: Option<Option<BTreeMap<String, Option<String>>>>,
-}
-
-/// Tells null from absent.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// The zone as the IANA database writes it.

@@ -13,16 +13,19 @@ pub(crate) mod key;
 pub(crate) mod message;
 pub(crate) mod optout;
 pub(crate) mod session;
+pub(crate) mod template;
 pub(crate) mod tenant;
 pub(crate) mod webhook;
 
 use crate::problem::{Code, Problem};
 use kabar_engine::address::Address;
 use kabar_engine::cause::{Cause, Fault};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Longest name of anything, characters.
 const NAME_MAX: usize = 200;
+/// Tries to change a thing that others change at the same time.
+const TRIES: u32 = 5;
 
 /// A name people gave: not empty, not endless.
 pub(crate) fn name(given: &str) -> Result<String, Problem> {
@@ -50,6 +53,11 @@ pub(crate) fn address(given: &str) -> Result<Address, Problem> {
         return Ok(text.parse::<Address>()?);
     }
     Ok(Address::parse(text, None)?.address)
+}
+
+/// Tells null from absent in a merge patch.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A cause in words.

@@ -121,12 +121,15 @@ impl ContentPattern {
         self.variants
     }
 
-    /// The first variable that has neither value nor default, whether or not this recipient's alternatives
-    /// use it: what a campaign counts when it freezes its audience.
-    #[must_use]
-    pub fn missing<'v>(&self, lookup: &dyn Fn(&str) -> Option<&'v str>) -> Option<&str> {
+    /// The variables that have neither value nor default, whether or not this recipient's alternatives use
+    /// them: what a campaign counts when it freezes its audience. A blank value counts as none.
+    pub fn missing<'p, 'v>(
+        &'p self,
+        lookup: &'p dyn Fn(&str) -> Option<&'v str>,
+    ) -> impl Iterator<Item = &'p str> {
         let absent = |name: &str| lookup(name).is_none_or(|value| value.trim().is_empty());
-        self.variables.iter().find(|v| !v.has_default && absent(&v.name)).map(|v| v.name.as_str())
+        let missing = self.variables.iter().filter(move |v| !v.has_default && absent(&v.name));
+        missing.map(|v| v.name.as_str())
     }
 
     /// The content for one recipient.
@@ -448,8 +451,8 @@ mod tests {
     fn missing_values_are_known_before_and_named_while_rendering() {
         let message = json!({"type": "text", "text": {"body": "{{name}} {a|{{gone}}} {{x|default:\"\"}}"}});
         let pattern = compile(&message, true).unwrap();
-        assert_eq!(pattern.missing(&lookup), Some("gone"));
-        assert_eq!(pattern.missing(&|_| Some("v")), None);
+        assert_eq!(pattern.missing(&lookup).collect::<Vec<_>>(), ["gone"]);
+        assert_eq!(pattern.missing(&|_| Some("v")).count(), 0);
         let errors = (0..50).filter(|seed| pattern.render(*seed, &lookup).is_err()).count();
         assert!((1..50).contains(&errors), "only recipients whose alternative uses it: {errors}");
         let names: Vec<_> = pattern.variables().iter().map(|v| (v.name.as_str(), v.has_default)).collect();

@@ -6,7 +6,7 @@ use kabar_engine::id::{TemplateId, TenantId};
 use kabar_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A template.
+/// A template. Sealed: it holds what will be said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Template {
     /// Its id.
@@ -15,16 +15,23 @@ pub struct Template {
     pub tenant: TenantId,
     /// What the tenant calls it.
     pub name: String,
-    /// What it says; may hold `{{variables}}`.
+    /// What it says; may hold `{{variables}}` and spintax.
     pub content: Content,
+    /// Whether spintax is read.
+    #[serde(default)]
+    pub spintax: bool,
+    /// Hash of the request that made it, so that a repeat is told from another request.
+    pub body_hash: String,
     /// When it was created.
     pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
 }
 
 impl Noun for Template {
     const KIND: &'static str = "template";
     const VERSION: u32 = 1;
-    const SEALED: bool = false;
+    const SEALED: bool = true;
 
     fn tenant(&self) -> TenantId {
         self.tenant
