@@ -3,6 +3,7 @@
 
 mod contact;
 mod conversation;
+mod message;
 
 pub use contact::ContactWalk;
 
@@ -13,24 +14,16 @@ use crate::metrics;
 use crate::node::Node;
 use crate::session;
 use crate::shard::DoorError;
-use crate::view::{CampaignView, MessageView, SessionView, overlay_mark};
+use crate::view::{CampaignView, SessionView};
 use crate::webhook::{self, Receipt, WebhookError};
 use bytes::Bytes;
 use kabar_engine::address::Address;
 use kabar_engine::campaign::Verb;
-use kabar_engine::chunk::ChunkKey;
-use kabar_engine::entry::{ConsentSource, Position};
-use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, ShardId, TenantId};
-use kabar_engine::mark::CHUNK;
-use kabar_engine::message::{MessageRow, Stage, Times};
+use kabar_engine::entry::ConsentSource;
+use kabar_engine::id::{CampaignId, MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::optout::Wish;
 use kabar_engine::overlay::decide::Draft;
-use kabar_engine::overlay::{Answer, Input, Key, Overlay, Refusal};
-use kabar_engine::pacing::Lane;
-use kabar_engine::part::{chunk_of, part_of};
-use kabar_engine::spintax;
-use kabar_engine::status::Status;
-use kabar_engine::template::ContentPattern;
+use kabar_engine::overlay::{Answer, Input, Key, Refusal};
 use kabar_runtime::{Refused, Reply};
 use kabar_schema::records::Campaign as Spec;
 use kabar_schema::records::Session as SessionRecord;
@@ -213,94 +206,6 @@ impl Dispatcher {
                 .ok_or(DispatchError::Unavailable { retry_after_ms: RETRY_MS })?,
         };
         Ok(Some(CampaignView::new(&row, totals)))
-    }
-
-    /// A message as it stands now; also a campaign's, by the id of its recipient's message.
-    ///
-    /// # Errors
-    /// What the store could not do.
-    pub async fn message(
-        &self,
-        tenant: TenantId,
-        id: MessageId,
-    ) -> Result<Option<MessageView>, DispatchError> {
-        let shard = self.0.shard(id.shard());
-        let row = shard.read(&[Key::Message(id)], move |o| o.message(id)).await?;
-        match row {
-            Some(row) if row.tenant != tenant => Ok(None),
-            Some(row) => Ok(Some(self.complete((*row).clone()).await?)),
-            None => self.recipient(tenant, id).await,
-        }
-    }
-
-    /// Fills in what a campaign's message keeps elsewhere.
-    async fn complete(&self, mut row: MessageRow) -> Result<MessageView, DispatchError> {
-        let Some((campaign, index)) = row.campaign else { return Ok(MessageView { row }) };
-        let shard = self.0.shard(row.id.shard());
-        let part = part_of(index);
-        let look = move |o: &Overlay| (o.part(campaign, part), o.mark(campaign, index));
-        let (part, mark) = shard.read(&[Key::Part(campaign, part)], look).await?;
-        if let (Some(part), Some(mark)) = (part, mark) {
-            overlay_mark(&mut row, mark, part.start.launched);
-            let (chunk, offset) = chunk_of(index);
-            let attempt = part.start.attempt;
-            let key = ChunkKey { tenant: row.tenant, campaign, attempt, chunk };
-            row.content = self.render(key, offset).await?.map(|(_, content)| Arc::new(content));
-        }
-        Ok(MessageView { row })
-    }
-
-    async fn render(
-        &self,
-        key: ChunkKey,
-        offset: u32,
-    ) -> Result<Option<(Address, kabar_engine::content::Content)>, DispatchError> {
-        let spec = self.0.store().nouns.get::<Spec>(key.tenant, key.campaign.0).await?;
-        let chunk = self.0.store().ledger.get_chunk(key).await?;
-        let (Some(spec), Some(chunk)) = (spec, chunk) else { return Ok(None) };
-        let Some(recipient) = chunk.recipients.get(offset as usize) else { return Ok(None) };
-        let Ok(pattern) = ContentPattern::compile(&spec.noun.content, spec.noun.spintax) else {
-            return Ok(None);
-        };
-        let seed = spintax::seed(key.campaign, &recipient.address);
-        let content = pattern.render(seed, &|name| chunk.value(offset, name)).ok();
-        Ok(content.map(|content| (recipient.address.clone(), content)))
-    }
-
-    /// A recipient that has no row of its own: its run names the chunk, its mark the status.
-    async fn recipient(&self, tenant: TenantId, id: MessageId) -> Result<Option<MessageView>, DispatchError> {
-        let shard = self.0.shard(id.shard());
-        let run = shard.read(&[Key::Run(id)], move |o| o.run(id)).await?;
-        let Some(run) = run.filter(|r| r.tenant == tenant) else { return Ok(None) };
-        let Some(offset) = (0..run.count).find(|n| run.base.plus(*n) == id) else { return Ok(None) };
-        let (campaign, number) = (run.campaign, run.part);
-        let part = shard.read(&[Key::Part(campaign, number)], move |o| o.part(campaign, number)).await?;
-        let Some(part) = part else { return Ok(None) };
-        let key = ChunkKey { tenant, campaign, attempt: part.start.attempt, chunk: run.chunk };
-        let Some((address, _)) = self.render(key, offset).await? else { return Ok(None) };
-        let launched = part.start.launched;
-        let row = MessageRow {
-            id,
-            tenant,
-            session: part.start.session,
-            conversation: ConversationId(0),
-            address,
-            content: None,
-            lane: Lane::Broadcast,
-            status: Status::Queued,
-            stage: Stage::Done,
-            attempts: 0,
-            due: launched,
-            valid_until: part.start.valid_until,
-            times: Times { accepted: launched, ..Times::default() },
-            provider_id: None,
-            cause: None,
-            context: None,
-            campaign: Some((campaign, run.chunk * CHUNK + offset)),
-            prev: None,
-            upto: Position::default(),
-        };
-        Ok(Some(self.complete(row).await?))
     }
 
     /// A session as it stands now; `None` when there is no such record.

@@ -4,8 +4,10 @@
 
 use crate::metrics;
 use crate::plant::Plant;
+use kabar_engine::address::Address;
+use kabar_engine::consent::SuppressedRow;
 use kabar_engine::entry::{Entry, Position};
-use kabar_engine::id::ShardId;
+use kabar_engine::id::{ShardId, TenantId};
 use kabar_engine::overlay::{Answer, Changes, Effect, Input, Key, Overlay, Refusal, Row, Wake};
 use kabar_engine::time::Timestamp;
 use kabar_runtime::Clock;
@@ -297,6 +299,23 @@ impl Shard {
             self.load(generation, missing).await?;
         }
         Err(DoorError::Unavailable)
+    }
+
+    /// What this shard itself heard of a person's wish and still holds, once that is durable. Waits for nothing
+    /// else, so that all shards can be asked.
+    ///
+    /// # Errors
+    /// The shard broke before.
+    pub async fn own_consent(
+        &self,
+        tenant: TenantId,
+        address: &Address,
+    ) -> Result<Option<Arc<SuppressedRow>>, DoorError> {
+        let row = self.overlay.lock().own_consent(tenant, address);
+        if let Some(row) = &row {
+            self.durable(row.upto.0).await?;
+        }
+        Ok(row)
     }
 
     /// Looks at the live state as it is, durable or not: for timers and gauges, never for answers.

@@ -6,6 +6,7 @@ use crate::entry::{ConsentSource, Position};
 use crate::id::{ShardId, TenantId};
 use crate::optout::Wish;
 use crate::time::Timestamp;
+use std::collections::BTreeMap;
 
 /// What one shard heard of a person's wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,19 @@ pub struct SuppressedRow {
 #[must_use]
 pub fn newest(rows: &[SuppressedRow]) -> Option<(Wish, Timestamp)> {
     rows.iter().map(|r| (r.wish, r.at)).reduce(newer)
+}
+
+/// One row a shard: of two from the same shard the one that stands further in its journal, whatever their clocks
+/// said.
+#[must_use]
+pub fn latest(rows: impl IntoIterator<Item = SuppressedRow>) -> Vec<SuppressedRow> {
+    let mut latest: BTreeMap<ShardId, SuppressedRow> = BTreeMap::new();
+    for row in rows {
+        if latest.get(&row.shard).is_none_or(|known| known.upto < row.upto) {
+            latest.insert(row.shard, row);
+        }
+    }
+    latest.into_values().collect()
 }
 
 /// The newer of two wishes; at the same instant the opt-out wins.

@@ -3,9 +3,13 @@
 //!
 //! Not a timer: it says the moment, the actors wait for it.
 
+mod hours;
 mod place;
+mod recurrence;
 
+pub use hours::{Closed, Day, Hours, QuietHours, Wait};
 pub use place::{Zone, ZoneSource, zone_of};
+pub use recurrence::Recurrence;
 
 use crate::time::{DAY_MS, Timestamp};
 use jiff::civil::{DateTime, Time};
@@ -41,6 +45,9 @@ pub enum ScheduleError {
     /// Beyond the calendar.
     #[error("the moment lies outside the years -9999 to 9999")]
     Range,
+    /// The recurrence cannot be read.
+    #[error("the recurrence is not valid: {0}")]
+    Rule(String),
     /// No opening within sixteen days.
     #[error("the send window does not open within sixteen days")]
     NeverOpens,

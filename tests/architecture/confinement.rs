@@ -9,6 +9,7 @@ const PURE: &[&str] = &[
     "rand",
     "rand_chacha",
     "rlibphonenumber",
+    "rrule",
     "serde",
     "serde_json",
     "sha2",

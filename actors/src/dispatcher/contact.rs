@@ -4,7 +4,7 @@
 use super::{DispatchError, Dispatcher};
 use crate::freeze::Consents;
 use kabar_engine::address::Address;
-use kabar_engine::consent::newest;
+use kabar_engine::consent::{latest, newest};
 use kabar_engine::id::{ImportId, ShardId, TenantId};
 use kabar_engine::optout::Wish;
 use kabar_engine::overlay::{Key, Row};
@@ -15,23 +15,29 @@ use std::sync::Arc;
 const PAGE: usize = 1_000;
 
 impl Dispatcher {
-    /// Whether the person has opted out, by the newest wish any shard heard before the call.
+    /// Whether the person has opted out, by the newest wish any shard heard before the call. It waits for no
+    /// projector.
     ///
     /// # Errors
     /// What the store could not do.
     pub async fn opted_out(&self, tenant: TenantId, address: &Address) -> Result<bool, DispatchError> {
-        // A shard keeps other shards' wishes as it once read them; only the views have all of them.
-        self.0.flush().await;
+        // First the shards, then the views: a row that a shard has forgotten is in the views by then.
+        let mut rows = Vec::new();
+        for shard in self.0.all_shards() {
+            rows.extend(shard.own_consent(tenant, address).await?.map(Arc::unwrap_or_clone));
+        }
         let home = ShardId::of_address(tenant, address);
-        let found = self.0.store().views.load(home, vec![Key::Consent(tenant, address.clone())]).await?;
-        let wish = found.iter().find_map(|(_, row)| match row {
-            Row::Consent(rows) => newest(rows),
-            _ => None,
-        });
-        Ok(wish.is_some_and(|(wish, _)| wish == Wish::OptOut))
+        let stored = self.0.store().views.load(home, vec![Key::Consent(tenant, address.clone())]).await?;
+        for (_, row) in stored {
+            if let Row::Consent(stored) = row {
+                rows.extend(stored);
+            }
+        }
+        Ok(newest(&latest(rows)).is_some_and(|(wish, _)| wish == Wish::OptOut))
     }
 
     /// A walk through the tenant's contacts, all or a list's; it sees every wish that was heard before the call.
+    /// The walk reads the views page by page, so it begins with a flush: one for a whole file.
     pub async fn contacts(&self, tenant: TenantId, list: Option<ImportId>) -> ContactWalk {
         self.0.flush().await;
         let contacts = Arc::clone(&self.0.store().contacts);

@@ -2,7 +2,7 @@
 //! projector: what is not in the views yet is in the shard's overlay. Not the list of a tenant's conversations
 //! (that is the views').
 
-use super::{DispatchError, Dispatcher};
+use super::{DispatchError, Dispatcher, RETRY_MS};
 use crate::shard::Shard;
 use crate::view::MessageView;
 use kabar_engine::address::Address;
@@ -12,6 +12,9 @@ use kabar_engine::message::MessageRow;
 use kabar_engine::overlay::{Key, Overlay};
 use kabar_schema::views::Views;
 use std::sync::Arc;
+
+/// Reads of the views that may be overtaken by two flushes each before a caller is told to come again.
+const OLDER_TRIES: usize = 8;
 
 /// A walk along a conversation's chain, newest first.
 struct Walk {
@@ -68,11 +71,8 @@ impl Dispatcher {
         }
         let shard = self.0.shard(home(id));
         let rows = history(&shard, self.0.store().views.as_ref(), (id, before), limit).await?;
-        let mut list = Vec::with_capacity(rows.len());
-        for row in rows.into_iter().filter(|r| r.tenant == tenant) {
-            list.push(self.complete(Arc::unwrap_or_clone(row)).await?);
-        }
-        Ok(Some(list))
+        let rows = rows.into_iter().filter(|r| r.tenant == tenant).map(Arc::unwrap_or_clone).collect();
+        Ok(Some(self.complete_all(rows).await?))
     }
 
     /// The same for the person behind an address; nothing when there is no conversation.
@@ -127,11 +127,30 @@ async fn history(
     let last = on.rows.last().map(|row| row.id);
     rows.extend(on.rows);
     let (Some(last), Some(_), true) = (last, on.next, rows.len() < limit) else { return Ok(rows) };
-    let older = views.history(talk, Some(last), limit - rows.len()).await?;
-    // What changed since the last flush is in the overlay only.
-    let newest = move |o: &Overlay| -> Vec<_> {
-        older.iter().map(|row| o.message(row.id).unwrap_or_else(|| Arc::clone(row))).collect()
-    };
-    rows.extend(shard.read(&[], newest).await?);
+    rows.extend(older(shard, views, (talk, last), limit - rows.len()).await?);
     Ok(rows)
+}
+
+/// The rows behind `last`, as they stand now: from the views, and over them what the overlay holds.
+async fn older(
+    shard: &Shard,
+    views: &dyn Views,
+    (talk, last): (ConversationId, MessageId),
+    limit: usize,
+) -> Result<Vec<Arc<MessageRow>>, DispatchError> {
+    for _ in 0..OLDER_TRIES {
+        let begun = shard.peek(Overlay::generation);
+        let older = views.history(talk, Some(last), limit).await?;
+        // What changed since the last flush is in the overlay only, and stays there for two flushes more. When more
+        // have passed since the views were read, a row may have changed, been written and been forgotten between.
+        let newest = move |o: &Overlay| -> Option<Vec<_>> {
+            let trusted = o.generation().saturating_sub(begun) < 2;
+            let live = |row: &Arc<MessageRow>| o.message(row.id).unwrap_or_else(|| Arc::clone(row));
+            trusted.then(|| older.iter().map(live).collect())
+        };
+        if let Some(rows) = shard.read(&[], newest).await? {
+            return Ok(rows);
+        }
+    }
+    Err(DispatchError::Unavailable { retry_after_ms: RETRY_MS })
 }

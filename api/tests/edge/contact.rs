@@ -2,7 +2,11 @@
 //! that they import again.
 
 use super::house::{Answer, House, Tenant};
+use kabar_schema::store::Store;
 use serde_json::{Value, json};
+
+/// No flush in the time of a test.
+const NEVER_MS: u64 = 600_000;
 
 const ANA: &str = "+6281234567890";
 
@@ -69,6 +73,30 @@ async fn a_contact_says_whether_the_person_has_opted_out_also_after_it_was_made_
     tenant.call("DELETE /v1/optouts", json!({"address": ANA})).await;
     assert_eq!(tenant.get(&path).await.json()["opted_out"], false);
     house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_wish_is_told_at_once_wherever_it_was_heard_and_after_a_crash_before_any_flush() {
+    let store = Store::memory();
+    let house = House::on(store.clone(), |config| config.engine.flush_ms = NEVER_MS).await;
+    let tenant = house.tenant("A").await;
+    let (first, second) = (tenant.idle_session("155001").await, tenant.idle_session("155002").await);
+    let path = format!("/v1/contacts/{}", id(&ana(&tenant).await));
+    tenant.call("POST /v1/optouts", json!({"address": ANA, "session": first})).await;
+    assert_eq!(tenant.get(&path).await.json()["opted_out"], true);
+    tenant.call("DELETE /v1/optouts", json!({"address": ANA, "session": second})).await;
+    assert_eq!(tenant.get(&path).await.json()["opted_out"], false, "the newest wish of all shards");
+    tenant.call("POST /v1/optouts", json!({"address": ANA})).await;
+    assert_eq!(patch(&tenant, path.rsplit('/').next().unwrap(), json!({})).await.json()["opted_out"], true);
+    assert!(store.views.marks().await.unwrap().is_empty(), "nothing was flushed: not a read's work");
+    let known = (tenant.id.clone(), tenant.key.clone(), tenant.key_id.clone());
+    // The first server is fenced off with nothing in the views, as one that was killed.
+    let again = House::on(store.clone(), |config| config.engine.flush_ms = NEVER_MS).await;
+    let tenant = again.again(known);
+    assert_eq!(tenant.get(&path).await.json()["opted_out"], true);
+    again.running.node.flush().await;
+    assert_eq!(tenant.get(&path).await.json()["opted_out"], true, "from the views");
+    again.running.shutdown().await;
 }
 
 #[tokio::test]

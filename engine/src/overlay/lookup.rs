@@ -154,6 +154,16 @@ impl Overlay {
         known
     }
 
+    /// What this shard itself heard of a person's wish and still holds; what it has forgotten is in the views.
+    #[must_use]
+    pub fn own_consent(
+        &self,
+        tenant: TenantId,
+        address: &crate::address::Address,
+    ) -> Option<Arc<SuppressedRow>> {
+        self.consents.shared(&(tenant, address.clone()))
+    }
+
     /// The conversation of an address.
     #[must_use]
     pub fn conversation_of(
