@@ -1,17 +1,20 @@
 //! The campaign's actor: freezes the audience, tells the parts what is wanted until each has taken it over, and
 //! notices the end. It holds the phase only through the shard; totals are the sum of its parts'.
 
-use crate::freeze::freeze;
+use crate::freeze::{freeze, freeze_nobody};
 use crate::node::Node;
-use crate::shard::Shard;
+use crate::shard::{DoorError, Shard};
 use kabar_engine::campaign::{CampaignRow, Phase};
 use kabar_engine::entry::Frozen;
 use kabar_engine::id::{CampaignId, TenantId};
 use kabar_engine::overlay::decide::PartOrder;
 use kabar_engine::overlay::{Input, Key};
 use kabar_engine::part::Totals;
+use kabar_engine::schedule::Recurrence;
+use kabar_engine::time::Timestamp;
 use kabar_runtime::{Actor, Context, Next, Timer};
-use kabar_schema::records::Campaign as Spec;
+use kabar_schema::error::StoreError;
+use kabar_schema::records::{Campaign as Spec, Origin, Relation, Timing};
 use std::sync::{Arc, Weak};
 
 /// The actor's label.
@@ -20,6 +23,8 @@ pub const LABEL: &str = "campaign";
 const LOOK_MS: u64 = 500;
 /// Waits after something could not be done.
 const RETRY_MS: u64 = 500;
+/// Longest sleep between two looks at the clock.
+const LONGEST_WAIT_MS: u64 = 60_000;
 
 /// What a campaign's actor is told.
 pub enum Message {
@@ -53,6 +58,7 @@ impl Campaign {
             Step::Look => LOOK_MS,
             Step::Retry => RETRY_MS,
             Step::Again => 1,
+            Step::At(ms) => u64::try_from(ms).unwrap_or(1).clamp(1, LONGEST_WAIT_MS),
         };
         self.timer = Some(ctx.after_ms(wait, Message::Work));
         Next::Continue
@@ -69,7 +75,7 @@ impl Campaign {
             return Step::Done;
         };
         if row.phase == Phase::Freezing {
-            return self.freeze(node, shard, &spec).await;
+            return self.before(node, shard, &spec, row.launched).await;
         }
         let Some(frozen) = row.frozen.clone() else { return Step::Done };
         let waiting = row.disobedient();
@@ -86,9 +92,33 @@ impl Campaign {
         }
     }
 
-    async fn freeze(&self, node: &Arc<Node>, shard: &Arc<Shard>, spec: &Spec) -> Step {
+    /// Before the audience is frozen: the start is waited for, a recurring campaign lives here until its last time.
+    async fn before(
+        &self,
+        node: &Arc<Node>,
+        shard: &Arc<Shard>,
+        spec: &Spec,
+        launched: Timestamp,
+    ) -> Step {
+        let (now, begins) = (Timestamp(node.clock().now_ms()), spec.begins(launched));
         // Any number will do that an earlier, crashed attempt did not use.
         let attempt = rand::random::<u32>().max(1);
+        match &spec.timing.recurrence {
+            Some(rule) => match recur(node, spec, rule, (begins, now)).await {
+                Some(Some(next)) => Step::At(next.since_ms(now)),
+                Some(None) => {
+                    let frozen = freeze_nobody(spec, attempt);
+                    let asked = shard.ask(Input::Freeze { tenant: self.tenant, frozen }).await;
+                    if asked.is_ok() { Step::Again } else { Step::Retry }
+                }
+                None => Step::Retry,
+            },
+            None if begins > now => Step::At(begins.since_ms(now)),
+            None => self.freeze(node, shard, spec, attempt).await,
+        }
+    }
+
+    async fn freeze(&self, node: &Arc<Node>, shard: &Arc<Shard>, spec: &Spec, attempt: u32) -> Step {
         match freeze(node, spec, attempt).await {
             Ok(frozen) => {
                 let asked = shard.ask(Input::Freeze { tenant: self.tenant, frozen }).await;
@@ -109,7 +139,7 @@ impl Campaign {
         (spec, row, frozen): (&Spec, &CampaignRow, &Frozen),
         waiting: Vec<u32>,
     ) -> Step {
-        let (tenant, campaign) = (self.tenant, self.id);
+        let (tenant, campaign, begins) = (self.tenant, self.id, spec.begins(row.launched));
         let mut obeyed = Vec::new();
         for part in waiting.into_iter().take(64) {
             let manifest = node.store().ledger.get_part(tenant, campaign, frozen.attempt, part).await;
@@ -120,8 +150,8 @@ impl Campaign {
                 part,
                 attempt: frozen.attempt,
                 session: manifest.session,
-                launched: row.launched,
-                valid_until: row.launched.plus_ms(spec.valid_for_ms),
+                launched: begins,
+                valid_until: begins.plus_ms(spec.timing.valid_for_ms),
                 chunks: manifest.chunks,
                 verb: row.verb,
                 command: row.command,
@@ -169,6 +199,52 @@ enum Step {
     Look,
     Retry,
     Again,
+    /// Nothing to do for so many milliseconds.
+    At(i64),
+}
+
+/// Makes and launches the times of a recurring campaign that have come, each once, and says when the next one comes;
+/// `Some(None)` behind the last one, `None` when something could not be done. A time whose validity has run out
+/// meanwhile (nobody was here, or it was paused) is left out: all its recipients would have expired.
+async fn recur(
+    node: &Arc<Node>,
+    spec: &Spec,
+    rule: &Recurrence,
+    (begins, now): (Timestamp, Timestamp),
+) -> Option<Option<Timestamp>> {
+    let tenant = spec.tenant;
+    let since = now.plus_ms(-spec.timing.valid_for_ms).max(begins.plus_ms(-1));
+    let shard = node.shard_of_campaign(tenant, spec.id);
+    let held = shard.peek(|o| o.campaign(spec.id).is_some_and(|row| row.paused));
+    let due = if held { Vec::new() } else { rule.between(begins, since, now).ok()? };
+    for at in due {
+        let occurrence = occurrence(spec, at, now);
+        match node.store().nouns.create(&occurrence).await {
+            // Made before, here or by an earlier life of this actor.
+            Ok(()) | Err(StoreError::Conflict) => {}
+            Err(_) => return None,
+        }
+        let campaign = occurrence.id;
+        match node.shard_of_campaign(tenant, campaign).ask(Input::Launch { tenant, campaign }).await {
+            Ok(_) | Err(DoorError::Refused(_)) => {}
+            Err(_) => return None,
+        }
+    }
+    rule.next(begins, now).ok()
+}
+
+/// One time of a recurring campaign. Its id says which, so that it is made once.
+fn occurrence(spec: &Spec, at: Timestamp, now: Timestamp) -> Spec {
+    let key = format!("occurrence {} {}", spec.id, at.0);
+    Spec {
+        id: CampaignId::derived(spec.tenant, key.as_bytes()),
+        name: format!("{} {}", spec.name, at.to_rfc3339()),
+        timing: Timing { start_at: Some(at), recurrence: None, ..spec.timing.clone() },
+        origin: Some(Origin { campaign: spec.id, relation: Relation::Occurrence }),
+        body_hash: String::new(),
+        created: now,
+        ..spec.clone()
+    }
 }
 
 impl Actor for Campaign {

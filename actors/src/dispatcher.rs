@@ -1,31 +1,29 @@
 //! The typed front door of the live system: finds the shard or actor that answers, here (or, later, on the
 //! node that owns it). Not HTTP, not authorisation: the caller has authorised the tenant.
 
+mod campaign;
 mod contact;
 mod conversation;
 mod message;
 
 pub use contact::ContactWalk;
 
-use crate::campaign;
 use crate::conversation::{Message as Word, hash};
 use crate::import::{Importer, ImporterParts};
 use crate::metrics;
 use crate::node::Node;
 use crate::session;
 use crate::shard::DoorError;
-use crate::view::{CampaignView, SessionView};
+use crate::view::SessionView;
 use crate::webhook::{self, Receipt, WebhookError};
 use bytes::Bytes;
 use kabar_engine::address::Address;
-use kabar_engine::campaign::Verb;
 use kabar_engine::entry::ConsentSource;
-use kabar_engine::id::{CampaignId, MessageId, SessionId, ShardId, TenantId};
+use kabar_engine::id::{MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::optout::Wish;
 use kabar_engine::overlay::decide::Draft;
-use kabar_engine::overlay::{Answer, Input, Key, Refusal};
+use kabar_engine::overlay::{Answer, Input, Refusal};
 use kabar_runtime::{Refused, Reply};
-use kabar_schema::records::Campaign as Spec;
 use kabar_schema::records::Session as SessionRecord;
 use std::sync::Arc;
 
@@ -161,51 +159,6 @@ impl Dispatcher {
         let source = ConsentSource::Api;
         self.0.shard(home).ask(Input::Consent { tenant, address, wish, source }).await?;
         Ok(())
-    }
-
-    /// Starts a campaign whose record exists.
-    ///
-    /// # Errors
-    /// `NotFound`, or `WrongPhase` when it was started before.
-    pub async fn launch(&self, tenant: TenantId, campaign: CampaignId) -> Result<(), DispatchError> {
-        self.0.store().nouns.get::<Spec>(tenant, campaign.0).await?.ok_or(DispatchError::NotFound)?;
-        self.0.shard_of_campaign(tenant, campaign).ask(Input::Launch { tenant, campaign }).await?;
-        Ok(())
-    }
-
-    /// Pauses, resumes or cancels a campaign.
-    ///
-    /// # Errors
-    /// `NotFound`, or `WrongPhase`.
-    pub async fn move_campaign(
-        &self,
-        tenant: TenantId,
-        campaign: CampaignId,
-        verb: Verb,
-    ) -> Result<(), DispatchError> {
-        self.0.shard_of_campaign(tenant, campaign).ask(Input::Move { tenant, campaign, verb }).await?;
-        Ok(())
-    }
-
-    /// A campaign as it stands now; `None` when it was never launched.
-    ///
-    /// # Errors
-    /// What the store could not do.
-    pub async fn campaign(
-        &self,
-        tenant: TenantId,
-        campaign: CampaignId,
-    ) -> Result<Option<CampaignView>, DispatchError> {
-        let shard = self.0.shard_of_campaign(tenant, campaign);
-        let row = shard.read(&[Key::Campaign(campaign)], move |o| o.campaign(campaign)).await?;
-        let Some(row) = row.filter(|r| r.tenant == tenant) else { return Ok(None) };
-        let totals = match &row.frozen {
-            None => kabar_engine::part::Totals::default(),
-            Some(frozen) => campaign::totals(&self.0, tenant, campaign, frozen)
-                .await
-                .ok_or(DispatchError::Unavailable { retry_after_ms: RETRY_MS })?,
-        };
-        Ok(Some(CampaignView::new(&row, totals)))
     }
 
     /// A session as it stands now; `None` when there is no such record.

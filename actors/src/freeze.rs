@@ -2,7 +2,9 @@
 //! dealt to the sending sessions, packed in chunks and parts, written once. A crash leaves garbage under another
 //! attempt's number, nothing else.
 
+use crate::audience::{AudienceWalk, Fate};
 use crate::contact_value::contact_value;
+use crate::dispatcher::DispatchError;
 use crate::node::Node;
 use kabar_engine::address::Address;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
@@ -31,6 +33,9 @@ pub enum FreezeError {
     /// The store could not.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
+    /// A shard could not.
+    #[error("a shard: {0}")]
+    Shard(#[from] DispatchError),
     /// The content does not compile; it was checked when the campaign was made.
     #[error("the content does not compile: {0}")]
     Content(String),
@@ -40,7 +45,7 @@ pub enum FreezeError {
 }
 
 /// Freezes a campaign's audience under a fresh attempt.
-pub async fn freeze(node: &Node, spec: &Spec, attempt: u32) -> Result<Frozen, FreezeError> {
+pub async fn freeze(node: &Arc<Node>, spec: &Spec, attempt: u32) -> Result<Frozen, FreezeError> {
     let pattern = ContentPattern::compile(&spec.content, spec.spintax)
         .map_err(|error| FreezeError::Content(error.to_string()))?;
     if spec.senders.is_empty() {
@@ -48,24 +53,36 @@ pub async fn freeze(node: &Node, spec: &Spec, attempt: u32) -> Result<Frozen, Fr
     }
     let columns: Arc<[Arc<str>]> = pattern.variables().iter().map(|v| Arc::from(v.name.as_str())).collect();
     let mut press = Press::new(node, spec, attempt, columns);
-    let mut consents = Consents::new(node, spec.tenant);
-    let mut after: Option<Address> = None;
+    let mut walk = AudienceWalk::new(node, spec.tenant, &spec.audience, &pattern).await?;
     loop {
-        let page = node.store().contacts.page(spec.tenant, Some(spec.list), after.clone(), PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.address.clone());
-        for contact in page {
+        let page = walk.page().await?;
+        if page.is_empty() {
+            return press.finish().await;
+        }
+        for (contact, fate) in page {
             press.audience += 1;
-            if consents.opted_out(&contact.address).await? {
-                press.opted_out += 1;
-            } else if pattern.missing(&|name| contact_value(&contact, name)).next().is_some() {
-                press.missing += 1;
-            } else {
-                press.add(contact).await?;
+            match fate {
+                Fate::OptedOut => press.opted_out += 1,
+                Fate::MissingVariable => press.missing += 1,
+                Fate::Recipient => press.add(contact).await?,
             }
         }
     }
-    press.finish().await
+}
+
+/// An audience of nobody: how a campaign ends that sent nothing itself.
+#[must_use]
+pub fn freeze_nobody(spec: &Spec, attempt: u32) -> Frozen {
+    let (campaign, digest) = (spec.id, Sha256::new().finalize().into());
+    let (audience, opted_out, missing_variable) = (0, 0, 0);
+    Frozen { campaign, attempt, audience, opted_out, missing_variable, parts: Vec::new(), digest }
+}
+
+/// The place in `senders` of whoever sends to somebody: the same person always gets the same sender.
+#[must_use]
+pub fn sender_of(address: &Address, senders: usize) -> usize {
+    let hash = xxhash_rust::xxh3::xxh3_64(address.key().as_bytes());
+    usize::try_from(hash % (senders.max(1) as u64)).unwrap_or(0)
 }
 
 /// The tenant's opt-outs, walked beside the contacts in the same order.
@@ -150,10 +167,8 @@ impl<'a> Press<'a> {
         Self { node, spec, attempt, columns, trays, parts, digest, audience, opted_out, missing }
     }
 
-    /// The same person always gets the same sender.
     async fn add(&mut self, contact: Contact) -> Result<(), StoreError> {
-        let hash = xxhash_rust::xxh3::xxh3_64(contact.address.key().as_bytes());
-        let place = usize::try_from(hash % self.trays.len() as u64).unwrap_or(0);
+        let place = sender_of(&contact.address, self.trays.len());
         let values =
             self.columns.iter().map(|column| contact_value(&contact, column).map(Arc::from)).collect();
         let zone = contact.zone.as_deref().map(Arc::from);

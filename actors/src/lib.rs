@@ -3,6 +3,7 @@
 //!
 //! They decide nothing (the engine does), speak to nobody (the connectors do), know no SQL and no HTTP status.
 
+mod audience;
 pub mod campaign;
 mod contact_value;
 pub mod conversation;
@@ -15,7 +16,9 @@ pub mod node;
 mod open;
 pub mod part;
 mod plant;
+mod preflight;
 mod projector;
+mod recipients;
 pub mod session;
 pub mod shard;
 pub mod view;
@@ -28,3 +31,5 @@ pub use kabar_runtime::{Clock, Compute};
 pub use name::Name;
 pub use node::{Node, NodeOptions, NodeStats, StartError};
 pub use plant::Plant;
+pub use preflight::{Preflight, SenderForecast};
+pub use recipients::{Recipients, Standing};

@@ -188,7 +188,7 @@ impl Part {
             part,
             max: permits.count() as usize,
             free_form: work.spec.content.needs_window(),
-            window: work.spec.send_window,
+            hours: work.spec.timing.hours.clone(),
         };
         let picked = match shard.ask(Input::PartClaim(claim)).await {
             Ok(Answer::Picked(picked)) => picked,

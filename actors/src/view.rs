@@ -22,6 +22,8 @@ pub struct MessageView {
 pub enum CampaignState {
     /// Never launched.
     Draft,
+    /// Launched; its start, or the next time of a recurring one, is waited for.
+    Scheduled,
     /// The audience is being frozen.
     Freezing,
     /// Sending.
@@ -43,6 +45,8 @@ pub struct CampaignView {
     pub state: CampaignState,
     /// The launch.
     pub launched: Timestamp,
+    /// When it begins: the launch, or the start it was given.
+    pub begins: Timestamp,
     /// The end.
     pub ended: Option<Timestamp>,
     /// Contacts in the audience, once frozen.
@@ -53,6 +57,56 @@ pub struct CampaignView {
     pub missing_variable: u64,
     /// The recipients.
     pub totals: Totals,
+    /// What it waits for, the earliest end first.
+    pub waits: Vec<Wait>,
+}
+
+/// Something that is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// What.
+    pub reason: WaitReason,
+    /// Until when, where that is known.
+    pub until: Option<Timestamp>,
+    /// How many recipients wait for it; 0 before the audience is frozen.
+    pub recipients: u64,
+}
+
+/// What can be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// The start the campaign was given.
+    Start,
+    /// The next time of a recurring campaign.
+    Recurrence,
+    /// A resume.
+    Paused,
+    /// The end of a blackout day where the recipients are.
+    Blackout,
+    /// The end of quiet hours there.
+    QuietHours,
+    /// The opening of the send window there.
+    SendWindow,
+    /// Another try: WhatsApp refused for a passing reason.
+    Retry,
+    /// The sender is throttled by WhatsApp.
+    Throttled,
+    /// The sender's credentials do not work.
+    LinkLost,
+    /// Their turn: the sender's pace.
+    Pace,
+}
+
+impl From<kabar_engine::schedule::Closed> for WaitReason {
+    fn from(closed: kabar_engine::schedule::Closed) -> Self {
+        use kabar_engine::schedule::Closed;
+        match closed {
+            Closed::Blackout => Self::Blackout,
+            Closed::QuietHours => Self::QuietHours,
+            Closed::SendWindow => Self::SendWindow,
+        }
+    }
 }
 
 impl CampaignView {
@@ -72,11 +126,13 @@ impl CampaignView {
         Self {
             state,
             launched: row.launched,
+            begins: row.launched,
             ended: row.ended,
             audience: count(|f| f.audience),
             opted_out: count(|f| f.opted_out),
             missing_variable: count(|f| f.missing_variable),
             totals,
+            waits: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! It is not: a clock, a file, a socket, an environment, an async runtime. Nothing here waits.
 
 pub mod address;
+pub mod audience;
 pub mod campaign;
 pub mod cause;
 pub mod chunk;

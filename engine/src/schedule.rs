@@ -3,10 +3,12 @@
 //!
 //! Not a timer: it says the moment, the actors wait for it.
 
+mod finish;
 mod hours;
 mod place;
 mod recurrence;
 
+pub use finish::{Forecast, forecast};
 pub use hours::{Closed, Day, Hours, QuietHours, Wait};
 pub use place::{Zone, ZoneSource, zone_of};
 pub use recurrence::Recurrence;

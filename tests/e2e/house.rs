@@ -5,16 +5,18 @@ use crate::receiver::Receiver;
 use kabar_actors::view::{CampaignState, CampaignView};
 use kabar_actors::{Clock, DispatchError, Dispatcher, Node, NodeOptions};
 use kabar_engine::address::Address;
+use kabar_engine::audience::Audience;
 use kabar_engine::content::Content;
 use kabar_engine::entry::Idempotency;
 use kabar_engine::id::{CampaignId, ImportId, MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::overlay::decide::Draft;
 use kabar_engine::pacing::Lane;
 use kabar_engine::part::Totals;
+use kabar_engine::schedule::Hours;
 use kabar_engine::time::{DAY_MS, Timestamp};
 use kabar_sandbox::{Behaviour, Delay, NumberConfig, Sandbox, SandboxConfig};
 use kabar_schema::contacts::ContactDraft;
-use kabar_schema::records::{Campaign, MetaApp, Session, Tenant};
+use kabar_schema::records::{Campaign, MetaApp, Session, Tenant, Timing};
 use kabar_schema::store::Store;
 use kabar_tests::audit::{self, Report};
 use kabar_tests::oracle::Oracle;
@@ -159,9 +161,14 @@ impl House {
             content: content("{{name|default:\"kak\"}}"),
             spintax: false,
             senders: ask.senders,
-            list: ask.list,
-            valid_for_ms: ask.valid_for_ms,
-            send_window: None,
+            audience: Audience::Contacts { list: Some(ask.list), filter: None },
+            timing: Timing {
+                start_at: None,
+                valid_for_ms: ask.valid_for_ms,
+                hours: Hours::default(),
+                recurrence: None,
+            },
+            origin: None,
             body_hash: String::new(),
             created: self.now(),
         };

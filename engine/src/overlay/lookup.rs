@@ -271,6 +271,12 @@ impl Overlay {
         self.campaigns.get(&campaign).is_some_and(CampaignRow::is_live)
     }
 
+    /// What of a part is put back: until when, how many, and the index of one of them.
+    #[must_use]
+    pub fn put_back(&self, campaign: CampaignId, part: u32) -> Vec<(Timestamp, u64, u32)> {
+        self.part_index.get(&(campaign, part)).map(PartIndex::put_back).unwrap_or_default()
+    }
+
     /// When a part has something to do by itself, and whether it could claim at `now`.
     #[must_use]
     pub fn part_due(&self, campaign: CampaignId, part: u32, now: Timestamp, proof_ms: i64) -> DueAt {

@@ -98,6 +98,23 @@ impl PartIndex {
         list
     }
 
+    /// What is put back: until when, how many, one of them. Behind [`GROUPS`] different moments the rest is told as
+    /// one, with the last moment.
+    pub(super) fn put_back(&self) -> Vec<(Timestamp, u64, u32)> {
+        let mut groups: Vec<(Timestamp, u64, u32)> = Vec::new();
+        for (at, index) in &self.later {
+            let full = groups.len() == GROUPS;
+            match groups.last_mut() {
+                Some(last) if last.0 == *at || full => {
+                    last.0 = *at;
+                    last.1 += 1;
+                }
+                _ => groups.push((*at, 1, *index)),
+            }
+        }
+        groups
+    }
+
     /// When something happens here by itself.
     pub(super) fn wake(&self, proof_ms: i64) -> Option<Timestamp> {
         let due = self.later.first().map(|(at, _)| *at);
@@ -136,6 +153,8 @@ pub(super) fn part_of_chunk(campaign: CampaignId, chunk: u32) -> (CampaignId, u3
     (campaign, chunk / CHUNKS)
 }
 
+/// Moments that are told apart when somebody asks what a part waits for.
+const GROUPS: usize = 64;
 /// Parts remembered per session; beyond it the oldest launch is forgotten.
 const BRIEFS: usize = 1_024;
 /// Campaigns of a session that an answer is matched against: the newest ones that could hold the address.

@@ -10,7 +10,7 @@ use kabar_engine::outgoing::Reference;
 use kabar_engine::overlay::decide::{PartClaim, PartOrder};
 use kabar_engine::overlay::{Answer, Input, Key, Refusal};
 use kabar_engine::part::{PartPhase, Totals};
-use kabar_engine::schedule::SendWindow;
+use kabar_engine::schedule::{Hours, SendWindow};
 use std::sync::Arc;
 
 /// How long a campaign's recipients may wait (ms).
@@ -83,7 +83,8 @@ impl World {
     ) {
         let (part, shard) = self.part_of(n, nth);
         let (tenant, campaign) = (self.scores[n].tenant, self.scores[n].campaign);
-        let claim = PartClaim { tenant, campaign, part, max, free_form, window };
+        let hours = Hours { send_window: window, ..Hours::default() };
+        let claim = PartClaim { tenant, campaign, part, max, free_form, hours };
         let asked = self.ask(shard, &Input::PartClaim(claim));
         let begun = self.watch.parts.contains_key(&(shard, campaign, part));
         assert!(if begun { asked.reply.is_ok() } else { matches!(asked.reply, Err(Refusal::NotFound)) });

@@ -3,6 +3,7 @@
 use crate::cast::{ANA, ATTEMPT, BUDI, Desk, person, template, text, user_id};
 use crate::wire::Fate;
 use crate::world::World;
+use kabar_engine::schedule::Hours;
 use kabar_engine::campaign::Verb;
 use kabar_engine::cause::Cause;
 use kabar_engine::entry::{ConsentSource, Frozen, Idempotency, PartLine, StatusReport};
@@ -407,7 +408,7 @@ impl World {
                     4 => Input::PartDue { tenant, campaign, part, proof_ms, resend: true },
                     5 => {
                         let (max, free_form) = (5, false);
-                        Input::PartClaim(PartClaim { tenant, campaign, part, max, free_form, window: None })
+                        Input::PartClaim(PartClaim { tenant, campaign, part, max, free_form, hours: Hours::default() })
                     }
                     _ => Input::Order(Box::new(PartOrder {
                         tenant,

@@ -1,9 +1,10 @@
 //! The campaign's spec: what the tenant asked for. Not its phase, which is entries, and not its recipients.
 
 use super::Noun;
+use kabar_engine::audience::Audience;
 use kabar_engine::content::Content;
 use kabar_engine::id::{CampaignId, ImportId, SessionId, TenantId};
-use kabar_engine::schedule::SendWindow;
+use kabar_engine::schedule::{Hours, Recurrence, SendWindow};
 use kabar_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -19,26 +20,69 @@ pub struct Campaign {
     /// What is sent; may hold `{{variables}}` and spintax.
     pub content: Content,
     /// Whether spintax is read.
-    #[serde(default)]
     pub spintax: bool,
     /// The sessions it leaves from.
     pub senders: Vec<SessionId>,
-    /// The contacts it goes to.
-    pub list: ImportId,
-    /// Recipients not sent this long after the launch expire (ms).
-    pub valid_for_ms: i64,
-    /// Local hours it may arrive in.
-    #[serde(default)]
-    pub send_window: Option<SendWindow>,
+    /// Whom it goes to.
+    pub audience: Audience,
+    /// When.
+    pub timing: Timing,
+    /// The campaign it was made from, and how.
+    pub origin: Option<Origin>,
     /// Hash of the request that made it, so that a repeat is told from another request.
     pub body_hash: String,
     /// When it was created.
     pub created: Timestamp,
 }
 
+/// When a campaign is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Not before then; at its launch when nothing is said.
+    pub start_at: Option<Timestamp>,
+    /// Recipients not sent this long after it began expire (ms).
+    pub valid_for_ms: i64,
+    /// The hours it may arrive in.
+    pub hours: Hours,
+    /// When it comes again. Such a campaign sends nothing itself: each time is a campaign of its own.
+    pub recurrence: Option<Recurrence>,
+}
+
+/// Where a campaign comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The other campaign.
+    pub campaign: CampaignId,
+    /// How.
+    pub relation: Relation,
+}
+
+/// How a campaign comes from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Relation {
+    /// The same once more.
+    Clone,
+    /// To those the other did not reach.
+    Retry,
+    /// One time of a recurring one.
+    Occurrence,
+}
+
+impl Campaign {
+    /// The index of campaigns by the one they were made from.
+    pub const ORIGIN: &'static str = "origin";
+
+    /// When it begins, once launched: marks and validity count from here.
+    #[must_use]
+    pub fn begins(&self, launched: Timestamp) -> Timestamp {
+        self.timing.start_at.map_or(launched, |start| start.max(launched))
+    }
+}
+
 impl Noun for Campaign {
     const KIND: &'static str = "campaign";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SEALED: bool = true;
 
     fn tenant(&self) -> TenantId {
@@ -49,5 +93,74 @@ impl Noun for Campaign {
     }
     fn created(&self) -> Timestamp {
         self.created
+    }
+    fn indexes(&self) -> Vec<(&'static str, String)> {
+        self.origin.iter().map(|origin| (Self::ORIGIN, origin.campaign.to_string())).collect()
+    }
+    fn read(version: u32, json: &str) -> Result<Self, serde_json::Error> {
+        match version {
+            1 => serde_json::from_str::<First>(json).map(Self::from),
+            _ => serde_json::from_str(json),
+        }
+    }
+}
+
+/// Version 1: a list, a window and a validity.
+#[derive(Deserialize)]
+struct First {
+    id: CampaignId,
+    tenant: TenantId,
+    name: String,
+    content: Content,
+    #[serde(default)]
+    spintax: bool,
+    senders: Vec<SessionId>,
+    list: ImportId,
+    valid_for_ms: i64,
+    #[serde(default)]
+    send_window: Option<SendWindow>,
+    body_hash: String,
+    created: Timestamp,
+}
+
+impl From<First> for Campaign {
+    fn from(first: First) -> Self {
+        Self {
+            id: first.id,
+            tenant: first.tenant,
+            name: first.name,
+            content: first.content,
+            spintax: first.spintax,
+            senders: first.senders,
+            audience: Audience::Contacts { list: Some(first.list), filter: None },
+            timing: Timing {
+                start_at: None,
+                valid_for_ms: first.valid_for_ms,
+                hours: Hours { send_window: first.send_window, ..Hours::default() },
+                recurrence: None,
+            },
+            origin: None,
+            body_hash: first.body_hash,
+            created: first.created,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_campaign_of_the_first_version_is_read() {
+        let json = r#"{"id":"cmp_0000000000001","tenant":"ten_0000000000001","name":"c",
+            "content":{"type":"text","text":{"body":"hi"}},"senders":["ses_0000000000001"],"list":"imp_0000000000002",
+            "valid_for_ms":60000,"send_window":{"from_minute":1,"until_minute":2,"days":[true,true,true,true,true,true,true]},
+            "body_hash":"h","created":7}"#;
+        let campaign = Campaign::read(1, json).unwrap();
+        assert!(matches!(campaign.audience, Audience::Contacts { list: Some(_), filter: None }));
+        assert_eq!((campaign.timing.valid_for_ms, campaign.timing.hours.send_window.unwrap().until_minute), (60_000, 2));
+        let again = serde_json::to_string(&campaign).unwrap();
+        assert_eq!(Campaign::read(2, &again).unwrap(), campaign);
+        assert!(Campaign::read(2, json).is_err());
     }
 }

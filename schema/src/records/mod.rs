@@ -14,7 +14,7 @@ mod stray;
 mod template;
 mod tenant;
 
-pub use campaign::Campaign;
+pub use campaign::{Campaign, Origin, Relation, Timing};
 pub use data_key::DataKey;
 pub use import::{Import, ImportState, Problem};
 pub use key::Key;

@@ -4,13 +4,15 @@
 use crate::backend::{Backend, on_every_backend, options};
 use crate::world::{BEGIN, phone};
 use kabar_engine::address::Address;
+use kabar_engine::audience::Audience;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
 use kabar_engine::content::Content;
 use kabar_engine::id::{CampaignId, ContactId, ImportId, KeyId, SessionId, TenantId};
+use kabar_engine::schedule::Hours;
 use kabar_engine::time::Timestamp;
 use kabar_schema::contacts::{Contact, ContactDraft, Upserted};
 use kabar_schema::ledger::PartManifest;
-use kabar_schema::records::{Campaign, Key, MetaApp, Record, Session, Stray, Tenant};
+use kabar_schema::records::{Campaign, Key, MetaApp, Origin, Record, Relation, Session, Stray, Tenant, Timing};
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::Store;
 use kabar_schema::{OpenError, StoreError};
@@ -414,9 +416,9 @@ async fn everything_survives_closing_and_opening(backend: Backend) {
         content: Content::plain("Halo {{name}}"),
         spintax: true,
         senders: vec![SessionId(1)],
-        list: ImportId(3),
-        valid_for_ms: 5,
-        send_window: None,
+        audience: Audience::Contacts { list: Some(ImportId(3)), filter: None },
+        timing: Timing { start_at: None, valid_for_ms: 5, hours: Hours::default(), recurrence: None },
+        origin: Some(Origin { campaign: CampaignId(3), relation: Relation::Retry }),
         body_hash: "x".into(),
         created: BEGIN,
     };

@@ -8,7 +8,7 @@ use crate::id::{CampaignId, CommandId, MessageId, SessionId, TenantId};
 use crate::optout::Wish;
 use crate::outgoing::{Accepted, Reference, SendError};
 use crate::pacing::Lane;
-use crate::schedule::SendWindow;
+use crate::schedule::Hours;
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -274,5 +274,5 @@ pub struct PartClaim {
     /// Whether the content needs an open window.
     pub free_form: bool,
     /// The hours in the recipient's zone in which it may be sent.
-    pub window: Option<SendWindow>,
+    pub hours: Hours,
 }

@@ -137,11 +137,13 @@ impl Overlay {
         if claim.free_form && !self.window_open(part, &recipient.address, now) {
             return Turn::End(Cause::WINDOW_CLOSED);
         }
-        if let Some(window) = &claim.window {
+        if !claim.hours.is_always_open() {
             let zone = zone_of(&recipient.address, recipient.zone.as_deref());
-            match window.next(&zone.name, now) {
-                Ok(due) if due > now => return Turn::Wait(due),
-                _ => {}
+            match claim.hours.wait(&zone.name, now) {
+                Ok(Some(wait)) => return Turn::Wait(wait.until),
+                Ok(None) => {}
+                // Not open again within any time that counts: it expires.
+                Err(_) => return Turn::Wait(part.start.valid_until.plus_ms(1)),
             }
         }
         Turn::Go(Picked { index, chunk, offset })
