@@ -93,13 +93,7 @@ impl Campaign {
     }
 
     /// Before the audience is frozen: the start is waited for, a recurring campaign lives here until its last time.
-    async fn before(
-        &self,
-        node: &Arc<Node>,
-        shard: &Arc<Shard>,
-        spec: &Spec,
-        launched: Timestamp,
-    ) -> Step {
+    async fn before(&self, node: &Arc<Node>, shard: &Arc<Shard>, spec: &Spec, launched: Timestamp) -> Step {
         let (now, begins) = (Timestamp(node.clock().now_ms()), spec.begins(launched));
         // Any number will do that an earlier, crashed attempt did not use.
         let attempt = rand::random::<u32>().max(1);

@@ -107,7 +107,8 @@ async fn forecasts(
     let now = Timestamp(node.clock().now_ms());
     let begins = spec.begins(now);
     // A recurring one is looked at as its first time.
-    let first = spec.timing.recurrence.as_ref().and_then(|r| r.next(begins, begins.plus_ms(-1)).ok().flatten());
+    let first =
+        spec.timing.recurrence.as_ref().and_then(|r| r.next(begins, begins.plus_ms(-1)).ok().flatten());
     let begins = first.unwrap_or(begins);
     let until = begins.plus_ms(spec.timing.valid_for_ms);
     (report.begins, report.finish) = (begins, begins);

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 mod create;
+mod csv;
 pub mod demo;
 pub mod exit;
 pub mod metrics;

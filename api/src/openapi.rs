@@ -52,6 +52,10 @@ pub(crate) fn document(said: &utoipa::openapi::OpenApi) -> Value {
         "type": "http", "scheme": "bearer",
         "description": "An API key of a tenant (kbr_…), or the operator's key (kbo_…) together with the header Kabar-Tenant.",
     });
+    // What a filter's own members are: they are not followed behind its recursion.
+    for (name, schema) in shapes::filters() {
+        document["components"]["schemas"][name] = schema;
+    }
     document["components"]["schemas"]["Problem"] = problem_schema();
     document["components"]["schemas"]["BatchRow"] = content::batch_row();
     // What stands only in an address is not found by itself.

@@ -114,8 +114,18 @@ pub(crate) async fn records<N: Noun, S: From<N>>(
     tenant: TenantId,
     ask: &Ask,
 ) -> Result<axum::Json<Page<S>>, Problem> {
+    indexed(state, tenant, None, ask).await
+}
+
+/// A page of those that have this value in an index, or of all.
+pub(crate) async fn indexed<N: Noun, S: From<N>>(
+    state: &ApiState,
+    tenant: TenantId,
+    index: Option<(&'static str, &str)>,
+    ask: &Ask,
+) -> Result<axum::Json<Page<S>>, Problem> {
     let limit = ask.limit()?;
-    let found = state.nouns().page::<N>(tenant, None, ask.after_record()?, limit).await?;
+    let found = state.nouns().page::<N>(tenant, index, ask.after_record()?, limit).await?;
     let cursor = found.last().map(|found| record_cursor(found.noun.created(), found.noun.id()));
     Ok(axum::Json(Page::new(found.into_iter().map(|found| found.noun.into()).collect(), limit, cursor)))
 }

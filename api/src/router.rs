@@ -47,15 +47,21 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/templates/{id}/preview", routes!(template::preview::post))
         .at("/v1/campaigns", routes!(campaign::post, campaign::list))
         .at("/v1/campaigns/{id}", routes!(campaign::get))
+        .at("/v1/campaigns/{id}/preview", routes!(campaign::report::preview))
+        .at("/v1/campaigns/{id}/clone", routes!(campaign::linked::clone))
+        .at("/v1/campaigns/{id}/retry", routes!(campaign::linked::retry))
+        .at("/v1/campaigns/{id}/recipients", routes!(campaign::recipient::list))
         .at("/v1/campaigns/{id}/{verb}", routes!(campaign::act))
         .at("/v1/optouts", routes!(optout::post, optout::delete))
 }
 
-/// A contact file takes as long as it takes, in and out: no deadline.
+/// What reads or writes a whole file or audience takes as long as it takes: no deadline.
 fn untimed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .at("/v1/contacts/import", routes!(import::post))
         .at("/v1/contacts/export", routes!(contact::export::get))
+        .at("/v1/campaigns/{id}/preflight", routes!(campaign::report::preflight))
+        .at("/v1/campaigns/{id}/export", routes!(campaign::recipient::export))
 }
 
 /// A route whose handlers say the same address.

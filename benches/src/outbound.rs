@@ -130,7 +130,7 @@ async fn campaign(house: &House, count: u64) -> Result<Line> {
     let campaign = json!({
         "name": "bench",
         "senders": [house.session],
-        "list": text(&import, "id")?,
+        "audience": {"list": text(&import, "id")?},
         "message": message,
     });
     let id = text(&house.client.post("/v1/campaigns", &campaign).await?, "id")?;

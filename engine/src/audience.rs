@@ -160,7 +160,8 @@ impl Filter {
         }
         *left -= 1;
         let fits = |text: &str| (1..=TEXT_MAX).contains(&text.trim().len());
-        let texts = |texts: &[&str]| if texts.iter().all(|t| fits(t)) { Ok(()) } else { Err(FilterError::Text) };
+        let texts =
+            |texts: &[&str]| if texts.iter().all(|t| fits(t)) { Ok(()) } else { Err(FilterError::Text) };
         match self {
             Self::All(inner) | Self::Any(inner) if inner.is_empty() => Err(FilterError::Empty),
             Self::All(inner) | Self::Any(inner) => inner.iter().try_for_each(|f| f.check(depth - 1, left)),

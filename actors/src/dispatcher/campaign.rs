@@ -65,9 +65,7 @@ impl Dispatcher {
         let unavailable = DispatchError::Unavailable { retry_after_ms: RETRY_MS };
         let totals = match &row.frozen {
             None => kabar_engine::part::Totals::default(),
-            Some(frozen) => {
-                campaign::totals(&self.0, tenant, campaign, frozen).await.ok_or(unavailable)?
-            }
+            Some(frozen) => campaign::totals(&self.0, tenant, campaign, frozen).await.ok_or(unavailable)?,
         };
         let mut view = CampaignView::new(&row, totals);
         if let Some(spec) = self.spec(tenant, campaign).await? {

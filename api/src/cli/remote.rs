@@ -215,7 +215,7 @@ impl Access {
     pub(super) async fn campaign(&self, verb: Campaign) -> Result<(), Failure> {
         let (id, verb) = match verb {
             Campaign::Create { file } => return self.make("/v1/campaigns", &body(&file)?).await,
-            Campaign::List => return self.list("/v1/campaigns", &["id", "name", "list", "created"]).await,
+            Campaign::List => return self.list("/v1/campaigns", &["id", "name", "created"]).await,
             Campaign::Show { id } => return self.one(format!("/v1/campaigns/{id}")).await,
             Campaign::Launch { id } => (id, "launch"),
             Campaign::Pause { id } => (id, "pause"),

@@ -77,7 +77,7 @@ pub(super) fn differences(figures: &Figures, campaign: &Value, seen: &Seen) -> V
         f.imported + f.duplicate + f.invalid,
         f.rows_read,
     );
-    same("audience against imported", count(campaign, "audience"), f.imported);
+    same("audience against imported", count(campaign, "contacts"), f.imported);
     let left = f.imported.saturating_sub(f.opted_out + f.missing_variable);
     same("recipients against imported - opted_out - missing_variable", f.recipients, left);
     same(
@@ -123,7 +123,7 @@ mod tests {
 
     fn campaign() -> Value {
         json!({
-            "audience": 90, "opted_out": 5, "missing_variable": 5,
+            "contacts": 90, "opted_out": 5, "missing_variable": 5,
             "totals": {"recipients": 80, "sent": 74, "delivered": 70, "read": 50, "replied": 4, "failed": 5,
                 "expired": 0, "unknown": 1, "causes": [{"number": 131_026, "count": 3}, {"number": 2, "count": 2}]}
         })

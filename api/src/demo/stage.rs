@@ -91,7 +91,7 @@ impl Stage {
         // A file without cities still gets a campaign; one with some shows what a missing variable does.
         let cities = contacts.iter().any(|contact| contact["fields"]["city"].is_string());
         let campaign = json!({
-            "name": "Demo", "senders": self.senders, "list": list,
+            "name": "Demo", "senders": self.senders, "audience": {"list": list},
             "message": message(cities), "options": {"spintax": true},
         });
         let campaign = self.api.post("/v1/campaigns", &campaign).await.map_err(broken)?;

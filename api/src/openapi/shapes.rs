@@ -77,7 +77,10 @@ words! {
     Status: "Where a message is." = "queued" "unknown" "sent" "delivered" "read" "played" "failed" "expired" "received";
     Lane: "The order in which waiting messages of a session leave." = "reply" "transactional" "broadcast";
     Fault: "Whose fault a failure is." = "recipient" "sender" "provider" "kabar";
-    CampaignState: "Where a campaign is." = "draft" "freezing" "running" "settling" "paused" "cancelled" "finished";
+    CampaignState: "Where a campaign is." = "draft" "scheduled" "freezing" "running" "settling" "paused" "cancelled" "finished";
+    WaitReason: "What a campaign can wait for." = "start" "recurrence" "paused" "blackout" "quiet_hours" "send_window" "retry" "throttled" "link_lost" "pace";
+    AudienceKind: "Whom a campaign goes to." = "contacts" "named" "unreached";
+    Relation: "How a campaign comes from another." = "clone" "retry" "occurrence";
     Verb: "What can be wanted of a campaign." = "launch" "pause" "resume" "cancel";
     ZoneSource: "Where a time zone was read from." = "contact" "number" "default";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
@@ -106,6 +109,100 @@ pub(crate) struct SendWindow {
     /// On which days it opens, Monday first.
     #[schema(min_items = 7, max_items = 7)]
     days: Vec<bool>,
+}
+
+/// Hours in which nothing is sent, on the recipient's wall clock, every day.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape is of interest; the engine owns the thing")]
+pub(crate) struct QuietHours {
+    /// First quiet minute of the day.
+    #[schema(minimum = 0, maximum = 1439)]
+    from_minute: u16,
+    /// First minute after. Not after `from_minute`: they end on the next day.
+    #[schema(minimum = 1, maximum = 1440)]
+    until_minute: u16,
+}
+
+/// When a campaign comes again. It sends nothing itself then: each time is a campaign of its own, with this one as its
+/// origin. Its first possible moment is `start_at`, or the launch.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape is of interest; the engine owns the thing")]
+pub(crate) struct Recurrence {
+    /// An iCalendar rule of FREQ (DAILY, WEEKLY, MONTHLY, YEARLY), INTERVAL, COUNT, UNTIL, BYDAY, BYMONTHDAY, BYMONTH,
+    /// BYSETPOS, WKST.
+    #[schema(max_length = 200, example = "FREQ=WEEKLY;BYDAY=MO,TH;COUNT=8")]
+    rule: String,
+    /// The IANA zone whose wall clock the rule follows.
+    #[schema(example = "Asia/Jakarta")]
+    zone: String,
+}
+
+/// One condition on a contact; texts are compared without regard to case. A contact without a value fits `not` alone.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(no_recursion, min_properties = 1, max_properties = 1)]
+#[expect(dead_code, reason = "only its shape is of interest; the engine owns the thing")]
+pub(crate) struct Filter {
+    /// Every one of them.
+    all: Option<Vec<Filter>>,
+    /// At least one of them.
+    any: Option<Vec<Filter>>,
+    /// Not this.
+    not: Option<Box<Filter>>,
+    equals: Option<FieldText>,
+    one_of: Option<FieldTexts>,
+    contains: Option<FieldText>,
+    starts_with: Option<FieldText>,
+    /// The field has a value that is not blank.
+    exists: Option<FieldName>,
+    at_least: Option<FieldNumber>,
+    at_most: Option<FieldNumber>,
+}
+
+/// A field (`name`, `phone`, `zone` or one of the contact's own) and a text.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its shape is of interest; the engine owns the thing")]
+pub(crate) struct FieldText {
+    field: String,
+    value: String,
+}
+
+/// A field and several texts.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its shape is of interest; the engine owns the thing")]
+pub(crate) struct FieldTexts {
+    field: String,
+    values: Vec<String>,
+}
+
+/// A field.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its shape is of interest; the engine owns the thing")]
+pub(crate) struct FieldName {
+    field: String,
+}
+
+/// A field and a number.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its shape is of interest; the engine owns the thing")]
+pub(crate) struct FieldNumber {
+    field: String,
+    value: f64,
+}
+
+/// The members of a filter, by name.
+pub(crate) fn filters() -> [(&'static str, serde_json::Value); 4] {
+    let read = |schema: RefOr<Schema>| serde_json::to_value(schema).unwrap_or_default();
+    [
+        ("FieldText", read(FieldText::schema())),
+        ("FieldTexts", read(FieldTexts::schema())),
+        ("FieldName", read(FieldName::schema())),
+        ("FieldNumber", read(FieldNumber::schema())),
+    ]
 }
 
 /// A row that did not become a contact, or a value that was left out.
@@ -145,12 +242,15 @@ mod tests {
             assert_eq!(schema["enum"], serde_json::to_value(written).unwrap());
         }
         use kabar_actors::view::CampaignState as C;
+        use kabar_actors::view::WaitReason as W;
         use kabar_engine::cause::Fault as F;
         use kabar_engine::schedule::ZoneSource as Z;
         use kabar_schema::records::ImportState as I;
+        use kabar_schema::records::Relation as R;
         same::<ImportState>([I::Reading, I::Done, I::Failed]);
         same::<CampaignState>([
             C::Draft,
+            C::Scheduled,
             C::Freezing,
             C::Running,
             C::Settling,
@@ -158,6 +258,19 @@ mod tests {
             C::Cancelled,
             C::Finished,
         ]);
+        same::<WaitReason>([
+            W::Start,
+            W::Recurrence,
+            W::Paused,
+            W::Blackout,
+            W::QuietHours,
+            W::SendWindow,
+            W::Retry,
+            W::Throttled,
+            W::LinkLost,
+            W::Pace,
+        ]);
+        same::<Relation>([R::Clone, R::Retry, R::Occurrence]);
         same::<Fault>([F::Recipient, F::Sender, F::Provider, F::Kabar]);
         same::<ZoneSource>([Z::Contact, Z::Number, Z::Default]);
         same::<Verb>((1..=4).filter_map(kabar_engine::campaign::Verb::from_byte).collect::<Vec<_>>());

@@ -81,7 +81,7 @@ async fn what_belongs_to_another_tenant_does_not_exist() {
     let import = mine.import("name,phone\nAna,081234567890\n").await;
     let list = import["id"].as_str().unwrap().to_owned();
     let halo = template(&session, "")["template"].clone();
-    let campaign = json!({"name": "c", "senders": [session], "list": list,
+    let campaign = json!({"name": "c", "senders": [session], "audience": {"list": list},
         "message": {"type": "template", "template": halo}});
     let campaign = mine.call("POST /v1/campaigns", campaign).await.id();
     let message = mine.call("POST /v1/messages", template(&session, "6281234567890")).await.id();
@@ -101,7 +101,7 @@ async fn what_belongs_to_another_tenant_does_not_exist() {
     assert_eq!(other.call(&format!("DELETE /v1/messages/{message}"), Value::Null).await.status, 404);
     let stolen = other.call("POST /v1/messages", template(&session, "6281234567890")).await;
     assert_eq!(stolen.problem(), (422, "unknown_reference".into()));
-    let stolen = json!({"name": "c", "senders": [other.idle_session("106000000000778").await], "list": list,
+    let stolen = json!({"name": "c", "senders": [other.idle_session("106000000000778").await], "audience": {"list": list},
         "message": {"type": "text", "text": {"body": "x"}}});
     assert_eq!(other.call("POST /v1/campaigns", stolen).await.problem(), (422, "unknown_reference".into()));
     let seen = other.get(&format!("/v1/contacts?list={list}")).await.json();

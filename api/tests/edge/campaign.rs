@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 fn spec(session: &str, list: &Value, text: &str) -> Value {
     json!({
-        "name": "c", "senders": [session], "list": list, "options": {"spintax": true},
+        "name": "c", "senders": [session], "audience": {"list": list}, "options": {"spintax": true},
         "message": {"type": "template", "template": {"name": "halo", "language": {"code": "id"},
             "components": [{"type": "body", "parameters": [{"type": "text", "text": text}]}]}},
     })
@@ -27,7 +27,17 @@ async fn a_campaign_is_checked_before_anything_is_promised() {
         (change("senders", json!([])), "invalid_value", "senders"),
         (change("senders", json!([session, session])), "invalid_value", "each once"),
         (change("senders", json!(["ses_0000000000001"])), "unknown_reference", "senders[0]"),
-        (change("list", json!("imp_0000000000001")), "unknown_reference", "list"),
+        (change("audience", json!({"list": "imp_0000000000001"})), "unknown_reference", "audience.list"),
+        (change("audience", json!({})), "invalid_value", "everyone"),
+        (change("audience", json!({"everyone": true, "list": list})), "invalid_value", "everyone"),
+        (change("audience", json!({"filter": {"any": []}})), "invalid_value", "audience.filter"),
+        (change("audience", json!({"recipients": [{"to": "0812"}]})), "invalid_address", "recipients[0].to"),
+        (change("template", json!("tpl_0000000000001")), "invalid_value", "not both"),
+        (
+            change("options", json!({"recurrence": {"rule": "FREQ=HOURLY", "zone": "UTC"}})),
+            "invalid_value",
+            "recurrence",
+        ),
         (change("message", json!({"type": "text", "text": {}})), "invalid_content", "text.body"),
         (change("options", json!({"valid_for_seconds": 0})), "invalid_value", "valid_for_seconds"),
         (
@@ -102,7 +112,7 @@ async fn a_campaign_reaches_everyone_it_may_and_its_numbers_add_up() {
         .await;
     let n = |field: &str| done["totals"][field].as_u64().unwrap();
     assert_eq!(
-        (done["audience"].as_u64(), done["opted_out"].as_u64(), done["missing_variable"].as_u64()),
+        (done["contacts"].as_u64(), done["opted_out"].as_u64(), done["missing_variable"].as_u64()),
         (Some(40), Some(1), Some(4))
     );
     assert_eq!((n("recipients"), n("sent"), n("failed"), n("expired"), n("unknown")), (35, 35, 0, 0, 0));

@@ -52,7 +52,7 @@ async fn a_person_makes_a_tenant_imports_people_and_sends_from_the_command_line(
     let path = format!("/v1/messages/{}", sent["id"].as_str().unwrap());
     assert_eq!(tenant.get(&path).await.json()["message"]["template"]["name"], "halo");
 
-    let body = serde_json::json!({"name": "Promo", "senders": [session], "list": imported["id"], "message": {
+    let body = serde_json::json!({"name": "Promo", "senders": [session], "audience": {"list": imported["id"]}, "message": {
         "type": "template", "template": {"name": "halo", "language": {"code": "id"}}}});
     let file = folder.path().join("campaign.json");
     std::fs::write(&file, body.to_string()).unwrap();

@@ -89,9 +89,11 @@ mod tests {
     #[test]
     fn without_hours_it_is_the_pace_alone_and_the_rest_is_late() {
         let begins = at("2026-12-01T00:00:00Z");
-        let all = forecast(&Hours::default(), (begins, begins.plus_ms(3_600_000)), 10, &zones(&[("UTC", 6_000)]));
+        let all =
+            forecast(&Hours::default(), (begins, begins.plus_ms(3_600_000)), 10, &zones(&[("UTC", 6_000)]));
         assert_eq!(all, Forecast { finish: begins.plus_ms(600_000), late: 0 });
-        let some = forecast(&Hours::default(), (begins, begins.plus_ms(60_000)), 10, &zones(&[("UTC", 6_000)]));
+        let some =
+            forecast(&Hours::default(), (begins, begins.plus_ms(60_000)), 10, &zones(&[("UTC", 6_000)]));
         assert_eq!((some.late, some.finish), (5_400, begins.plus_ms(60_000)));
     }
 
@@ -109,7 +111,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_in_one_day_goes_on_the_next() {
         let begins = at("2026-12-01T02:00:00Z");
-        let found = forecast(&daytime(), (begins, begins.plus_ms(5 * 86_400_000)), 1, &zones(&[("Asia/Jakarta", 30_000)]));
+        let found = forecast(
+            &daytime(),
+            (begins, begins.plus_ms(5 * 86_400_000)),
+            1,
+            &zones(&[("Asia/Jakarta", 30_000)]),
+        );
         // 28,800 in eight hours, 1,200 s on the next morning.
         assert_eq!(found, Forecast { finish: at("2026-12-02T02:20:00Z"), late: 0 });
     }

@@ -225,8 +225,14 @@ mod tests {
                     "quiet_hours": {"from_minute": 0, "until_minute": 120}}),
                 "does not open",
             ),
-            (serde_json::json!({"quiet_hours": {"from_minute": 0, "until_minute": 1440}}), "different minutes"),
-            (serde_json::json!({"quiet_hours": {"from_minute": 1440, "until_minute": 9}}), "begins at a minute"),
+            (
+                serde_json::json!({"quiet_hours": {"from_minute": 0, "until_minute": 1440}}),
+                "different minutes",
+            ),
+            (
+                serde_json::json!({"quiet_hours": {"from_minute": 1440, "until_minute": 9}}),
+                "begins at a minute",
+            ),
         ] {
             let hours: Hours = serde_json::from_value(json).unwrap();
             let refused = hours.validate().unwrap_err().to_string();

@@ -11,7 +11,8 @@ const RULE_MAX: usize = 200;
 /// Moments of a rule that are looked at, from its first: three years of days and more.
 const LOOKED_AT: u16 = 2_000;
 /// What a rule may say.
-const PARTS: &[&str] = &["FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"];
+const PARTS: &[&str] =
+    &["FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"];
 /// How often it may come.
 const FREQUENCIES: &[&str] = &["DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
 
@@ -117,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_weekly_rule_keeps_the_wall_clock_over_a_clock_change() {
-        let found = moments("FREQ=WEEKLY;BYDAY=SU;COUNT=3", "America/New_York", "2027-03-07T09:00:00-05:00", 9);
+        let found =
+            moments("FREQ=WEEKLY;BYDAY=SU;COUNT=3", "America/New_York", "2027-03-07T09:00:00-05:00", 9);
         assert_eq!(
             found,
             ["2027-03-07T14:00:00.000Z", "2027-03-14T13:00:00.000Z", "2027-03-21T13:00:00.000Z"]
@@ -127,13 +129,17 @@ mod tests {
     #[test]
     fn a_time_that_the_clock_change_skips_does_not_stop_the_rule() {
         let found = moments("FREQ=DAILY;COUNT=4", "America/New_York", "2027-03-13T02:30:00-05:00", 9);
-        assert_eq!((found.first().map(String::as_str), found.len() >= 3), (Some("2027-03-13T07:30:00.000Z"), true));
+        assert_eq!(
+            (found.first().map(String::as_str), found.len() >= 3),
+            (Some("2027-03-13T07:30:00.000Z"), true)
+        );
         assert!(found.contains(&"2027-03-15T06:30:00.000Z".to_owned()), "{found:?}");
     }
 
     #[test]
     fn the_start_is_the_first_possible_moment_with_its_milliseconds() {
-        let found = moments("FREQ=MONTHLY;BYMONTHDAY=-1;COUNT=2", "Asia/Jakarta", "2026-11-30T09:00:00.250+07:00", 9);
+        let found =
+            moments("FREQ=MONTHLY;BYMONTHDAY=-1;COUNT=2", "Asia/Jakarta", "2026-11-30T09:00:00.250+07:00", 9);
         assert_eq!(found, ["2026-11-30T02:00:00.250Z", "2026-12-31T02:00:00.000Z"]);
         let rule = Recurrence { rule: "FREQ=DAILY".to_owned(), zone: "UTC".to_owned() };
         let start = at("2026-12-01T00:00:00Z");
@@ -156,7 +162,10 @@ mod tests {
         ] {
             let rule = Recurrence { rule: rule.to_owned(), zone: "Asia/Jakarta".to_owned() };
             let refused = rule.validate(at("2026-12-01T00:00:00Z"));
-            assert!(matches!(&refused, Err(ScheduleError::Rule(why)) if why.contains(part)), "{rule:?} {refused:?}");
+            assert!(
+                matches!(&refused, Err(ScheduleError::Rule(why)) if why.contains(part)),
+                "{rule:?} {refused:?}"
+            );
         }
         let nowhere = Recurrence { rule: "FREQ=DAILY".to_owned(), zone: "Mars/Base".to_owned() };
         assert!(matches!(nowhere.validate(Timestamp(0)), Err(ScheduleError::UnknownZone(_))));

@@ -3,7 +3,6 @@
 use crate::cast::{ANA, ATTEMPT, BUDI, Desk, person, template, text, user_id};
 use crate::wire::Fate;
 use crate::world::World;
-use kabar_engine::schedule::Hours;
 use kabar_engine::campaign::Verb;
 use kabar_engine::cause::Cause;
 use kabar_engine::entry::{ConsentSource, Frozen, Idempotency, PartLine, StatusReport};
@@ -14,6 +13,7 @@ use kabar_engine::overlay::decide::{Draft, PartClaim, PartOrder, Received};
 use kabar_engine::overlay::{Answer, Input, Key, Refusal};
 use kabar_engine::pacing::{Lane, Throttle};
 use kabar_engine::part::CHUNKS;
+use kabar_engine::schedule::Hours;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
 use std::collections::BTreeMap;
@@ -408,7 +408,14 @@ impl World {
                     4 => Input::PartDue { tenant, campaign, part, proof_ms, resend: true },
                     5 => {
                         let (max, free_form) = (5, false);
-                        Input::PartClaim(PartClaim { tenant, campaign, part, max, free_form, hours: Hours::default() })
+                        Input::PartClaim(PartClaim {
+                            tenant,
+                            campaign,
+                            part,
+                            max,
+                            free_form,
+                            hours: Hours::default(),
+                        })
                     }
                     _ => Input::Order(Box::new(PartOrder {
                         tenant,

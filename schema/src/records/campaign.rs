@@ -158,7 +158,10 @@ mod tests {
             "body_hash":"h","created":7}"#;
         let campaign = Campaign::read(1, json).unwrap();
         assert!(matches!(campaign.audience, Audience::Contacts { list: Some(_), filter: None }));
-        assert_eq!((campaign.timing.valid_for_ms, campaign.timing.hours.send_window.unwrap().until_minute), (60_000, 2));
+        assert_eq!(
+            (campaign.timing.valid_for_ms, campaign.timing.hours.send_window.unwrap().until_minute),
+            (60_000, 2)
+        );
         let again = serde_json::to_string(&campaign).unwrap();
         assert_eq!(Campaign::read(2, &again).unwrap(), campaign);
         assert!(Campaign::read(2, json).is_err());

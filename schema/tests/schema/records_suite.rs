@@ -12,7 +12,9 @@ use kabar_engine::schedule::Hours;
 use kabar_engine::time::Timestamp;
 use kabar_schema::contacts::{Contact, ContactDraft, Upserted};
 use kabar_schema::ledger::PartManifest;
-use kabar_schema::records::{Campaign, Key, MetaApp, Origin, Record, Relation, Session, Stray, Tenant, Timing};
+use kabar_schema::records::{
+    Campaign, Key, MetaApp, Origin, Record, Relation, Session, Stray, Tenant, Timing,
+};
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::Store;
 use kabar_schema::{OpenError, StoreError};

@@ -199,7 +199,7 @@ impl Worker {
         let body = json!({
             "name": format!("Campaign {nth}"),
             "senders": self.world.sessions,
-            "list": import.text("id")?,
+            "audience": {"list": import.text("id")?},
             "message": people::template("{{name}}"),
         });
         let ask = Ask::post("/v1/campaigns", format!("campaign-{nth}"), &body);

@@ -14,6 +14,7 @@
 use super::list_id;
 use crate::auth::For;
 use crate::body::Query;
+use crate::csv::{cell, quoted};
 use crate::openapi::shapes;
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
@@ -24,7 +25,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream::{self, TryStreamExt};
 use kabar_actors::dispatcher::ContactWalk;
-use kabar_actors::import::guard;
 use kabar_schema::contacts::Contact;
 use kabar_schema::records::Import;
 use serde::Deserialize;
@@ -148,44 +148,9 @@ fn row(out: &mut String, columns: &[String], contact: &Contact, opted_out: bool)
     out.push_str("\r\n");
 }
 
-/// A cell that no spreadsheet runs.
-fn cell(out: &mut String, text: &str) {
-    quoted(out, guard(text), text);
-}
-
-/// RFC 4180: in quotes when it must be, quotes doubled.
-fn quoted(out: &mut String, before: &str, text: &str) {
-    if !text.contains([',', '"', '\r', '\n']) {
-        out.push_str(before);
-        out.push_str(text);
-        return;
-    }
-    out.push('"');
-    out.push_str(before);
-    out.push_str(&text.replace('"', "\"\""));
-    out.push('"');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cell_is_quoted_when_it_must_be_and_never_a_formula() {
-        for (text, written) in [
-            ("Budi", "Budi"),
-            ("", ""),
-            ("a,b", "\"a,b\""),
-            ("a \"b\"", "\"a \"\"b\"\"\""),
-            ("a\nb", "\"a\nb\""),
-            ("=SUM(A1)", "'=SUM(A1)"),
-            ("@a,b", "\"'@a,b\""),
-        ] {
-            let mut out = String::new();
-            cell(&mut out, text);
-            assert_eq!(out, written);
-        }
-    }
 
     #[test]
     fn a_column_that_is_asked_for_twice_is_refused() {
