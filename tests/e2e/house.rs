@@ -42,11 +42,13 @@ pub struct Plan {
     pub rate: u32,
     /// Linked numbers.
     pub sessions: usize,
+    /// Where a virtual clock begins, which moves with tokio's time; without it the clock is the machine's.
+    pub begins: Option<Timestamp>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { behaviour: calm(), options: options(), rate: 1_000, sessions: 1 }
+        Self { behaviour: calm(), options: options(), rate: 1_000, sessions: 1, begins: None }
     }
 }
 
@@ -81,6 +83,7 @@ pub struct House {
     pub app: u64,
     pub sessions: Vec<SessionId>,
     options: NodeOptions,
+    clock: Clock,
 }
 
 impl House {
@@ -107,10 +110,11 @@ impl House {
             store.nouns.create(&session).await.unwrap();
             sessions.push(id);
         }
-        let node = Node::start(plan.options.clone(), store, Clock::system()).await.unwrap();
+        let clock = plan.begins.map_or_else(Clock::system, |at| Clock::virtual_at(at.0));
+        let node = Node::start(plan.options.clone(), store, clock.clone()).await.unwrap();
         let receiver = Receiver::start(node.dispatcher()).await;
         sandbox.set_webhook(&receiver.url(app)).await.unwrap();
-        Self { sandbox, receiver, node, tenant, app, sessions, options: plan.options }
+        Self { sandbox, receiver, node, tenant, app, sessions, options: plan.options, clock }
     }
 
     pub fn desk(&self) -> Dispatcher {
@@ -122,7 +126,7 @@ impl House {
         self.receiver.close();
         self.node.shutdown().await;
         let store = store().await;
-        self.node = Node::start(self.options.clone(), store, Clock::system()).await.unwrap();
+        self.node = Node::start(self.options.clone(), store, self.clock.clone()).await.unwrap();
         self.receiver.open(self.node.dispatcher());
     }
 
@@ -153,6 +157,17 @@ impl House {
 
     /// Writes the campaign's record and launches it.
     pub async fn launch(&self, ask: Ask) -> CampaignId {
+        let timing = Timing {
+            start_at: None,
+            valid_for_ms: ask.valid_for_ms,
+            hours: Hours::default(),
+            recurrence: None,
+        };
+        self.launch_at(ask, timing).await
+    }
+
+    /// Writes a campaign's record with this timing and launches it.
+    pub async fn launch_at(&self, ask: Ask, timing: Timing) -> CampaignId {
         let id = CampaignId::random(self.now(), rand::random());
         let record = Campaign {
             id,
@@ -162,12 +177,7 @@ impl House {
             spintax: false,
             senders: ask.senders,
             audience: Audience::Contacts { list: Some(ask.list), filter: None },
-            timing: Timing {
-                start_at: None,
-                valid_for_ms: ask.valid_for_ms,
-                hours: Hours::default(),
-                recurrence: None,
-            },
+            timing,
             origin: None,
             body_hash: String::new(),
             created: self.now(),
@@ -175,6 +185,14 @@ impl House {
         self.node.store().nouns.create(&record).await.unwrap();
         self.desk().launch(self.tenant, id).await.unwrap();
         id
+    }
+
+    /// Moves a virtual clock on; calls are not under way then.
+    pub async fn jump_to(&self, at: Timestamp) {
+        let ms = u64::try_from(at.since_ms(self.now())).expect("time goes on");
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_millis(ms)).await;
+        tokio::time::resume();
     }
 
     pub async fn view(&self, campaign: CampaignId) -> CampaignView {

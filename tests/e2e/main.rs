@@ -13,4 +13,5 @@ mod receiver;
 mod restart;
 mod status;
 mod tenant;
+mod timing;
 mod validity;
