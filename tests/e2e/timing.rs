@@ -57,7 +57,8 @@ async fn walk(house: &House, campaign: CampaignId) -> BTreeMap<String, Timestamp
     loop {
         let all = EACH * PLACES.len() as u64;
         // Either all has gone, or all that is left says until when.
-        let told = |waits: &[Wait]| waits.iter().filter(|w| w.until.is_some()).map(|w| w.recipients).sum::<u64>();
+        let told =
+            |waits: &[Wait]| waits.iter().filter(|w| w.until.is_some()).map(|w| w.recipients).sum::<u64>();
         let view = kabar_tests::wait::until("the campaign waits or has ended", async || {
             let view = house.desk().campaign(house.tenant, campaign).await.ok()??;
             let quiet = view.totals.on_wire == 0 && view.totals.recipients == all;
