@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, its exit codes, its log. Not what the commands do.
 
+mod campaign;
 mod remote;
 mod sandbox;
 mod serve;
@@ -51,7 +52,7 @@ enum Command {
     /// The tenant's address book.
     Contact(Remote<remote::Contact>),
     /// Campaigns.
-    Campaign(Remote<remote::Campaign>),
+    Campaign(Remote<campaign::Campaign>),
     /// Sends one message.
     Send {
         #[command(flatten)]

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -110,6 +110,26 @@ impl Client {
         self.send(Method::POST, path, Some(kind), BodyExt::boxed(body)).await
     }
 
+    /// GET of a file, written to `out` while it is read.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn copy(&self, path: &str, out: &mut (impl std::io::Write + Send)) -> Result<(), ClientError> {
+        let broken = |why: String| ClientError::Broken { url: self.base.clone(), why };
+        let response = self.answer(Method::GET, path, None, empty()).await?;
+        if !response.status().is_success() {
+            return self.read(response).await.map(|_| ());
+        }
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| broken(error.to_string()))?;
+            if let Some(bytes) = frame.data_ref() {
+                out.write_all(bytes).map_err(|error| broken(error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -117,6 +137,17 @@ impl Client {
         kind: Option<&str>,
         body: Sent,
     ) -> Result<Value, ClientError> {
+        let response = self.answer(method, path, kind, body).await?;
+        self.read(response).await
+    }
+
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        kind: Option<&str>,
+        body: Sent,
+    ) -> Result<Response<Incoming>, ClientError> {
         let url = format!("{}{path}", self.base);
         let broken = |why: String| ClientError::Broken { url: self.base.clone(), why };
         let mut request = Request::builder().method(method).uri(&url);
@@ -127,10 +158,14 @@ impl Client {
             request = request.header(CONTENT_TYPE, kind);
         }
         let request = request.body(body).map_err(|error| broken(error.to_string()))?;
-        let response = self.pool.request(request).await.map_err(|error| {
+        self.pool.request(request).await.map_err(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             broken(cause.unwrap_or_else(|| error.to_string()))
-        })?;
+        })
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Value, ClientError> {
+        let broken = |why: String| ClientError::Broken { url: self.base.clone(), why };
         let status = response.status();
         let read = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
         let bytes = read.map_err(|error| broken(error.to_string()))?.to_bytes();

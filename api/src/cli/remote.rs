@@ -1,4 +1,5 @@
-//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `contact`, `campaign`, `send`. Tables
+//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `contact`, `send`; `campaign`
+//! stands in its own file. Tables
 //! for people, the API's own JSON with `--json`. They know nothing the API does not tell.
 
 use super::table;
@@ -72,25 +73,6 @@ pub(super) enum Contact {
     },
 }
 
-/// Campaigns.
-#[derive(Debug, Subcommand)]
-pub(super) enum Campaign {
-    /// Makes a draft: a JSON file with the body of POST /v1/campaigns.
-    Create { file: PathBuf },
-    /// Lists them.
-    List,
-    /// Shows one with its totals.
-    Show { id: String },
-    /// Begins to send.
-    Launch { id: String },
-    /// Sends nothing more for now.
-    Pause { id: String },
-    /// Goes on.
-    Resume { id: String },
-    /// Ends what is not sent.
-    Cancel { id: String },
-}
-
 /// One message.
 #[derive(Debug, Args)]
 pub(super) struct SendArgs {
@@ -127,7 +109,7 @@ impl From<ClientError> for Failure {
 }
 
 impl Access {
-    fn client(&self) -> Result<Client, Failure> {
+    pub(super) fn client(&self) -> Result<Client, Failure> {
         let missing = || Failure::usage("say who asks: --key or KABAR_KEY");
         let client = Client::new(&self.url, self.key.as_deref().ok_or_else(missing)?);
         Ok(match &self.tenant {
@@ -136,7 +118,7 @@ impl Access {
         })
     }
 
-    fn show(&self, answer: &Value, columns: &[&str]) {
+    pub(super) fn show(&self, answer: &Value, columns: &[&str]) {
         if self.json {
             println!("{answer:#}");
         } else {
@@ -145,11 +127,12 @@ impl Access {
     }
 
     /// Every page of a list; JSON goes out a page at a time.
-    async fn list(&self, path: &str, columns: &[&str]) -> Result<(), Failure> {
+    pub(super) async fn list(&self, path: &str, columns: &[&str]) -> Result<(), Failure> {
         let client = self.client()?;
         let mut after = String::new();
         loop {
-            let page = client.get(&format!("{path}?limit=200&after={after}")).await?;
+            let and = if path.contains('?') { '&' } else { '?' };
+            let page = client.get(&format!("{path}{and}limit=200&after={after}")).await?;
             self.show(&page, columns);
             match page["next"].as_str() {
                 Some(next) => after = next.to_owned(),
@@ -158,12 +141,12 @@ impl Access {
         }
     }
 
-    async fn one(&self, path: String) -> Result<(), Failure> {
+    pub(super) async fn one(&self, path: String) -> Result<(), Failure> {
         self.show(&self.client()?.get(&path).await?, &[]);
         Ok(())
     }
 
-    async fn make(&self, path: &str, body: &Value) -> Result<(), Failure> {
+    pub(super) async fn make(&self, path: &str, body: &Value) -> Result<(), Failure> {
         self.show(&self.client()?.post(path, body).await?, &[]);
         Ok(())
     }
@@ -212,19 +195,6 @@ impl Access {
         Ok(())
     }
 
-    pub(super) async fn campaign(&self, verb: Campaign) -> Result<(), Failure> {
-        let (id, verb) = match verb {
-            Campaign::Create { file } => return self.make("/v1/campaigns", &body(&file)?).await,
-            Campaign::List => return self.list("/v1/campaigns", &["id", "name", "created"]).await,
-            Campaign::Show { id } => return self.one(format!("/v1/campaigns/{id}")).await,
-            Campaign::Launch { id } => (id, "launch"),
-            Campaign::Pause { id } => (id, "pause"),
-            Campaign::Resume { id } => (id, "resume"),
-            Campaign::Cancel { id } => (id, "cancel"),
-        };
-        self.make(&format!("/v1/campaigns/{id}/{verb}"), &json!({})).await
-    }
-
     pub(super) async fn send(&self, send: SendArgs) -> Result<(), Failure> {
         let mut message = json!({"session": send.session, "to": send.to});
         match (send.text, send.template) {
@@ -248,7 +218,7 @@ impl Access {
 }
 
 /// A JSON file.
-fn body(file: &Path) -> Result<Value, Failure> {
+pub(super) fn body(file: &Path) -> Result<Value, Failure> {
     let text = std::fs::read_to_string(file);
     let text = text.map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
     serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))

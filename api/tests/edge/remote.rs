@@ -61,6 +61,16 @@ async fn a_person_makes_a_tenant_imports_people_and_sends_from_the_command_line(
     let id = draft["id"].as_str().unwrap();
     let launched = kabar(&house, &tenant.key, &["campaign", "launch", id]).await;
     assert!(launched.code == Some(0) && launched.out.contains("totals.recipients"), "{}", launched.out);
+    tenant.until(&format!("/v1/campaigns/{id}"), |c| c["state"] == "finished").await;
+    let rows = kabar(&house, &tenant.key, &["campaign", "recipients", id]).await.out;
+    assert!(rows.contains("+6281234567891") && rows.starts_with("TO "), "{rows}");
+    let file = kabar(&house, &tenant.key, &["campaign", "export", id]).await.out;
+    assert_eq!(file.lines().count(), 3, "{file}");
+    let clone = kabar(&house, &tenant.key, &["campaign", "clone", id, "--name", "Twice", "--json"]).await.out;
+    let clone: Value = serde_json::from_str(&clone).unwrap();
+    let report =
+        kabar(&house, &tenant.key, &["campaign", "preflight", clone["id"].as_str().unwrap()]).await.out;
+    assert!(report.contains("expected_finish") && report.contains("valid"), "{report}");
     house.running.shutdown().await;
 }
 
