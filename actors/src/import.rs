@@ -37,7 +37,7 @@ use kabar_engine::time::Timestamp;
 use kabar_runtime::{Clock, Compute, ComputeError};
 use kabar_schema::StoreError;
 use kabar_schema::contacts::{Contacts, Upserted};
-use kabar_schema::records::{Import, Nouns};
+use kabar_schema::records::{ConsentBasis, Import, Nouns};
 use parse::Outcome;
 use report::{Begun, Report};
 use retry::insist;
@@ -101,6 +101,10 @@ pub struct ImportRequest {
     pub name: String,
     /// Which column is what.
     pub mapping: Mapping,
+    /// Why its people may be written to.
+    pub consent_basis: ConsentBasis,
+    /// Where their consent was given.
+    pub consent_source: Option<String>,
     /// The region of numbers that are written without a country code.
     pub default_region: Option<Region>,
     /// The byte between two columns; guessed among `,` `;` tab and `|` when `None`.

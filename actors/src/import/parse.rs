@@ -88,12 +88,18 @@ fn parse_row(columns: &Columns, row: u64, fields: &[&str]) -> Result<Valid, Prob
     let named = columns.fields.iter().filter_map(|(c, name)| Some((name.clone(), value(*c)?.to_owned())));
     let draft = ContactDraft {
         input: parsed.input,
-        name: columns.name.and_then(value).map(str::to_owned),
+        name: columns.name.and_then(value).and_then(one_line),
         zone,
         fields: named.collect::<BTreeMap<_, _>>(),
         address: parsed.address,
     };
     Ok(Valid { hash: draft.address.hash64(), draft, opted_out, problems })
+}
+
+/// A name without control characters: it is shown in one line, in tables and in messages.
+fn one_line(text: &str) -> Option<String> {
+    let plain = text.replace(char::is_control, " ");
+    Some(plain.trim()).filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
 fn count_of_fields(count: usize) -> String {

@@ -55,6 +55,8 @@ impl Report {
             invalid: 0,
             opted_out: 0,
             problems: Vec::new(),
+            consent_basis: request.consent_basis,
+            consent_source: request.consent_source.clone(),
             created: Timestamp(clock.now_ms()),
             finished: None,
             error: None,

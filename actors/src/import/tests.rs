@@ -182,11 +182,21 @@ fn quoted_newlines_are_part_of_a_value_wherever_the_body_is_cut() {
             let import = house.import(1, pieces(file.as_bytes(), sizes)).await.unwrap();
             assert_eq!((import.rows_read, import.imported, import.invalid), (2_500, 2_500, 0));
             for (index, contact) in house.listed(1).await.iter().enumerate() {
-                assert_eq!(contact.name.as_deref(), Some(format!("Budi\r\n{index}").as_str()));
+                assert_eq!(contact.name.as_deref(), Some(format!("Budi  {index}").as_str()));
                 assert_eq!(contact.fields["address"], format!("Jl. \"Mawar\"\n\n{index}"));
             }
         });
     }
+}
+
+#[test]
+fn a_name_holds_no_control_characters() {
+    let file = "phone,name\n+6281234567890,\"Bu\tdi\nS\u{7}\"\n+6281234567891,\u{1b}\u{7}\n";
+    House::run(async |house| {
+        house.import(1, pieces(file.as_bytes(), &[5])).await.unwrap();
+        let names: Vec<_> = house.listed(1).await.into_iter().map(|contact| contact.name).collect();
+        assert_eq!(names, [Some("Bu di S".to_owned()), None]);
+    });
 }
 
 #[test]

@@ -74,6 +74,7 @@ macro_rules! words {
 
 words! {
     ImportState: "Where an import is." = "reading" "done" "failed";
+    ConsentBasis: "Why the people of an import may be written to." = "opt_in" "existing_customer" "legitimate_interest" "unknown";
     Status: "Where a message is." = "queued" "unknown" "sent" "delivered" "read" "played" "failed" "expired" "received";
     Lane: "The order in which waiting messages of a session leave." = "reply" "transactional" "broadcast";
     Fault: "Whose fault a failure is." = "recipient" "sender" "provider" "kabar";
@@ -247,6 +248,8 @@ mod tests {
         use kabar_engine::schedule::ZoneSource as Z;
         use kabar_schema::records::ImportState as I;
         use kabar_schema::records::Relation as R;
+        use kabar_schema::records::{ConsentBasis as B, ImportState as I};
+        same::<ConsentBasis>([B::OptIn, B::ExistingCustomer, B::LegitimateInterest, B::Unknown]);
         same::<ImportState>([I::Reading, I::Done, I::Failed]);
         same::<CampaignState>([
             C::Draft,

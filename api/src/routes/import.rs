@@ -17,7 +17,7 @@ use futures::{StreamExt, TryStreamExt};
 use kabar_actors::import::{ImportError, ImportRequest, Mapping};
 use kabar_engine::address::Region;
 use kabar_engine::id::ImportId;
-use kabar_schema::records::{Import, ImportState, Problem as Row};
+use kabar_schema::records::{ConsentBasis, Import, ImportState, Problem as Row};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -42,6 +42,13 @@ pub(crate) struct Wanted {
     default_region: Option<String>,
     /// One character, or `tab`; guessed when not said.
     delimiter: Option<String>,
+    /// Why the people in the file may be written to.
+    #[serde(default)]
+    #[param(value_type = Option<shapes::ConsentBasis>)]
+    consent_basis: ConsentBasis,
+    /// Where their consent was given: at most 200 characters, none of them a control character.
+    #[param(example = "Form on the shop's page", max_length = 200)]
+    consent_source: Option<String>,
 }
 
 /// An import as it is shown.
@@ -62,6 +69,9 @@ pub(crate) struct Shown {
     opted_out: u64,
     #[schema(value_type = Vec<shapes::ImportProblem>)]
     problems: Vec<Row>,
+    #[schema(value_type = shapes::ConsentBasis)]
+    consent_basis: ConsentBasis,
+    consent_source: Option<String>,
     error: Option<String>,
     created: Time,
     finished: Option<Time>,
@@ -81,6 +91,8 @@ impl From<Import> for Shown {
             invalid: import.invalid,
             opted_out: import.opted_out,
             problems: import.problems,
+            consent_basis: import.consent_basis,
+            consent_source: import.consent_source,
             error: import.error,
             created: Time(import.created),
             finished: import.finished.map(Time),
@@ -132,8 +144,9 @@ pub(crate) async fn post(
     let asked = ask(&state, &whom, &key, wanted)?;
     if let Some(earlier) = state.nouns().get::<Import>(whom.tenant, asked.import.0).await? {
         let import = earlier.noun;
-        if import.name != asked.name {
-            let detail = "The key belongs to an import of another name.";
+        let consent = (import.consent_basis, &import.consent_source);
+        if import.name != asked.name || consent != (asked.consent_basis, &asked.consent_source) {
+            let detail = "The key belongs to an import of another name or consent.";
             return Err(Problem::new(Code::IdempotencyMismatch, detail));
         }
         if import.state == ImportState::Done {
@@ -175,9 +188,20 @@ fn ask(state: &ApiState, whom: &For, key: &Idempotent, wanted: Wanted) -> Result
             zone: wanted.zone_column,
             opted_out: wanted.opted_out_column,
         },
+        consent_basis: wanted.consent_basis,
+        consent_source: wanted.consent_source.map(source).transpose()?,
         default_region: region.transpose()?,
         delimiter: delimiter.transpose()?,
     })
+}
+
+/// Where a consent was given, as the sender says.
+fn source(text: String) -> Result<String, Problem> {
+    if text.chars().count() <= 200 && !text.contains(char::is_control) {
+        return Ok(text);
+    }
+    let detail = "`consent_source` must have at most 200 characters, none of them a control character.";
+    Err(Problem::new(Code::InvalidQuery, detail))
 }
 
 /// `GET /v1/imports`

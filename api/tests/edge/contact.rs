@@ -267,3 +267,28 @@ async fn an_export_of_many_has_every_contact_of_the_list_once_and_the_columns_th
     }
     house.running.shutdown().await;
 }
+
+#[tokio::test]
+async fn an_import_keeps_why_its_people_may_be_written_to() {
+    let house = House::open().await;
+    let tenant = house.tenant("A").await;
+    assert_eq!(tenant.import("phone\n081234567890\n").await["consent_basis"], "unknown");
+    let bearer = format!("Bearer {}", tenant.key);
+    let headers = [("authorization", bearer.as_str()), ("content-type", "text/csv")];
+    let call = async |query: &str| {
+        let what = format!("POST /v1/contacts/import?{query}");
+        house.call(&what, &headers, "phone\n+6281234567890\n".to_owned()).await
+    };
+    let import = call("consent_basis=opt_in&consent_source=shop%20form").await.json();
+    let read = tenant.get(&format!("/v1/imports/{}", import["id"].as_str().unwrap())).await.json();
+    assert_eq!(read, import);
+    assert_eq!((&read["consent_basis"], &read["consent_source"]), (&"opt_in".into(), &"shop form".into()));
+    for refused in [
+        "consent_basis=perhaps".to_owned(),
+        format!("consent_source={}", "x".repeat(201)),
+        "consent_source=a%0Ab".to_owned(),
+    ] {
+        assert_eq!(call(&refused).await.status, 400, "{refused}");
+    }
+    house.running.shutdown().await;
+}

@@ -18,6 +18,21 @@ pub enum ImportState {
     Failed,
 }
 
+/// Why the people of an import may be written to, as its sender says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentBasis {
+    /// They asked for it.
+    OptIn,
+    /// They have bought before.
+    ExistingCustomer,
+    /// An interest that weighs more than theirs.
+    LegitimateInterest,
+    /// Nobody said.
+    #[default]
+    Unknown,
+}
+
 /// A row that did not become a contact, or a value that was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -58,6 +73,12 @@ pub struct Import {
     pub opted_out: u64,
     /// The first 100 problems.
     pub problems: Vec<Problem>,
+    /// Why its people may be written to.
+    #[serde(default)]
+    pub consent_basis: ConsentBasis,
+    /// Where their consent was given, in the sender's words.
+    #[serde(default)]
+    pub consent_source: Option<String>,
     /// When it began.
     pub created: Timestamp,
     /// When it ended.

@@ -58,6 +58,8 @@ impl House {
             import: ImportId(1),
             name: "customers".to_owned(),
             mapping: Mapping::default(),
+            consent_basis: kabar_schema::records::ConsentBasis::default(),
+            consent_source: None,
             default_region: Some("ID".parse().unwrap()),
             delimiter: None,
         };
