@@ -246,7 +246,6 @@ mod tests {
         use kabar_actors::view::WaitReason as W;
         use kabar_engine::cause::Fault as F;
         use kabar_engine::schedule::ZoneSource as Z;
-        use kabar_schema::records::ImportState as I;
         use kabar_schema::records::Relation as R;
         use kabar_schema::records::{ConsentBasis as B, ImportState as I};
         same::<ConsentBasis>([B::OptIn, B::ExistingCustomer, B::LegitimateInterest, B::Unknown]);
