@@ -16,4 +16,5 @@ mod page;
 mod remote;
 mod request;
 mod sample;
+mod tour;
 mod webhook;
