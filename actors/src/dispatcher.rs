@@ -5,6 +5,7 @@ mod campaign;
 mod contact;
 mod conversation;
 mod message;
+mod wait;
 
 pub use contact::ContactWalk;
 

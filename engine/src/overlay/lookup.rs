@@ -271,6 +271,12 @@ impl Overlay {
         self.campaigns.get(&campaign).is_some_and(CampaignRow::is_live)
     }
 
+    /// Until when a recipient is put back, if it is.
+    #[must_use]
+    pub fn put_back_until(&self, campaign: CampaignId, index: u32) -> Option<Timestamp> {
+        self.part_index.get(&(campaign, part_of(index)))?.put_back_until(index)
+    }
+
     /// What of a part is put back: until when, how many, and the index of one of them.
     #[must_use]
     pub fn put_back(&self, campaign: CampaignId, part: u32) -> Vec<(Timestamp, u64, u32)> {
