@@ -255,7 +255,9 @@ pub fn drafts(entry: &Entry) -> Box<dyn Iterator<Item = Draft> + '_> {
         }
         What::Intent(intent) => one(Kind::MessageAccepted, accepted(intent)),
         What::Inbound(inbound) => one(Kind::MessageReceived, received(inbound)),
-        What::Results(results) => list(results.iter().map(|(id, outcome)| answered(OfMessage::of(*id), outcome))),
+        What::Results(results) => {
+            list(results.iter().map(|(id, outcome)| answered(OfMessage::of(*id), outcome)))
+        }
         What::PartResults { campaign, results } => {
             list(results.iter().map(|(index, outcome)| answered(OfMessage::to(*campaign, *index), outcome)))
         }
@@ -269,9 +271,7 @@ pub fn drafts(entry: &Entry) -> Box<dyn Iterator<Item = Draft> + '_> {
         What::PartResolved { campaign, again: false, ranges } => {
             list(recipients(*campaign, ranges).map(|of| Some((Kind::MessageUnknown, of))))
         }
-        What::Ended { cause, messages } => {
-            list(messages.iter().map(|id| ended(OfMessage::of(*id), *cause)))
-        }
+        What::Ended { cause, messages } => list(messages.iter().map(|id| ended(OfMessage::of(*id), *cause))),
         What::PartEnded { campaign, cause, ranges } => {
             list(recipients(*campaign, ranges).map(|of| ended(of, *cause)))
         }
@@ -308,7 +308,9 @@ fn one(kind: Kind, about: About) -> Box<dyn Iterator<Item = Draft> + 'static> {
     Box::new(std::iter::once(Draft { index: 0, kind, about }))
 }
 
-fn list<'a>(lines: impl Iterator<Item = Option<(Kind, OfMessage)>> + 'a) -> Box<dyn Iterator<Item = Draft> + 'a> {
+fn list<'a>(
+    lines: impl Iterator<Item = Option<(Kind, OfMessage)>> + 'a,
+) -> Box<dyn Iterator<Item = Draft> + 'a> {
     Box::new((0..).zip(lines).filter_map(|(index, line)| {
         line.map(|(kind, of)| Draft { index, kind, about: About::Message(Box::new(of)) })
     }))
@@ -387,7 +389,8 @@ mod tests {
     #[test]
     fn only_final_answers_are_events_and_each_keeps_its_place() {
         let retry = Outcome::Retry { due: Timestamp(9), cause: Cause(130_429) };
-        let lines = [Outcome::Ambiguous, Outcome::Accepted("w".into()), retry, Outcome::Failed(Cause::RENDER)];
+        let lines =
+            [Outcome::Ambiguous, Outcome::Accepted("w".into()), retry, Outcome::Failed(Cause::RENDER)];
         let seen = told(What::Results((1..).map(MessageId).zip(lines.clone()).collect()));
         assert_eq!(seen, [(1, "message.sent"), (3, "message.failed")]);
         let results = (7..).zip(lines).collect();
