@@ -33,7 +33,7 @@ pub(super) struct Access {
     tenant: Option<String>,
     /// The API's JSON instead of a table.
     #[arg(long, global = true)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Customers of the installation (the operator's key).
@@ -127,7 +127,7 @@ impl From<ClientError> for Failure {
 }
 
 impl Access {
-    fn client(&self) -> Result<Client, Failure> {
+    pub(super) fn client(&self) -> Result<Client, Failure> {
         let missing = || Failure::usage("say who asks: --key or KABAR_KEY");
         let client = Client::new(&self.url, self.key.as_deref().ok_or_else(missing)?);
         Ok(match &self.tenant {
