@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, its exit codes, its log. Not what the commands do.
 
 mod campaign;
+mod events;
 mod remote;
 mod sandbox;
 mod serve;
@@ -53,6 +54,13 @@ enum Command {
     Contact(Remote<remote::Contact>),
     /// Campaigns.
     Campaign(Remote<campaign::Campaign>),
+    /// What happened, or what is new.
+    Events {
+        #[command(flatten)]
+        access: remote::Access,
+        #[command(flatten)]
+        events: events::EventArgs,
+    },
     /// Sends one message.
     Send {
         #[command(flatten)]
@@ -145,6 +153,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Session(Remote { access, verb }) => within(access.session(verb)),
         Command::Contact(Remote { access, verb }) => within(access.contact(verb)),
         Command::Campaign(Remote { access, verb }) => within(access.campaign(verb)),
+        Command::Events { access, events } => within(events.run(&access)),
         Command::Send { access, send } => within(access.send(send)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kabar", &mut std::io::stdout());

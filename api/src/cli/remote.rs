@@ -34,7 +34,7 @@ pub(super) struct Access {
     tenant: Option<String>,
     /// The API's JSON instead of a table.
     #[arg(long, global = true)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Customers of the installation (the operator's key).

@@ -32,6 +32,7 @@ pub(crate) enum Code {
     AlreadyLinked,
     ContactExists,
     Conflict,
+    CursorExpired,
     WrongPhase,
     OptedOut,
     WindowClosed,
@@ -80,7 +81,7 @@ impl Code {
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 40] = [
+    pub(crate) const ALL: [Self; 41] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::OperatorOnly,
@@ -105,6 +106,7 @@ impl Code {
         Self::AlreadyLinked,
         Self::ContactExists,
         Self::Conflict,
+        Self::CursorExpired,
         Self::WrongPhase,
         Self::OptedOut,
         Self::WindowClosed,
@@ -152,6 +154,7 @@ impl Code {
             Self::AlreadyLinked => entry(S::CONFLICT, "already_linked", "The phone number id belongs to another session.", "Use that session, or check the id."),
             Self::ContactExists => entry(S::CONFLICT, "contact_exists", "The address is known already.", "Change the contact that the detail names with PATCH /v1/contacts/{id}."),
             Self::Conflict => passing(S::CONFLICT, "conflict", "Somebody else changed it at the same time.", "Read it again and repeat."),
+            Self::CursorExpired => entry(S::GONE, "cursor_expired", "What followed this place is no longer kept.", "Begin again without `after`, and read the things themselves for what was missed."),
             Self::WrongPhase => entry(S::CONFLICT, "wrong_phase", "It is not possible where the thing stands.", "Read its state first."),
             Self::OptedOut => entry(S::UNPROCESSABLE_ENTITY, "opted_out", "The recipient has opted out.", "Do not write to this person until they opt in again."),
             Self::WindowClosed => entry(S::UNPROCESSABLE_ENTITY, "window_closed", "Free-form content needs a message from the recipient within the last 24 hours.", "Send a template, or wait until the person writes."),

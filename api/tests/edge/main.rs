@@ -9,6 +9,7 @@ mod contact;
 mod conversation;
 mod coverage;
 mod demo;
+mod event;
 mod house;
 mod message;
 mod operations;
