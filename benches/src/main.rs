@@ -1,7 +1,8 @@
 //! Measurements of Kabar: every figure beside the ceiling measured in the same run. Not tests: nothing here
 //! fails because a machine is slow.
 //!
-//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core.
+//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core; `reads`
+//! how long a read takes when much is stored.
 
 mod child;
 mod cpu;
@@ -9,16 +10,19 @@ mod figures;
 mod house;
 mod load;
 mod outbound;
+mod reads;
 mod store;
 mod store_paths;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: kabar-benches <store|outbound> [--json] [--quick]
+const USAGE: &str = "usage: kabar-benches <store|outbound|reads> [--json] [--quick] [--messages N]
 
   store      CPU microseconds per message of the API, inbound and campaign paths at 10^5 and 10^6 stored,
              acknowledgement at 15,000/s, restart with 100,000 pending
   outbound   a bare HTTP client loop, API sends and campaign sends, everything of Kabar on one core
+  reads      p50, p99 and CPU of every kind of read over HTTP when N messages are stored (1,000,000)
+  --messages N   how many `reads` stores
   --quick    a tenth of the load, to see that it runs
   --json     one JSON object as the last line of standard output";
 
@@ -29,9 +33,17 @@ fn main() -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("store") => store::run(options),
         Some("outbound") => outbound::run(options),
+        Some("reads") => reads::run(options, messages(&arguments)?),
         Some("child") => child::run(&arguments[1..]),
         _ => bail!("{USAGE}"),
     }
+}
+
+/// What `--messages` says.
+fn messages(arguments: &[String]) -> Result<Option<u64>> {
+    let Some(at) = arguments.iter().position(|a| a == "--messages") else { return Ok(None) };
+    let count = arguments.get(at + 1).context("--messages wants a number")?;
+    Ok(Some(count.replace(['_', ','], "").parse().context("--messages wants a number")?))
 }
 
 /// How a bench is run.

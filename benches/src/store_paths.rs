@@ -11,7 +11,7 @@ use kabar_engine::campaign::Verb;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
 use kabar_engine::content::Content;
 use kabar_engine::entry::{Idempotency, StatusReport};
-use kabar_engine::id::{CampaignId, CommandId, MessageId};
+use kabar_engine::id::{CampaignId, CommandId, MessageId, SessionId, TenantId};
 use kabar_engine::mark::CHUNK;
 use kabar_engine::outgoing::{Accepted, Reference};
 use kabar_engine::overlay::decide::{Draft, PartClaim, PartOrder, Received};
@@ -104,9 +104,14 @@ fn content(n: u64) -> Arc<Content> {
 
 /// The nth message of the API path.
 pub fn draft(n: u64, now: Timestamp) -> Input {
+    draft_of((TENANT, SESSION), n, now)
+}
+
+/// The nth message of a session.
+pub fn draft_of((tenant, session): (TenantId, SessionId), n: u64, now: Timestamp) -> Input {
     Input::Send(Box::new(Draft {
-        tenant: TENANT,
-        session: SESSION,
+        tenant,
+        session,
         to: address(n.wrapping_mul(2_654_435_761)),
         content: content(n),
         lane: Lane::Transactional,
