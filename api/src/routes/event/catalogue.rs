@@ -69,9 +69,10 @@ fn page() -> String {
          page before: `next` is always given, `more` says whether asking on now may give more. A cursor\nthat is older \
          than what is kept is refused with `cursor_expired`.\n\nEvery event has `id` (the same at every reading), `seq` \
          (rises within a session and within a campaign; several events can\nshare one), `occurred_at` (when Kabar learned \
-         it), `type`, `version` of its `data`, `tenant`, `session` (null for contacts and\ncampaigns) and `data`. An \
-         event tells what Kabar heard: a report that comes twice or late is an event again, and does not\nmove a message \
-         back. New types and new fields of `data` may come.\n\nIn `data` of `message.*`: `reported_at` is WhatsApp's own \
+         it), `type`, `version` of its `data`, `tenant`, `session` (null for contacts and\ncampaigns) and `data`. \
+         New types and new fields of `data` may come.\n\nAn event tells what Kabar heard. WhatsApp's reports overtake one \
+         another and its answer to the call: `message.sent` can come\ntwice, or after `message.delivered`. The furthest \
+         that was told holds; a report that is merely repeated is no event again.\n\nIn `data` of `message.*`: `reported_at` is WhatsApp's own \
          time, where it said one; `campaign` is the campaign and the\nrecipient's `index` in it. A campaign's message \
          that nobody answered has no conversation and no address here: read the\nmessage. `error` is explained in \
          [errors.md](errors.md).\n\n| type | when | example of `data` |\n|---|---|---|\n",
