@@ -1,24 +1,28 @@
 //! Measurements of Kabar: every figure beside the ceiling measured in the same run. Not tests: nothing here
 //! fails because a machine is slow.
 //!
-//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core.
+//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core; `import` what
+//! a row of a contact file costs.
 
 mod child;
 mod cpu;
 mod figures;
 mod house;
+mod import;
 mod load;
 mod outbound;
 mod store;
 mod store_paths;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: kabar-benches <store|outbound> [--json] [--quick]
+const USAGE: &str = "usage: kabar-benches <store|outbound|import> [--json] [--quick] [--rows N]
 
   store      CPU microseconds per message of the API, inbound and campaign paths at 10^5 and 10^6 stored,
              acknowledgement at 15,000/s, restart with 100,000 pending
   outbound   a bare HTTP client loop, API sends and campaign sends, everything of Kabar on one core
+  import     rows per second, CPU per row and memory of a contact file through the importer
+  --rows     rows of the contact file, a million when not said
   --quick    a tenth of the load, to see that it runs
   --json     one JSON object as the last line of standard output";
 
@@ -29,9 +33,17 @@ fn main() -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("store") => store::run(options),
         Some("outbound") => outbound::run(options),
+        Some("import") => import::run(options, rows(&arguments)?),
         Some("child") => child::run(&arguments[1..]),
         _ => bail!("{USAGE}"),
     }
+}
+
+/// The number behind `--rows`.
+fn rows(arguments: &[String]) -> Result<Option<u64>> {
+    let Some(at) = arguments.iter().position(|a| a == "--rows") else { return Ok(None) };
+    let number = arguments.get(at + 1).and_then(|text| text.parse().ok());
+    number.map(Some).context("--rows needs a number")
 }
 
 /// How a bench is run.
