@@ -18,6 +18,7 @@ use kabar_engine::overlay::decide::{Draft, PartClaim, PartOrder, Received};
 use kabar_engine::overlay::{Answer, Input};
 use kabar_engine::pacing::Lane;
 use kabar_engine::part::{CHUNKS, PART};
+use kabar_engine::schedule::Hours;
 use kabar_engine::status::Status;
 use kabar_engine::time::{DAY_MS, Timestamp};
 use std::collections::VecDeque;
@@ -261,7 +262,7 @@ async fn run_part(node: &Node, campaign: CampaignId, part: u32) -> Result<()> {
     let shard = node.shard_of_session(TENANT, SESSION);
     loop {
         let (tenant, max) = (TENANT, 256);
-        let claim = PartClaim { tenant, campaign, part, max, free_form: false, window: None };
+        let claim = PartClaim { tenant, campaign, part, max, free_form: false, hours: Hours::default() };
         let Answer::Picked(picked) = ask(&shard, Input::PartClaim(claim)).await? else { return Ok(()) };
         if picked.is_empty() {
             break;
