@@ -15,4 +15,5 @@ mod page;
 mod remote;
 mod request;
 mod sample;
+mod template;
 mod webhook;
