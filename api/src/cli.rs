@@ -52,6 +52,8 @@ enum Command {
     Session(Remote<remote::Session>),
     /// The tenant's address book.
     Contact(Remote<remote::Contact>),
+    /// Stored messages with variables.
+    Template(Remote<remote::Template>),
     /// Campaigns.
     Campaign(Remote<campaign::Campaign>),
     /// What happened, or what is new.
@@ -152,6 +154,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Tenant(Remote { access, verb }) => within(access.tenant(verb)),
         Command::Session(Remote { access, verb }) => within(access.session(verb)),
         Command::Contact(Remote { access, verb }) => within(access.contact(verb)),
+        Command::Template(Remote { access, verb }) => within(access.template(verb)),
         Command::Campaign(Remote { access, verb }) => within(access.campaign(verb)),
         Command::Events { access, events } => within(events.run(&access)),
         Command::Send { access, send } => within(access.send(send)),

@@ -1,6 +1,5 @@
-//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `contact`, `send`; `campaign`
-//! stands in its own file. Tables
-//! for people, the API's own JSON with `--json`. They know nothing the API does not tell.
+//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `contact`, `template`, `send`; `campaign`
+//! stands in its own file. Tables for people, the API's own JSON with `--json`. They know nothing the API does not tell.
 
 use super::table;
 use crate::client::{Client, ClientError};
@@ -9,6 +8,7 @@ use clap::{Args, Subcommand};
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a file that are read at once.
@@ -70,6 +70,27 @@ pub(super) enum Contact {
         /// Where numbers without a country code belong.
         #[arg(long, value_name = "XX")]
         region: Option<String>,
+    },
+}
+
+/// Stored messages with variables.
+#[derive(Debug, Subcommand)]
+pub(super) enum Template {
+    /// Stores one: a JSON file with the body of POST /v1/templates.
+    Create { file: PathBuf },
+    /// Lists them.
+    List,
+    /// Shows one and its variables.
+    Show { id: String },
+    /// Shows what one person would get, or what is missing for it; nothing is sent.
+    Preview {
+        id: String,
+        /// The person whose values are filled in.
+        #[arg(long, value_name = "con_…")]
+        contact: Option<String>,
+        /// The value of a variable; may be given more than once.
+        #[arg(long = "value", value_name = "NAME=VALUE", value_parser = pair)]
+        values: Vec<(String, String)>,
     },
 }
 
@@ -195,6 +216,19 @@ impl Access {
         Ok(())
     }
 
+    pub(super) async fn template(&self, verb: Template) -> Result<(), Failure> {
+        match verb {
+            Template::Create { file } => self.make("/v1/templates", &body(&file)?).await,
+            Template::List => self.list("/v1/templates", &["id", "name", "updated"]).await,
+            Template::Show { id } => self.one(format!("/v1/templates/{id}")).await,
+            Template::Preview { id, contact, values } => {
+                let values: BTreeMap<_, _> = values.into_iter().collect();
+                let person = json!({"contact": contact, "values": values});
+                self.make(&format!("/v1/templates/{id}/preview"), &person).await
+            }
+        }
+    }
+
     pub(super) async fn send(&self, send: SendArgs) -> Result<(), Failure> {
         let mut message = json!({"session": send.session, "to": send.to});
         match (send.text, send.template) {
@@ -215,6 +249,14 @@ impl Access {
         self.show(&client.post("/v1/messages", &message).await?, &[]);
         Ok(())
     }
+}
+
+/// `name=value`; the value may hold more of these signs.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    parts
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write NAME=VALUE".to_owned())
 }
 
 /// A JSON file.

@@ -17,5 +17,6 @@ mod page;
 mod remote;
 mod request;
 mod sample;
+mod template;
 mod tour;
 mod webhook;

@@ -77,6 +77,28 @@ async fn a_person_makes_a_tenant_imports_people_and_sends_from_the_command_line(
 }
 
 #[tokio::test]
+async fn a_person_stores_a_message_and_sees_what_somebody_would_get() {
+    let house = House::open().await;
+    let tenant = house.tenant("Toko Ana").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ready.json");
+    let body = serde_json::json!({"name": "Ready", "message": {"type": "text", "text": {"body": "{{name}}: {{order}}"}}});
+    std::fs::write(&file, body.to_string()).unwrap();
+    let made = kabar(&house, &tenant.key, &["template", "create", file.to_str().unwrap(), "--json"]).await;
+    let made: Value = serde_json::from_str(&made.out).unwrap();
+    let id = made["id"].as_str().unwrap();
+    assert!(kabar(&house, &tenant.key, &["template", "list"]).await.out.contains("Ready"));
+    let shown = kabar(&house, &tenant.key, &["template", "show", id, "--json"]).await.out;
+    assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), made);
+    let line = ["template", "preview", id, "--value", "name=Ana", "--value", "order=A=1", "--json"];
+    let seen: Value = serde_json::from_str(&kabar(&house, &tenant.key, &line).await.out).unwrap();
+    assert_eq!(seen["rendered"]["text"]["body"], "Ana: A=1");
+    let wrong = kabar(&house, &tenant.key, &["template", "preview", id, "--value", "name"]).await;
+    assert!(wrong.code == Some(2) && wrong.err.contains("NAME=VALUE"), "{}", wrong.err);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_the_caller_can_mend_ends_with_two_and_an_absent_server_with_one() {
     let house = House::open().await;
     let refused = kabar(&house, "kbr_nobody", &["session", "list"]).await;
