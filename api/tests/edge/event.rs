@@ -226,3 +226,29 @@ async fn a_place_before_what_is_kept_is_refused_and_the_end_is_still_good() {
     }
     house.running.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_page_that_met_only_strangers_is_empty_and_says_that_there_is_more() {
+    let house = House::open().await;
+    let (tenant, busy) = (house.tenant("A").await, house.tenant("B").await);
+    let session = tenant.idle_session("106000000000001").await;
+    let strange = busy.idle_session("106000000000002").await;
+    let begin = word(&page(&tenant, "").await, "next").to_owned();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let tomorrow = Timestamp(now + 86_400_000).to_rfc3339();
+    // More than one question goes through.
+    for _ in 0..11 {
+        let mut row = template(&strange, "6281234567890");
+        row["options"] = json!({"send_at": tomorrow, "valid_for_seconds": 600});
+        let rows = vec![row; 1_000];
+        let answer = busy.call("POST /v1/messages/batch", json!({"messages": rows})).await;
+        assert_eq!(answer.status, 200, "{}", &answer.text[..200]);
+    }
+    let sent = send_later(&tenant, &session, "6281234567890").await;
+    let first = page(&tenant, &format!("after={begin}")).await;
+    assert_eq!((events(&first).len(), &first["more"]), (0, &json!(true)));
+    let (rest, _) = all(&tenant, "types=message.accepted", word(&first, "next")).await;
+    let rest: Vec<_> = rest.iter().map(|e| word(&e["data"], "message")).collect();
+    assert_eq!(rest, [sent.as_str()]);
+    house.running.shutdown().await;
+}
