@@ -4,6 +4,7 @@
 
 mod auth;
 mod campaign;
+mod catalogue;
 mod contact;
 mod conversation;
 mod coverage;
