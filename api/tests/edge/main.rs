@@ -5,6 +5,7 @@
 mod audience;
 mod auth;
 mod campaign;
+mod catalogue;
 mod contact;
 mod conversation;
 mod coverage;
