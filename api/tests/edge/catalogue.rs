@@ -117,7 +117,7 @@ async fn bodies(met: &mut Met, tenant: &Tenant<'_>) {
             < 300
     );
     let list = tenant.import("name,phone\nAna,081234567890\n").await["id"].clone();
-    let draft = json!({"name": "Promo", "senders": [session], "list": list, "message": {
+    let draft = json!({"name": "Promo", "senders": [session], "audience": {"list": list}, "message": {
         "type": "template", "template": {"name": "halo", "language": {"code": "id"}}}});
     let draft = tenant.call("POST /v1/campaigns", draft).await.id();
     let pause = format!("POST /v1/campaigns/{draft}/pause");
