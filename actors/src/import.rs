@@ -16,6 +16,7 @@ mod columns;
 mod decode;
 mod formula;
 mod parse;
+mod preview;
 mod report;
 mod retry;
 mod source;
@@ -24,8 +25,9 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use columns::variable_name;
+pub use columns::{ERROR_COLUMNS, variable_name};
 pub use formula::guard;
+pub use preview::{Becomes, PREVIEW_ROWS, Preview, PreviewColumn, PreviewRow, RowOutcome};
 
 use bytes::Bytes;
 use columns::Columns;

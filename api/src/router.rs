@@ -34,6 +34,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/sessions/{id}", routes!(session::get))
         .at("/v1/contacts", routes!(contact::post, contact::list))
         .at("/v1/contacts/{id}", routes!(contact::get, contact::patch, contact::delete))
+        .at("/v1/contacts/import/preview", routes!(import::preview::post))
         .at("/v1/imports", routes!(import::list))
         .at("/v1/imports/{id}", routes!(import::get))
         .at("/v1/messages", routes!(message::post))

@@ -10,6 +10,7 @@ mod conversation;
 mod coverage;
 mod demo;
 mod house;
+mod import;
 mod message;
 mod operations;
 mod page;
