@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, its exit codes, its log. Not what the commands do.
 
 mod campaign;
+mod contact;
 mod remote;
 mod sandbox;
 mod serve;
@@ -50,7 +51,7 @@ enum Command {
     /// Linked WhatsApp numbers.
     Session(Remote<remote::Session>),
     /// The tenant's address book.
-    Contact(Remote<remote::Contact>),
+    Contact(Remote<contact::Contact>),
     /// Campaigns.
     Campaign(Remote<campaign::Campaign>),
     /// Sends one message.

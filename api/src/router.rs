@@ -61,6 +61,7 @@ fn untimed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .at("/v1/contacts/import", routes!(import::post))
         .at("/v1/contacts/export", routes!(contact::export::get))
+        .at("/v1/imports/{id}/errors", routes!(import::errors::get))
         .at("/v1/campaigns/{id}/preflight", routes!(campaign::report::preflight))
         .at("/v1/campaigns/{id}/export", routes!(campaign::recipient::export))
 }

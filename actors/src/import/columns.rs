@@ -143,8 +143,8 @@ impl Columns {
         }
         let taken = [self.name, self.zone, self.opted_out];
         let is_free = |c: &usize| !taken.contains(&Some(*c)) && !self.ignored.contains(c);
-        let candidates = (0..self.names.len())
-            .filter(|c| is_free(c) && likely[*c] > 0 && likely[*c] * 2 >= filled[*c]);
+        let candidates =
+            (0..self.names.len()).filter(|c| is_free(c) && likely[*c] > 0 && likely[*c] * 2 >= filled[*c]);
         // Of several equal ones the first.
         self.phone = candidates.rev().max_by_key(|column| likely[*column]);
         if self.phone.is_none() {

@@ -1,6 +1,7 @@
 //! `/v1/contacts/import` and `/v1/imports`: contact files, read while they arrive. The id of an import is the list
 //! of the contacts it brought.
 
+pub(crate) mod errors;
 pub(crate) mod preview;
 
 use super::name;
@@ -74,6 +75,10 @@ pub(crate) struct Shown {
     opted_out: u64,
     #[schema(value_type = Vec<shapes::ImportProblem>)]
     problems: Vec<Row>,
+    /// Invalid rows that `/errors` gives back.
+    errors_kept: u64,
+    /// Invalid rows beyond those.
+    errors_left_off: u64,
     #[schema(value_type = shapes::ConsentBasis)]
     consent_basis: ConsentBasis,
     consent_source: Option<String>,
@@ -96,6 +101,8 @@ impl From<Import> for Shown {
             invalid: import.invalid,
             opted_out: import.opted_out,
             problems: import.problems,
+            errors_kept: import.errors_kept,
+            errors_left_off: import.errors_left_off,
             consent_basis: import.consent_basis,
             consent_source: import.consent_source,
             error: import.error,
