@@ -16,6 +16,8 @@ mod columns;
 mod decode;
 mod formula;
 mod parse;
+mod preview;
+mod refused;
 mod report;
 mod retry;
 mod source;
@@ -24,8 +26,9 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use columns::variable_name;
+pub use columns::{ERROR_COLUMNS, variable_name};
 pub use formula::guard;
+pub use preview::{Becomes, PREVIEW_ROWS, Preview, PreviewColumn, PreviewRow, RowOutcome};
 
 use bytes::Bytes;
 use columns::Columns;
@@ -39,6 +42,7 @@ use kabar_schema::StoreError;
 use kabar_schema::contacts::{Contacts, Upserted};
 use kabar_schema::records::{ConsentBasis, Import, Nouns};
 use parse::Outcome;
+use refused::Refused;
 use report::{Begun, Report};
 use retry::insist;
 use source::Source;
@@ -233,6 +237,8 @@ impl Importer {
         let columns = Columns::by_name(source.header(), &request.mapping, request.default_region)?;
         let first = Arc::new(source.rows().await?.ok_or(ImportError::Empty)?);
         let columns = self.settle(columns, &first).await?;
+        let (nouns, clock) = (self.parts.nouns.clone(), self.parts.clock.clone());
+        let mut refused = Refused::begin(nouns, clock, request, report.import().created, &columns).await?;
         let further = stream::unfold(Some(source), |source| async {
             let mut source = source?;
             match source.rows().await {
@@ -244,13 +250,23 @@ impl Importer {
         let outcomes = chunks.map(|rows| self.parse(&columns, rows)).buffered(IN_FLIGHT);
         let mut outcomes = std::pin::pin!(outcomes);
         let mut tally = Tally::default();
-        while let Some(outcomes) = outcomes.next().await {
-            let batch = tally.take(outcomes?);
+        while let Some(read) = outcomes.next().await {
+            let (rows, outcomes) = match read {
+                Ok(read) => read,
+                Err(error) => {
+                    refused.flush().await?;
+                    return Err(error);
+                }
+            };
+            refused.take(&rows, &outcomes).await?;
+            let batch = tally.take(outcomes);
             let upserted = self.apply(request, &batch).await?;
             report.count(batch, upserted);
+            report.refused(refused.kept, refused.left_off);
             progress(report.import());
             report.save_sometimes().await?;
         }
+        refused.flush().await?;
         if report.import().opted_out > 0 {
             (self.parts.settled)().await;
         }
@@ -272,14 +288,14 @@ impl Importer {
         &self,
         columns: &Arc<Columns>,
         rows: Result<Arc<Rows>, ImportError>,
-    ) -> Result<Vec<Outcome>, ImportError> {
+    ) -> Result<(Arc<Rows>, Vec<Outcome>), ImportError> {
         let rows = rows?;
         let mut pauses = retry::PAUSES_MS.iter();
         loop {
             let (job_columns, job_rows) = (Arc::clone(columns), Arc::clone(&rows));
             let job = self.parts.compute.run("import_rows", move || parse::parse(&job_columns, &job_rows));
             match (job.await, pauses.next()) {
-                (Ok(outcomes), _) => return Ok(outcomes),
+                (Ok(outcomes), _) => return Ok((rows, outcomes)),
                 (Err(ComputeError::Busy | ComputeError::Lost), Some(pause)) => {
                     self.parts.clock.sleep_ms(*pause).await;
                 }

@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, its exit codes, its log. Not what the commands do.
 
 mod campaign;
+mod contact;
 mod events;
 mod remote;
 mod sandbox;
@@ -51,7 +52,7 @@ enum Command {
     /// Linked WhatsApp numbers.
     Session(Remote<remote::Session>),
     /// The tenant's address book.
-    Contact(Remote<remote::Contact>),
+    Contact(Remote<contact::Contact>),
     /// Stored messages with variables.
     Template(Remote<remote::Template>),
     /// Campaigns.

@@ -34,6 +34,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/sessions/{id}", routes!(session::get))
         .at("/v1/contacts", routes!(contact::post, contact::list))
         .at("/v1/contacts/{id}", routes!(contact::get, contact::patch, contact::delete))
+        .at("/v1/contacts/import/preview", routes!(import::preview::post))
         .at("/v1/imports", routes!(import::list))
         .at("/v1/imports/{id}", routes!(import::get))
         .at("/v1/messages", routes!(message::post))
@@ -61,6 +62,7 @@ fn untimed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .at("/v1/contacts/import", routes!(import::post))
         .at("/v1/contacts/export", routes!(contact::export::get))
+        .at("/v1/imports/{id}/errors", routes!(import::errors::get))
         .at("/v1/campaigns/{id}/preflight", routes!(campaign::report::preflight))
         .at("/v1/campaigns/{id}/export", routes!(campaign::recipient::export))
 }

@@ -1,6 +1,7 @@
 //! What each column of a file is: told by name, guessed from the header, or, for the phone number, from the first rows.
 //! Not the reading of a row.
 
+use super::source::plain;
 use super::split::Rows;
 use super::{ImportError, Mapping};
 use kabar_engine::address::{Address, AddressError, Region};
@@ -35,12 +36,18 @@ const OPTED_OUT: &[&str] = &[
     "opted_out", "opt_out", "optout", "optedout", "unsubscribed", "unsubscribe", "berhenti", "do_not_contact", "dnc",
 ];
 
+/// The last columns of an error file: the row's number in the file it comes from, and what is wrong with it. They are
+/// passed over when the corrected file is imported.
+pub const ERROR_COLUMNS: [&str; 2] = ["kabar_row", "kabar_problem"];
+
 /// The columns of a file.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
     /// As the header names them.
     pub(super) names: Vec<String>,
     phone: Option<usize>,
+    /// What an error file says about its rows: nothing of the person.
+    ignored: BTreeSet<usize>,
     /// The person's name.
     pub(super) name: Option<usize>,
     /// The IANA zone.
@@ -68,11 +75,14 @@ impl Columns {
             .map(|wanted| wanted.as_deref().map(|wanted| named(names, wanted)).transpose());
         let [phone, name, zone, opted_out] = told;
         let (phone, name, zone, opted_out) = (phone?, name?, zone?, opted_out?);
+        let variables: Vec<String> = names.iter().map(|name| variable_name(name)).collect();
+        let ignored = free.iter().copied().filter(|c| ERROR_COLUMNS.contains(&variables[*c].as_str()));
+        let mut ignored: BTreeSet<usize> = ignored.collect();
         // What is told is told: a column that was named is not guessed for something else.
         for told in [phone, name, zone, opted_out].into_iter().flatten() {
             free.remove(&told);
+            ignored.remove(&told);
         }
-        let variables: Vec<String> = names.iter().map(|name| variable_name(name)).collect();
         let mut guess = |told: Option<usize>, known: &[&str]| {
             let found = told.or_else(|| {
                 let mut columns = known.iter().filter_map(|k| variables.iter().position(|v| v == k));
@@ -87,6 +97,7 @@ impl Columns {
             zone: guess(zone, ZONE),
             opted_out: guess(opted_out, OPTED_OUT),
             fields: Vec::new(),
+            ignored,
             names: names.to_vec(),
             region,
         };
@@ -94,6 +105,11 @@ impl Columns {
             return Err(ImportError::NoHeader);
         }
         Ok(columns.with_fields())
+    }
+
+    /// Whether the column says nothing of the person.
+    pub(super) fn is_ignored(&self, column: usize) -> bool {
+        self.ignored.contains(&column)
     }
 
     /// Whether the phone column is known.
@@ -126,8 +142,9 @@ impl Columns {
             }
         }
         let taken = [self.name, self.zone, self.opted_out];
-        let candidates = (0..self.names.len())
-            .filter(|c| !taken.contains(&Some(*c)) && likely[*c] > 0 && likely[*c] * 2 >= filled[*c]);
+        let is_free = |c: &usize| !taken.contains(&Some(*c)) && !self.ignored.contains(c);
+        let candidates =
+            (0..self.names.len()).filter(|c| is_free(c) && likely[*c] > 0 && likely[*c] * 2 >= filled[*c]);
         // Of several equal ones the first.
         self.phone = candidates.rev().max_by_key(|column| likely[*column]);
         if self.phone.is_none() {
@@ -142,7 +159,9 @@ impl Columns {
         let mut variables = BTreeSet::new();
         self.fields.clear();
         for (column, header) in self.names.iter().enumerate() {
-            if [self.phone, self.zone, self.opted_out].contains(&Some(column)) {
+            if self.ignored.contains(&column)
+                || [self.phone, self.zone, self.opted_out].contains(&Some(column))
+            {
                 continue;
             }
             let mut variable = variable_name(header);
@@ -180,12 +199,13 @@ pub fn variable_name(header: &str) -> String {
 }
 
 fn named(names: &[String], wanted: &str) -> Result<usize, ImportError> {
-    let trimmed = wanted.trim();
+    let wanted = plain(wanted);
+    let trimmed = wanted.as_str();
     let lower = trimmed.to_lowercase();
     let exact = names.iter().position(|name| name == trimmed);
     exact
         .or_else(|| names.iter().position(|name| name.to_lowercase() == lower))
-        .ok_or_else(|| ImportError::UnknownColumn { name: wanted.to_owned(), columns: names.to_vec() })
+        .ok_or_else(|| ImportError::UnknownColumn { name: wanted.clone(), columns: names.to_vec() })
 }
 
 /// Whether a value is a phone number, or would be one if its country were known. A date has fewer digits.

@@ -31,6 +31,15 @@ impl Decoder {
         Self { form: Form::Unknown, rest: Vec::new(), is_utf8: false }
     }
 
+    /// The name of the encoding, as far as the bytes up to here tell.
+    pub(super) fn encoding(&self) -> &'static str {
+        match &self.form {
+            Form::Unknown | Form::Utf8 => "UTF-8",
+            Form::Windows1252 => "Windows-1252",
+            Form::Utf16(decoder) => decoder.encoding().name(),
+        }
+    }
+
     /// Appends the text of these bytes. `last` with the file's last bytes (which may be none). When it fails, the text
     /// before the place where it failed is appended.
     pub(super) fn push(&mut self, bytes: &[u8], last: bool, out: &mut String) -> Result<(), NotText> {

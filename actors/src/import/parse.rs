@@ -63,7 +63,7 @@ fn parse_row(columns: &Columns, row: u64, fields: &[&str]) -> Result<Valid, Prob
     let value =
         |column: usize| Some(unguarded(fields[column].trim())).filter(|value: &&str| !value.is_empty());
     let phone = columns.phone();
-    let parsed = Address::parse(fields[phone].trim(), columns.region)
+    let parsed = Address::parse(unguarded(fields[phone].trim()), columns.region)
         .map_err(|error| problem(&columns.names[phone], code(&error), error.to_string()))?;
     let mut problems = Vec::new();
     let zone = columns.zone.and_then(|column| {
@@ -106,8 +106,8 @@ fn count_of_fields(count: usize) -> String {
     if count == 1 { "1 field".to_owned() } else { format!("{count} fields") }
 }
 
-/// The IANA name; Indonesia's three zones by their usual names too.
-fn zone(address: &Address, text: &str) -> Option<String> {
+/// The IANA name a text tells; Indonesia's three zones by their usual names too.
+pub(super) fn zone(address: &Address, text: &str) -> Option<String> {
     let name = match text.to_ascii_uppercase().as_str() {
         "WIB" => "Asia/Jakarta",
         "WITA" => "Asia/Makassar",
@@ -118,7 +118,8 @@ fn zone(address: &Address, text: &str) -> Option<String> {
     (zone.source == ZoneSource::Contact).then(|| zone.name.into_owned())
 }
 
-fn yes_or_no(text: &str) -> Option<bool> {
+/// What a text says of an opt-out, if anything.
+pub(super) fn yes_or_no(text: &str) -> Option<bool> {
     match text.to_lowercase().as_str() {
         "yes" | "true" | "1" | "ya" | "y" => Some(true),
         "no" | "false" | "0" | "tidak" | "n" | "-" => Some(false),

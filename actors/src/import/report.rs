@@ -55,6 +55,8 @@ impl Report {
             invalid: 0,
             opted_out: 0,
             problems: Vec::new(),
+            errors_kept: 0,
+            errors_left_off: 0,
             consent_basis: request.consent_basis,
             consent_source: request.consent_source.clone(),
             created: Timestamp(clock.now_ms()),
@@ -103,6 +105,11 @@ impl Report {
         import.updated_contacts += upserted.updated;
         let room = Import::PROBLEMS_MAX - import.problems.len();
         import.problems.extend(batch.problems.into_iter().take(room));
+    }
+
+    /// Tells how many invalid rows are kept and not.
+    pub(super) fn refused(&mut self, kept: u64, left_off: u64) {
+        (self.import.errors_kept, self.import.errors_left_off) = (kept, left_off);
     }
 
     /// Writes the record if the last time was a second ago.

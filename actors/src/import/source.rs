@@ -3,6 +3,7 @@
 
 use super::ImportError;
 use super::decode::Decoder;
+use super::formula::unguarded;
 use super::split::{FirstLine, Rows, Splitter, can_delimit, guess_delimiter, named_delimiter};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -24,6 +25,7 @@ pub(super) struct Source<S> {
     /// Whether the last row is cut.
     finished: bool,
     header: Vec<String>,
+    delimiter: u8,
 }
 
 /// What comes behind the text that was decoded.
@@ -56,24 +58,44 @@ where
             end: End::More,
             finished: false,
             header: Vec::new(),
+            delimiter: b',',
         };
-        let guess = source.delimiter().await?;
-        source.splitter = Splitter::new(delimiter.unwrap_or(guess));
+        let guess = source.guess().await?;
+        source.delimiter = delimiter.unwrap_or(guess);
+        source.splitter = Splitter::new(source.delimiter);
         let rows = source.read(1).await?;
         let mut fields = Vec::new();
         if rows.len() > 0 {
             rows.fields(0, &mut fields);
         }
-        source.header = fields.iter().map(|f| f.trim_matches(is_margin).to_owned()).collect();
+        source.header = fields.iter().map(|f| unguarded(&plain(f)).to_owned()).collect();
         if source.header.iter().all(String::is_empty) {
             return Err(ImportError::NoHeader);
         }
         Ok(source)
     }
 
-    /// The names of the columns, trimmed.
+    /// The names of the columns, as [`plain`] makes them.
     pub(super) fn header(&self) -> &[String] {
         &self.header
+    }
+
+    /// The byte between two columns.
+    pub(super) fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
+    /// The name of the encoding, as far as the file is read.
+    pub(super) fn encoding(&self) -> &'static str {
+        self.decoder.encoding()
+    }
+
+    /// The next rows: `enough` of them, or fewer at the end of the file. Reads nothing behind them.
+    ///
+    /// # Errors
+    /// `Encoding`, `Malformed`, `Body`.
+    pub(super) async fn first(&mut self, enough: usize) -> Result<Rows, ImportError> {
+        self.read(enough).await
     }
 
     /// The next chunk of rows, never an empty one; `None` at the end of the file.
@@ -130,7 +152,7 @@ where
     }
 
     /// Reads to the end of the header and guesses from it. Leaves the header to be cut, not a line `sep=;` before it.
-    async fn delimiter(&mut self) -> Result<u8, ImportError> {
+    async fn guess(&mut self) -> Result<u8, ImportError> {
         let (mut first, mut named) = (FirstLine::default(), None);
         loop {
             // A header that breaks off where the text stops being text is reported by `read`.
@@ -148,6 +170,11 @@ where
             }
         }
     }
+}
+
+/// A column's name in one line: trimmed, and a blank for every control character.
+pub(super) fn plain(name: &str) -> String {
+    name.trim_matches(is_margin).replace(char::is_control, " ")
 }
 
 /// What may stand around a column's name: white space, and the mark of a file that was glued to another.

@@ -1,18 +1,13 @@
-//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `contact`, `template`, `send`; `campaign`
-//! stands in its own file. Tables for people, the API's own JSON with `--json`. They know nothing the API does not tell.
+//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `template`, `send`; the others stand in
+//! files of their own. Tables for people, the API's own JSON with `--json`. They know nothing the API does not tell.
 
 use super::table;
 use crate::client::{Client, ClientError};
 use crate::exit::Failure;
 use clap::{Args, Subcommand};
-use futures::StreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Bytes of a file that are read at once.
-const CHUNK: usize = 64 * 1024;
 
 /// Where the API is and who asks.
 #[derive(Debug, Args)]
@@ -57,20 +52,6 @@ pub(super) enum Session {
     List,
     /// Shows one and how it does now.
     Show { id: String },
-}
-
-/// The tenant's address book.
-#[derive(Debug, Subcommand)]
-pub(super) enum Contact {
-    /// Lists contacts in the order of their addresses.
-    List,
-    /// Imports a contact file; its id is the list a campaign goes to.
-    Import {
-        file: PathBuf,
-        /// Where numbers without a country code belong.
-        #[arg(long, value_name = "XX")]
-        region: Option<String>,
-    },
 }
 
 /// Stored messages with variables.
@@ -139,6 +120,11 @@ impl Access {
         })
     }
 
+    /// Whether the API's JSON is wanted.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     pub(super) fn show(&self, answer: &Value, columns: &[&str]) {
         if self.json {
             println!("{answer:#}");
@@ -188,32 +174,6 @@ impl Access {
             }
             Session::Show { id } => self.one(format!("/v1/sessions/{id}")).await,
         }
-    }
-
-    pub(super) async fn contact(&self, verb: Contact) -> Result<(), Failure> {
-        match verb {
-            Contact::List => self.list("/v1/contacts", &["id", "address", "name", "zone"]).await,
-            Contact::Import { file, region } => self.import(&file, region).await,
-        }
-    }
-
-    async fn import(&self, file: &Path, region: Option<String>) -> Result<(), Failure> {
-        let wrong =
-            |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", file.display()));
-        let open = tokio::fs::File::open(file).await.map_err(wrong)?;
-        let size = open.metadata().await.map_err(wrong)?.len();
-        let bar = ProgressBar::new(size);
-        let style = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let seen = bar.clone();
-        let stream = tokio_util::io::ReaderStream::with_capacity(open, CHUNK)
-            .map(move |chunk| chunk.inspect(|bytes| seen.inc(bytes.len() as u64)));
-        let region = region.map(|r| format!("?default_region={r}")).unwrap_or_default();
-        let path = format!("/v1/contacts/import{region}");
-        let imported = self.client()?.stream(&path, "text/csv", stream).await;
-        bar.finish_and_clear();
-        self.show(&imported?, &[]);
-        Ok(())
     }
 
     pub(super) async fn template(&self, verb: Template) -> Result<(), Failure> {

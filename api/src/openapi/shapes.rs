@@ -75,6 +75,8 @@ macro_rules! words {
 
 words! {
     ImportState: "Where an import is." = "reading" "done" "failed";
+    Becomes: "What becomes of a column's values." = "phone" "name" "zone" "opted_out" "field" "ignored";
+    RowOutcome: "What a row counts as." = "valid" "invalid" "duplicate";
     ConsentBasis: "Why the people of an import may be written to." = "opt_in" "existing_customer" "legitimate_interest" "unknown";
     Status: "Where a message is." = "queued" "unknown" "sent" "delivered" "read" "played" "failed" "expired" "received";
     Lane: "The order in which waiting messages of a session leave." = "reply" "transactional" "broadcast";

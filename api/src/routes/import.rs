@@ -1,6 +1,9 @@
 //! `/v1/contacts/import` and `/v1/imports`: contact files, read while they arrive. The id of an import is the list
 //! of the contacts it brought.
 
+pub(crate) mod errors;
+pub(crate) mod preview;
+
 use super::name;
 use crate::auth::For;
 use crate::body::{Id, Idempotent, Query};
@@ -9,16 +12,19 @@ use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, records};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use futures::{StreamExt, TryStreamExt};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt};
 use kabar_actors::import::{ImportError, ImportRequest, Mapping};
 use kabar_engine::address::Region;
 use kabar_engine::id::ImportId;
 use kabar_schema::records::{ConsentBasis, Import, ImportState, Problem as Row};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 
 /// The query of an import; columns that are not named are guessed from the header.
@@ -69,6 +75,10 @@ pub(crate) struct Shown {
     opted_out: u64,
     #[schema(value_type = Vec<shapes::ImportProblem>)]
     problems: Vec<Row>,
+    /// Invalid rows that `/errors` gives back.
+    errors_kept: u64,
+    /// Invalid rows beyond those.
+    errors_left_off: u64,
     #[schema(value_type = shapes::ConsentBasis)]
     consent_basis: ConsentBasis,
     consent_source: Option<String>,
@@ -91,6 +101,8 @@ impl From<Import> for Shown {
             invalid: import.invalid,
             opted_out: import.opted_out,
             problems: import.problems,
+            errors_kept: import.errors_kept,
+            errors_left_off: import.errors_left_off,
             consent_basis: import.consent_basis,
             consent_source: import.consent_source,
             error: import.error,
@@ -136,11 +148,7 @@ pub(crate) async fn post(
     Query(wanted): Query<Wanted>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
-    let plain = ["text/csv", "text/plain", "text/tab-separated-values", "application/octet-stream"];
-    if !kind.is_none_or(|kind| plain.contains(&kind.split(';').next().unwrap_or_default().trim())) {
-        return Err(Problem::new(Code::UnsupportedMediaType, "Send the file itself as `text/csv`."));
-    }
+    check_kind(&request)?;
     let asked = ask(&state, &whom, &key, wanted)?;
     if let Some(earlier) = state.nouns().get::<Import>(whom.tenant, asked.import.0).await? {
         let import = earlier.noun;
@@ -153,18 +161,38 @@ pub(crate) async fn post(
             return Ok(answer(StatusCode::CREATED, true, Shown::from(import)));
         }
     }
-    let busy = || Problem::new(Code::Overloaded, "As many contact files are being read as may be.");
-    let _permit = std::sync::Arc::clone(&state.imports).try_acquire_owned().map_err(|_| busy())?;
+    let _permit = permit(&state)?;
     let max = state.config.server.import_max_bytes;
+    let body = bounded(request.into_body(), max).boxed();
+    let import = state.dispatcher.importer().run(asked, body, |_| {}).await?;
+    Ok(answer(StatusCode::CREATED, false, Shown::from(import)))
+}
+
+/// Refuses what is no file of text.
+fn check_kind(request: &Request) -> Result<(), Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or_default());
+    let plain = ["text/csv", "text/plain", "text/tab-separated-values", "application/octet-stream"];
+    if kind.is_none_or(|kind| plain.contains(&kind.split(';').next().unwrap_or_default().trim())) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::UnsupportedMediaType, "Send the file itself as `text/csv`."))
+}
+
+/// A place among the files that are read at a time.
+fn permit(state: &ApiState) -> Result<OwnedSemaphorePermit, Problem> {
+    let busy = || Problem::new(Code::Overloaded, "As many contact files are being read as may be.");
+    std::sync::Arc::clone(&state.imports).try_acquire_owned().map_err(|_| busy())
+}
+
+/// The body, which fails behind so many bytes.
+fn bounded(body: Body, max: u64) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
     let mut bytes = 0_u64;
-    let body = request.into_body().into_data_stream().map_err(std::io::Error::other).map(move |chunk| {
+    body.into_data_stream().map_err(std::io::Error::other).map(move |chunk| {
         let chunk = chunk?;
         bytes += chunk.len() as u64;
         let over = || std::io::Error::other(format!("it is larger than {max} bytes"));
         if bytes > max { Err(over()) } else { Ok(chunk) }
-    });
-    let import = state.dispatcher.importer().run(asked, body.boxed(), |_| {}).await?;
-    Ok(answer(StatusCode::CREATED, false, Shown::from(import)))
+    })
 }
 
 fn ask(state: &ApiState, whom: &For, key: &Idempotent, wanted: Wanted) -> Result<ImportRequest, Problem> {

@@ -12,6 +12,7 @@ mod coverage;
 mod demo;
 mod event;
 mod house;
+mod import;
 mod message;
 mod operations;
 mod page;

@@ -151,3 +151,40 @@ async fn events_are_printed_to_the_end_and_followed_beyond_it() {
     house.running.shutdown().await;
     sandbox.stop().await;
 }
+
+#[tokio::test]
+async fn a_person_looks_at_a_file_before_it_is_imported_and_gets_its_wrong_rows_back() {
+    let house = House::open().await;
+    let tenant = house.tenant("Toko Budi").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("people.csv");
+    std::fs::write(&file, "who,no hp\nAna,081234567890\nBudi,12\n").unwrap();
+    let file = file.to_str().unwrap();
+    let line = ["contact", "preview", file, "--region", "ID", "--name-column", "who"];
+    let shown = kabar(&house, &tenant.key, &line).await;
+    assert!(
+        shown.out.starts_with("NAME ") && shown.out.contains("you named it"),
+        "{}{}",
+        shown.out,
+        shown.err
+    );
+    assert!(shown.out.contains("ROW ") && shown.out.contains("+6281234567890"), "{}", shown.out);
+    let shown = kabar(&house, &tenant.key, &[&line[..], &["--json"]].concat()).await.out;
+    assert_eq!(serde_json::from_str::<Value>(&shown).unwrap()["columns"][1]["becomes"], "phone");
+    let line =
+        ["contact", "import", file, "--region", "ID", "--name-column", "who", "--consent-basis", "opt_in"];
+    let imported =
+        kabar(&house, &tenant.key, &[&line[..], &["--consent-source", "Shop & form", "--json"]].concat())
+            .await;
+    let imported: Value = serde_json::from_str(&imported.out).unwrap();
+    assert_eq!(
+        (&imported["consent_basis"], &imported["consent_source"]),
+        (&"opt_in".into(), &"Shop & form".into())
+    );
+    let errors =
+        kabar(&house, &tenant.key, &["contact", "errors", imported["id"].as_str().unwrap()]).await.out;
+    assert!(errors.starts_with("who,no hp,kabar_row,kabar_problem\r\nBudi,12,3,"), "{errors}");
+    let wrong = kabar(&house, &tenant.key, &["contact", "import", file, "--consent-basis", "perhaps"]).await;
+    assert_eq!(wrong.code, Some(2));
+    house.running.shutdown().await;
+}

@@ -73,6 +73,12 @@ pub struct Import {
     pub opted_out: u64,
     /// The first 100 problems.
     pub problems: Vec<Problem>,
+    /// Invalid rows that are kept to be corrected: the first 100,000, if they are not very long.
+    #[serde(default)]
+    pub errors_kept: u64,
+    /// Invalid rows that are not kept.
+    #[serde(default)]
+    pub errors_left_off: u64,
     /// Why its people may be written to.
     #[serde(default)]
     pub consent_basis: ConsentBasis,

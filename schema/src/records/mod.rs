@@ -6,6 +6,7 @@
 mod campaign;
 mod data_key;
 mod import;
+mod import_errors;
 mod key;
 mod meta_app;
 mod noun;
@@ -17,6 +18,7 @@ mod tenant;
 pub use campaign::{Campaign, Origin, Relation, Timing};
 pub use data_key::DataKey;
 pub use import::{ConsentBasis, Import, ImportState, Problem};
+pub use import_errors::{ErrorRow, ImportErrors};
 pub use key::Key;
 pub use meta_app::MetaApp;
 pub use noun::{Noun, Nouns, Versioned};
