@@ -10,6 +10,7 @@ mod conversation;
 mod coverage;
 mod demo;
 mod house;
+mod killed;
 mod message;
 mod operations;
 mod page;
