@@ -9,8 +9,10 @@
 //! when it stood there before, however spelled (the first row wins, of later ones only the opt-out is taken over),
 //! else `invalid`. So `imported + duplicate + invalid = rows_read` at every instant.
 //!
-//! Not here: going on after a kill. The same file imported again comes to the same contacts, under the same id (it
-//! begins anew) or another one. Not a campaign's audience either: that is frozen from the list at its launch.
+//! An import whose process was killed goes on when the same file comes under its id: rows up to the checkpoint are
+//! read again but not written. One that failed begins anew. Either way nobody is stored twice.
+//!
+//! Not here: a campaign's audience, that is frozen from the list at its launch.
 
 mod columns;
 mod decode;
@@ -25,6 +27,7 @@ mod split;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 pub use columns::{ERROR_COLUMNS, variable_name};
 pub use formula::guard;
@@ -35,11 +38,11 @@ use columns::Columns;
 use futures::future::BoxFuture;
 use futures::{Stream, StreamExt, stream};
 use kabar_engine::address::{Address, Region};
-use kabar_engine::id::{ImportId, TenantId};
+use kabar_engine::id::{ContactId, ImportId, TenantId};
 use kabar_engine::time::Timestamp;
 use kabar_runtime::{Clock, Compute, ComputeError};
 use kabar_schema::StoreError;
-use kabar_schema::contacts::{Contacts, Upserted};
+use kabar_schema::contacts::{Contact, Contacts, Upserted};
 use kabar_schema::records::{ConsentBasis, Import, Nouns};
 use parse::Outcome;
 use refused::Refused;
@@ -49,9 +52,12 @@ use source::Source;
 use split::Rows;
 use std::sync::Arc;
 use tally::{Batch, Tally};
+use trail::Trail;
 
 /// Chunks that are read or wait to be written: enough to keep the pool busy while one is written.
 const IN_FLIGHT: usize = 3;
+/// Contacts that are looked up at once.
+const LOOK_UPS_AT_ONCE: usize = 64;
 /// Opt-outs that are recorded at once; the journal coalesces them.
 const OPT_OUTS_AT_ONCE: usize = 64;
 /// Column names shown in an error.
@@ -161,12 +167,25 @@ pub enum ImportError {
     /// The file did not arrive whole.
     #[error("the file did not arrive completely ({0}): send it again")]
     Body(String),
+    /// A killed import goes on with its own file only.
+    #[error(
+        "this is not the file, or not the columns, the import was begun with, and nothing was changed: send the same \
+         file as before to finish it, or this one under another key"
+    )]
+    OtherFile,
     /// The store did not take it, also when tried again.
     #[error("the contacts could not be stored ({0}): import the same file again, nobody is stored twice")]
     Store(#[from] StoreError),
     /// The compute pool did not read the rows.
     #[error("the rows could not be read ({0}): import the same file again, nobody is stored twice")]
     Compute(ComputeError),
+}
+
+impl ImportError {
+    /// Whether the same file would always come to it.
+    fn is_of_the_file(&self) -> bool {
+        !matches!(self, Self::Body(_) | Self::Store(_) | Self::Compute(_))
+    }
 }
 
 fn listed(columns: &[String]) -> String {
@@ -194,9 +213,12 @@ impl Importer {
     /// Reads the whole file and gives its record, in state done; when freezing sees its opt-outs. `progress` is
     /// called after every chunk, at most 1,000 rows, with the counts so far.
     ///
-    /// An id whose import is done gives that record again and reads nothing. An id whose import failed or was cut
-    /// off begins anew; if the other one still runs, that one ends with a conflict. An import whose future is
+    /// An id whose import is done gives that record again and reads nothing. One that failed begins anew, one that
+    /// was killed goes on; if the other one still runs, that one ends with a conflict. An import whose future is
     /// dropped, because the sender went away, ends as failed.
+    ///
+    /// A contact that a killed run wrote behind its checkpoint counts as created when it became known after the
+    /// checkpoint: also when somebody else made it known in that second.
     ///
     /// # Errors
     /// [`ImportError`]; the record is then in state failed and holds the same sentence.
@@ -216,6 +238,8 @@ impl Importer {
         };
         match self.read(&request, body, &mut report, &progress).await {
             Ok(()) => Ok(report.done().await?),
+            // The rows up to the checkpoint were read well before.
+            Err(error) if report.is_passing() && error.is_of_the_file() => Err(ImportError::OtherFile),
             Err(error) => {
                 report.failed(&error).await;
                 Err(error)
@@ -235,10 +259,21 @@ impl Importer {
     {
         let mut source = Source::open(body, request.delimiter).await?;
         let columns = Columns::by_name(source.header(), &request.mapping, request.default_region)?;
+        let mut trail = Trail::new(request, source.header(), report.import());
+        if report.is_resumed() {
+            let listed =
+                insist(&self.parts.clock, || self.parts.contacts.count(request.tenant, Some(request.import)));
+            trail.doubt(listed.await?, report.import());
+        }
         let first = Arc::new(source.rows().await?.ok_or(ImportError::Empty)?);
         let columns = self.settle(columns, &first).await?;
         let (nouns, clock) = (self.parts.nouns.clone(), self.parts.clock.clone());
-        let mut refused = Refused::begin(nouns, clock, request, report.import().created, &columns).await?;
+        let mut refused = Refused::new(nouns, clock, request, report.import().created, &columns);
+        if report.is_resumed() {
+            refused.written_until_the_checkpoint();
+        } else {
+            refused.clear().await?;
+        }
         let further = stream::unfold(Some(source), |source| async {
             let mut source = source?;
             match source.rows().await {
@@ -258,13 +293,27 @@ impl Importer {
                     return Err(error);
                 }
             };
+            let written = trail.pass(outcomes.len(), rows.digest())?;
             refused.take(&rows, &outcomes).await?;
             let batch = tally.take(outcomes);
-            let upserted = self.apply(request, &batch).await?;
-            report.count(batch, upserted);
+            if written {
+                if trail.is_passed() {
+                    report.passed();
+                    refused.writes();
+                }
+                continue;
+            }
+            let earlier = self.earlier(request, &batch, &mut trail).await?;
+            let mut upserted = self.apply(request, &batch).await?;
+            upserted.created += earlier;
+            upserted.updated = upserted.updated.saturating_sub(earlier);
+            report.count(batch, upserted, trail.digest());
             report.refused(refused.kept, refused.left_off);
             progress(report.import());
             report.save_sometimes().await?;
+        }
+        if report.is_passing() {
+            return Err(ImportError::OtherFile);
         }
         refused.flush().await?;
         if report.import().opted_out > 0 {
@@ -302,6 +351,28 @@ impl Importer {
                 (Err(error), _) => return Err(ImportError::Compute(error)),
             }
         }
+    }
+
+    /// How many of a batch a killed run has created already, behind its checkpoint.
+    async fn earlier(
+        &self,
+        request: &ImportRequest,
+        batch: &Batch,
+        trail: &mut Trail,
+    ) -> Result<u64, ImportError> {
+        let Some(since) = trail.doubtful(batch.drafts.len()) else { return Ok(0) };
+        let ImporterParts { clock, contacts, .. } = &*self.parts;
+        let tenant = request.tenant;
+        let ids: Vec<ContactId> =
+            batch.drafts.iter().map(|draft| Contact::id_of(tenant, &draft.address)).collect();
+        let mut found = stream::iter(ids)
+            .map(|id| insist(clock, move || contacts.get(tenant, id)))
+            .buffer_unordered(LOOK_UPS_AT_ONCE);
+        let mut earlier = 0;
+        while let Some(contact) = found.next().await {
+            earlier += u64::from(contact?.is_some_and(|contact| contact.created >= since));
+        }
+        Ok(earlier)
     }
 
     /// Opt-outs first: whoever finds the contact must find the opt-out too.

@@ -32,6 +32,8 @@ pub(super) struct Refused {
     columns: Vec<usize>,
     /// How many the file has.
     width: usize,
+    /// Whether full batches are written already.
+    dry: bool,
     /// Rows that are kept.
     pub(super) kept: u64,
     /// Rows that are not.
@@ -39,25 +41,36 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    /// Begins anew: batches of an earlier try of the import are deleted.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub(super) async fn begin(
+    /// Nothing refused yet.
+    pub(super) fn new(
         nouns: Nouns,
         clock: Clock,
         request: &ImportRequest,
         created: Timestamp,
         columns: &Columns,
-    ) -> Result<Self, StoreError> {
+    ) -> Self {
         let (tenant, import) = (request.tenant, request.import);
+        let width = columns.names.len();
+        let kept: Vec<usize> = (0..width).filter(|column| !columns.is_ignored(*column)).collect();
+        let header = kept.iter().map(|column| columns.names[*column].clone()).collect();
+        let batch = ImportErrors { tenant, import, number: 0, created, header, rows: Vec::new() };
+        let (batch_bytes, bytes, dry) = (0, 0, false);
+        Self { nouns, clock, batch, batch_bytes, bytes, columns: kept, width, dry, kept: 0, left_off: 0 }
+    }
+
+    /// Begins anew: batches of an earlier try of the import are deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(super) async fn clear(&self) -> Result<(), StoreError> {
+        let Self { nouns, clock, batch: ImportErrors { tenant, import, .. }, .. } = self;
         let of = import.0.to_string();
         loop {
             let index = Some((ImportErrors::IMPORT, of.as_str()));
-            let old = insist(&clock, || nouns.page::<ImportErrors>(tenant, index, None, PAGE)).await?;
+            let old = insist(clock, || nouns.page::<ImportErrors>(*tenant, index, None, PAGE)).await?;
             for batch in &old {
                 let gone =
-                    insist(&clock, || nouns.delete::<ImportErrors>(tenant, batch.noun.id(), batch.version));
+                    insist(clock, || nouns.delete::<ImportErrors>(*tenant, batch.noun.id(), batch.version));
                 match gone.await {
                     // A delete of unknown outcome came through, or another run of this import was faster.
                     Ok(()) | Err(StoreError::Conflict) => {}
@@ -65,15 +78,20 @@ impl Refused {
                 }
             }
             if old.len() < PAGE {
-                break;
+                return Ok(());
             }
         }
-        let width = columns.names.len();
-        let kept: Vec<usize> = (0..width).filter(|column| !columns.is_ignored(*column)).collect();
-        let header = kept.iter().map(|column| columns.names[*column].clone()).collect();
-        let batch = ImportErrors { tenant, import, number: 0, created, header, rows: Vec::new() };
-        let (batch_bytes, bytes) = (0, 0);
-        Ok(Self { nouns, clock, batch, batch_bytes, bytes, columns: kept, width, kept: 0, left_off: 0 })
+    }
+
+    /// Full batches before the checkpoint are durable since before it: until [`Self::writes`] they are only gone
+    /// through, so that another file changes nothing.
+    pub(super) fn written_until_the_checkpoint(&mut self) {
+        self.dry = true;
+    }
+
+    /// The checkpoint is behind.
+    pub(super) fn writes(&mut self) {
+        self.dry = false;
     }
 
     /// Takes the invalid rows of a chunk.
@@ -122,6 +140,16 @@ impl Refused {
         if self.batch.rows.is_empty() {
             return Ok(());
         }
+        if !self.dry {
+            self.write().await?;
+        }
+        self.batch.rows.clear();
+        self.batch.number += 1;
+        self.batch_bytes = 0;
+        Ok(())
+    }
+
+    async fn write(&self) -> Result<(), StoreError> {
         let (nouns, batch) = (&self.nouns, &self.batch);
         let written = insist(&self.clock, || async move {
             match nouns.create(batch).await {
@@ -134,11 +162,7 @@ impl Refused {
                 result => result,
             }
         });
-        written.await?;
-        self.batch.rows.clear();
-        self.batch.number += 1;
-        self.batch_bytes = 0;
-        Ok(())
+        written.await
     }
 }
 

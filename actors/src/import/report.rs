@@ -8,7 +8,7 @@ use kabar_engine::time::Timestamp;
 use kabar_runtime::Clock;
 use kabar_schema::StoreError;
 use kabar_schema::contacts::Upserted;
-use kabar_schema::records::{Import, ImportState, Nouns, Versioned};
+use kabar_schema::records::{Checkpoint, Import, ImportState, Nouns, Versioned};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The record is written when the last time lies so far back.
@@ -33,6 +33,10 @@ pub(super) struct Report {
     saving: bool,
     saved_at_ms: u64,
     closed: bool,
+    /// Whether it goes on where a killed run stopped.
+    resumed: bool,
+    /// Whether rows before the checkpoint are still passed over: until then the record is not this run's to close.
+    passing: bool,
 }
 
 impl Report {
@@ -62,8 +66,9 @@ impl Report {
             created: Timestamp(clock.now_ms()),
             finished: None,
             error: None,
+            checkpoint: Some(Checkpoint { digest: String::new(), at: Timestamp(clock.now_ms()) }),
         };
-        let (mut version, mut taken_over) = (1, false);
+        let (mut version, mut taken_over, mut resumed) = (1, false, false);
         match insist(&clock, || nouns.create(&import)).await {
             Ok(()) => {}
             Err(StoreError::Conflict) => {
@@ -72,14 +77,24 @@ impl Report {
                 if known.noun.state == ImportState::Done {
                     return Ok(Begun::Replay(known.noun));
                 }
-                // Pages are in the order of creation: a second begin does not move the record.
-                import.created = known.noun.created;
                 (version, taken_over) = (known.version, true);
+                // Only a killed process leaves a record in this state. One without a checkpoint is of an older
+                // version.
+                resumed = known.noun.state == ImportState::Reading && known.noun.checkpoint.is_some();
+                if resumed {
+                    import = known.noun;
+                } else {
+                    // Pages are in the order of creation: a second begin does not move the record.
+                    import.created = known.noun.created;
+                }
             }
             Err(error) => return Err(error.into()),
         }
         let saved_at_ms = clock.uptime_ms();
-        let mut report = Self { nouns, clock, import, version, saving: false, saved_at_ms, closed: false };
+        let passing = resumed && import.rows_read > 0;
+        let (saving, closed) = (false, false);
+        let mut report =
+            Self { nouns, clock, import, version, saving, saved_at_ms, closed, resumed, passing };
         if taken_over {
             // Also tells an import that still runs under this id that it has lost the record.
             report.save().await?;
@@ -92,9 +107,25 @@ impl Report {
         &self.import
     }
 
-    /// Counts a batch that was written.
-    pub(super) fn count(&mut self, batch: Batch, upserted: Upserted) {
+    /// Whether it goes on where a killed run stopped.
+    pub(super) fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Whether rows before the checkpoint are still passed over.
+    pub(super) fn is_passing(&self) -> bool {
+        self.passing
+    }
+
+    /// The file was the same up to the checkpoint: from here on this run writes.
+    pub(super) fn passed(&mut self) {
+        self.passing = false;
+    }
+
+    /// Counts a batch that was written; `digest` is of all rows up to its end.
+    pub(super) fn count(&mut self, batch: Batch, upserted: Upserted, digest: String) {
         let import = &mut self.import;
+        import.checkpoint = Some(Checkpoint { digest, at: Timestamp(self.clock.now_ms()) });
         let imported = u64::try_from(batch.drafts.len()).unwrap_or(u64::MAX);
         import.rows_read += imported + batch.duplicate + batch.invalid;
         import.imported += imported;
@@ -124,6 +155,7 @@ impl Report {
     pub(super) async fn done(mut self) -> Result<Import, StoreError> {
         self.import.state = ImportState::Done;
         self.import.finished = Some(Timestamp(self.clock.now_ms()));
+        self.import.checkpoint = None;
         self.save().await?;
         self.closed = true;
         let import = self.import.clone();
@@ -141,7 +173,7 @@ impl Report {
 
     /// Closes the record: it ended early. The caller has the error, so a record that cannot be written is logged only.
     pub(super) async fn failed(mut self, error: &ImportError) {
-        if self.closed {
+        if self.closed || self.passing {
             return;
         }
         fail(&mut self.import, &self.clock, error);
@@ -168,6 +200,7 @@ fn fail(import: &mut Import, clock: &Clock, error: &ImportError) {
     import.state = ImportState::Failed;
     import.finished = Some(Timestamp(clock.now_ms()));
     import.error = Some(error.to_string());
+    import.checkpoint = None;
 }
 
 /// Writes a record over `version`, and again after an unknown outcome; its new version.
@@ -192,7 +225,7 @@ impl Drop for Report {
     /// The import's future was dropped: nobody is left to say that it failed.
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if self.closed {
+        if self.closed || self.passing {
             return;
         }
         let (nouns, clock, mut import) = (self.nouns.clone(), self.clock.clone(), self.import.clone());

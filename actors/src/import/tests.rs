@@ -2,6 +2,7 @@
 
 mod house;
 mod promises;
+mod resume;
 
 use super::{ImportError, Mapping};
 use house::{House, TENANT, pieces};

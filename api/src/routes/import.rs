@@ -128,6 +128,7 @@ impl From<ImportError> for Problem {
             ImportError::Malformed { .. } => Self::new(Code::ImportMalformed, detail),
             ImportError::Delimiter(_) => Self::new(Code::InvalidQuery, detail),
             ImportError::Body(_) => Self::new(Code::BodyUnreadable, detail),
+            ImportError::OtherFile => Self::new(Code::IdempotencyMismatch, detail),
             ImportError::Store(error) => error.into(),
             ImportError::Compute(_) => Self::new(Code::Unavailable, detail),
         }

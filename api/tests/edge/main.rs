@@ -13,6 +13,7 @@ mod demo;
 mod event;
 mod house;
 mod import;
+mod killed;
 mod message;
 mod operations;
 mod page;

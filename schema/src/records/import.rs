@@ -46,6 +46,15 @@ pub struct Problem {
     pub message: String,
 }
 
+/// How far the rows of a running import are durable: up to its `rows_read`, with all its counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The digest of the rows up to there: the same file comes to the same one.
+    pub digest: String,
+    /// When it was taken; what was written later stands behind it.
+    pub at: Timestamp,
+}
+
 /// An import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Import {
@@ -93,6 +102,9 @@ pub struct Import {
     /// Why it failed, in one sentence.
     #[serde(default)]
     pub error: Option<String>,
+    /// Where it goes on when its process was killed; only while it is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
 }
 
 impl Import {

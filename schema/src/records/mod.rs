@@ -17,7 +17,7 @@ mod tenant;
 
 pub use campaign::{Campaign, Origin, Relation, Timing};
 pub use data_key::DataKey;
-pub use import::{ConsentBasis, Import, ImportState, Problem};
+pub use import::{Checkpoint, ConsentBasis, Import, ImportState, Problem};
 pub use import_errors::{ErrorRow, ImportErrors};
 pub use key::Key;
 pub use meta_app::MetaApp;

@@ -14,6 +14,7 @@ use kabar_schema::{Answer, StoreError};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const FILE: &[u8] = b"phone,name\n+6281234567890,Budi\n+14155552671,Ann\n0812-3456-7890,Budi\n12,X\n";
@@ -133,6 +134,8 @@ struct Flaky {
     inner: Arc<dyn Contacts>,
     /// The error, and whether the rows are written all the same.
     script: Mutex<VecDeque<(StoreError, bool)>>,
+    /// Rows it was given to write.
+    written: Arc<AtomicU64>,
 }
 
 impl Contacts for Flaky {
@@ -143,6 +146,7 @@ impl Contacts for Flaky {
         rows: Vec<ContactDraft>,
         now: Timestamp,
     ) -> Answer<'_, Upserted> {
+        self.written.fetch_add(rows.len() as u64, Ordering::SeqCst);
         let Some((error, applied)) = self.script.lock().pop_front() else {
             return self.inner.upsert(tenant, list, rows, now);
         };
@@ -180,10 +184,13 @@ impl Contacts for Flaky {
     }
 }
 
-fn flaky(house: &mut House, script: &[(StoreError, bool)]) {
+/// Contacts that fail by this script first; gives the count of the rows that are to be written.
+pub(super) fn flaky(house: &mut House, script: &[(StoreError, bool)]) -> Arc<AtomicU64> {
     let inner = Arc::clone(&house.store.contacts);
     let script = Mutex::new(script.iter().copied().collect());
-    house.parts.contacts = Arc::new(Flaky { inner, script });
+    let written = Arc::new(AtomicU64::new(0));
+    house.parts.contacts = Arc::new(Flaky { inner, script, written: Arc::clone(&written) });
+    written
 }
 
 #[test]
