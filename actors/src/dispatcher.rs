@@ -4,9 +4,12 @@
 mod campaign;
 mod contact;
 mod conversation;
+mod event;
 mod message;
+mod wait;
 
 pub use contact::ContactWalk;
+pub use event::{Event, EventAsk, EventError, EventPage, EventPlace};
 
 use crate::conversation::{Message as Word, hash};
 use crate::import::{Importer, ImporterParts};

@@ -12,7 +12,7 @@ use kabar_engine::overlay::decide::PartClaim;
 use kabar_engine::overlay::{Answer, Input, Picked};
 use kabar_engine::pacing::claim_size;
 use kabar_engine::spintax;
-use kabar_engine::template::ContentPattern;
+use kabar_engine::template::{ContentPattern, MissingVariable};
 use kabar_engine::time::Timestamp;
 use kabar_runtime::{Actor, Context, Next, Timer};
 use kabar_schema::records::Campaign as Spec;
@@ -234,10 +234,7 @@ impl Part {
         let seed = spintax::seed(self.name.campaign, &to);
         let lookup = |name: &str| picked.chunk.value(picked.offset, name);
         let rendered = work.pattern.render(seed, &lookup);
-        let instead = rendered.as_ref().err().map(|missing| {
-            let detail = format!("the variable `{}` has no value", missing.name);
-            SendError::Rejected(Reason { cause: Cause::RENDER, detail })
-        });
+        let instead = rendered.as_ref().err().map(unrendered);
         let content = rendered.unwrap_or_else(|_| work.spec.content.clone());
         let outgoing = Outgoing {
             session: self.name.session,
@@ -248,6 +245,12 @@ impl Part {
         };
         Parcel { key: picked.index, outgoing, instead }
     }
+}
+
+/// What a recipient is answered whose message cannot be rendered.
+fn unrendered(missing: &MissingVariable) -> SendError {
+    let detail = format!("the variable `{}` has no value", missing.name);
+    SendError::Rejected(Reason { cause: Cause::RENDER, detail })
 }
 
 impl Actor for Part {
@@ -268,5 +271,19 @@ impl Actor for Part {
             Message::Panic => panic!("planted: a part's actor panics"),
         }
         self.go(ctx).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kabar_engine::content::Content;
+
+    #[test]
+    fn what_cannot_be_rendered_is_refused_with_the_variable_named() {
+        let pattern = ContentPattern::compile(&Content::plain("Halo {{name}}"), false).unwrap();
+        let missing = pattern.render(1, &|_| None).unwrap_err();
+        let detail = "the variable `name` has no value".to_owned();
+        assert_eq!(unrendered(&missing), SendError::Rejected(Reason { cause: Cause::RENDER, detail }));
     }
 }

@@ -14,6 +14,14 @@ use kabar_engine::time::Timestamp;
 pub struct MessageView {
     /// The row.
     pub row: MessageRow,
+    /// What it waits for, when it does; told of a message that is asked for alone.
+    pub wait: Option<Wait>,
+}
+
+impl From<MessageRow> for MessageView {
+    fn from(row: MessageRow) -> Self {
+        Self { row, wait: None }
+    }
 }
 
 /// Where a campaign is, seen from outside.
@@ -68,7 +76,7 @@ pub struct Wait {
     pub reason: WaitReason,
     /// Until when, where that is known.
     pub until: Option<Timestamp>,
-    /// How many recipients wait for it; 0 before the audience is frozen.
+    /// How many recipients wait for it; 0 before the audience is frozen, 1 of a single message.
     pub recipients: u64,
 }
 

@@ -2,6 +2,7 @@
 
 mod campaign;
 mod contact;
+mod events;
 mod remote;
 mod sandbox;
 mod serve;
@@ -52,8 +53,17 @@ enum Command {
     Session(Remote<remote::Session>),
     /// The tenant's address book.
     Contact(Remote<contact::Contact>),
+    /// Stored messages with variables.
+    Template(Remote<remote::Template>),
     /// Campaigns.
     Campaign(Remote<campaign::Campaign>),
+    /// What happened, or what is new.
+    Events {
+        #[command(flatten)]
+        access: remote::Access,
+        #[command(flatten)]
+        events: events::EventArgs,
+    },
     /// Sends one message.
     Send {
         #[command(flatten)]
@@ -145,7 +155,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Tenant(Remote { access, verb }) => within(access.tenant(verb)),
         Command::Session(Remote { access, verb }) => within(access.session(verb)),
         Command::Contact(Remote { access, verb }) => within(access.contact(verb)),
+        Command::Template(Remote { access, verb }) => within(access.template(verb)),
         Command::Campaign(Remote { access, verb }) => within(access.campaign(verb)),
+        Command::Events { access, events } => within(events.run(&access)),
         Command::Send { access, send } => within(access.send(send)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kabar", &mut std::io::stdout());

@@ -16,8 +16,7 @@ pub(crate) const PATH: &str = "/openapi.json";
 const PROBLEMS: &str = "x-problems";
 
 /// What any operation may answer with.
-const ALWAYS: [Code; 5] =
-    [Code::NotFound, Code::Overloaded, Code::Unavailable, Code::Deadline, Code::Internal];
+const ALWAYS: [Code; 4] = [Code::NotFound, Code::Overloaded, Code::Unavailable, Code::Deadline];
 /// What one that needs a key may.
 const KEYED: [Code; 4] = [Code::MissingKey, Code::InvalidKey, Code::OperatorOnly, Code::TenantHeader];
 /// What one with a query may.
@@ -33,8 +32,8 @@ const BODIED: [Code; 7] = [
     Code::BodyUnreadable,
 ];
 /// What one with an idempotency key may.
-const REPEATABLE: [Code; 5] =
-    [Code::IdempotencyKey, Code::IdempotencyMismatch, Code::InProgress, Code::Conflict, Code::OutcomeUnknown];
+const REPEATABLE: [Code; 4] =
+    [Code::IdempotencyKey, Code::IdempotencyMismatch, Code::Conflict, Code::OutcomeUnknown];
 
 /// The whole document as it is served, printed and committed.
 pub(crate) fn document(said: &utoipa::openapi::OpenApi) -> Value {

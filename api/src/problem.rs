@@ -283,6 +283,13 @@ mod tests {
     }
 
     #[test]
+    fn a_full_outbox_is_answered_as_one() {
+        let body = Problem::from(DispatchError::Refused(Refusal::OutboxFull)).json("1");
+        assert_eq!((body["status"].as_u64(), body["code"].as_str()), (Some(429), Some("outbox_full")));
+        assert!(body["retryable"] == true && body["retry_after"].as_u64() == Some(1), "{body}");
+    }
+
+    #[test]
     fn a_wrong_pattern_names_path_line_and_column() {
         let error = PatternError { path: "text.body".into(), line: 2, column: 7, message: "no end".into() };
         let body = Problem::from(error).json("1");

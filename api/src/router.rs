@@ -5,7 +5,7 @@ use crate::metrics;
 use crate::openapi;
 use crate::problem;
 use crate::routes::{
-    app, batch, campaign, contact, conversation, docs, health, import, key, message, optout, session,
+    app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout, session,
     template, tenant, webhook,
 };
 use crate::state::ApiState;
@@ -43,6 +43,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/conversations", routes!(conversation::list))
         .at("/v1/conversations/{id}", routes!(conversation::get))
         .at("/v1/conversations/{id}/messages", routes!(conversation::messages))
+        .at("/v1/events", routes!(event::list))
         .at("/v1/templates", routes!(template::post, template::list))
         .at("/v1/templates/{id}", routes!(template::get, template::patch, template::delete))
         .at("/v1/templates/{id}/preview", routes!(template::preview::post))

@@ -20,7 +20,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("sandbox") => runtime.block_on(sandbox()),
         Some("load") => runtime.block_on(load::child(&arguments[1..])),
-        _ => bail!("a child is `sandbox` or `load`"),
+        Some("gets") => runtime.block_on(load::gets(&arguments[1..])),
+        _ => bail!("a child is `sandbox`, `load` or `gets`"),
     }
 }
 

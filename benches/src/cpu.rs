@@ -33,7 +33,16 @@ pub fn spent() -> Duration {
 
 /// Peak resident memory in MB.
 pub fn peak_mb() -> u64 {
+    status_mb("VmHWM:")
+}
+
+/// Resident memory now, in MB.
+pub fn resident_mb() -> u64 {
+    status_mb("VmRSS:")
+}
+
+fn status_mb(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:"));
+    let line = status.lines().find(|l| l.starts_with(field));
     line.and_then(|l| l.split_whitespace().nth(1)).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1024
 }

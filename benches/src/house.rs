@@ -21,6 +21,8 @@ pub struct House {
     pub key: String,
     /// The session's id.
     pub session: String,
+    /// The tenant's id.
+    pub tenant: TenantId,
     _folder: TempDir,
 }
 
@@ -39,8 +41,9 @@ impl House {
         let key = operator.post("/v1/keys", &json!({"name": "bench"})).await?;
         let key = text(&key, "secret")?;
         let client = Client::new(&running.url(), &key);
-        let session = session(&running, tenant_id.parse()?, provider).await?;
-        Ok(Self { running, client, key, session, _folder: folder })
+        let tenant = tenant_id.parse()?;
+        let session = session(&running, tenant, provider).await?;
+        Ok(Self { running, client, key, session, tenant, _folder: folder })
     }
 
     /// The template message every bench sends.

@@ -5,8 +5,8 @@ use crate::figures::Latencies;
 use anyhow::{Result, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
 use hyper::client::conn::http1;
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +18,10 @@ use tokio::net::TcpStream;
 pub struct Shot {
     /// `host:port`.
     pub authority: String,
-    /// The path.
-    pub path: String,
+    /// The method.
+    pub method: Method,
+    /// The paths, one a request, from the start again after the last.
+    pub paths: Arc<[String]>,
     /// The bearer token.
     pub token: String,
     /// The body; `{to}` becomes the recipient.
@@ -46,6 +48,7 @@ pub fn recipient(n: u64) -> String {
 
 /// `connections` connections repeat the shot until `count` are through.
 pub async fn fire(shot: &Shot, connections: u64, count: u64) -> Result<(Hits, Duration)> {
+    ensure!(!shot.paths.is_empty(), "nothing to ask for");
     let next = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     let tasks: Vec<_> =
@@ -72,7 +75,10 @@ async fn connection(shot: Shot, next: Arc<AtomicU64>, count: u64) -> Result<Hits
             return Ok(hits);
         }
         let body = shot.body.replace("{to}", &recipient(n));
-        let mut request = Request::post(&shot.path)
+        let path = &shot.paths[usize::try_from(n)? % shot.paths.len()];
+        let mut request = Request::builder()
+            .method(shot.method.clone())
+            .uri(path)
             .header("host", &shot.authority)
             .header("authorization", format!("Bearer {}", shot.token))
             .header("content-type", "application/json");
@@ -98,12 +104,35 @@ pub async fn child(arguments: &[String]) -> Result<()> {
     ensure!(arguments.len() == 6, "a load child needs six arguments");
     let shot = Shot {
         authority: arguments[0].clone(),
-        path: arguments[1].clone(),
+        method: Method::POST,
+        paths: Arc::from([arguments[1].clone()]),
         token: arguments[2].clone(),
         body: arguments[5].clone(),
         keyed: true,
     };
-    let (mut hits, took) = fire(&shot, arguments[3].parse()?, arguments[4].parse()?).await?;
+    told(&shot, arguments[3].parse()?, arguments[4].parse()?).await
+}
+
+/// `gets <authority> <token> <connections> <file>`: reads every path of the file, one a line, and prints what came
+/// of it.
+pub async fn gets(arguments: &[String]) -> Result<()> {
+    ensure!(arguments.len() == 4, "a reading child needs four arguments");
+    let lines = std::fs::read_to_string(&arguments[3])?;
+    let paths: Arc<[String]> = lines.lines().map(str::to_owned).collect();
+    let count = u64::try_from(paths.len())?;
+    let shot = Shot {
+        authority: arguments[0].clone(),
+        method: Method::GET,
+        paths,
+        token: arguments[1].clone(),
+        body: String::new(),
+        keyed: false,
+    };
+    told(&shot, arguments[2].parse()?, count).await
+}
+
+async fn told(shot: &Shot, connections: u64, count: u64) -> Result<()> {
+    let (mut hits, took) = fire(shot, connections, count).await?;
     let line = serde_json::json!({
         "ok": hits.ok,
         "refused": hits.refused,

@@ -1,24 +1,29 @@
 //! Measurements of Kabar: every figure beside the ceiling measured in the same run. Not tests: nothing here
 //! fails because a machine is slow.
 //!
-//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core.
+//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core; `reads` how long
+//! a read takes when much is stored; `import` what a row of a contact file costs.
 
 mod child;
 mod cpu;
 mod figures;
 mod house;
+mod import;
 mod load;
 mod outbound;
+mod reads;
 mod store;
 mod store_paths;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: kabar-benches <store|outbound> [--json] [--quick]
+const USAGE: &str = "usage: kabar-benches <store|outbound|reads|import> [--json] [--quick] [--messages N] [--rows N]
 
   store      CPU microseconds per message of the API, inbound and campaign paths at 10^5 and 10^6 stored,
              acknowledgement at 15,000/s, restart with 100,000 pending
   outbound   a bare HTTP client loop, API sends and campaign sends, everything of Kabar on one core
+  reads      p50, p99 and CPU of every kind of read over HTTP when N messages are stored (--messages, 1,000,000)
+  import     rows per second, CPU per row and memory of a contact file through the importer (--rows, 1,000,000)
   --quick    a tenth of the load, to see that it runs
   --json     one JSON object as the last line of standard output";
 
@@ -29,9 +34,18 @@ fn main() -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("store") => store::run(options),
         Some("outbound") => outbound::run(options),
+        Some("reads") => reads::run(options, number(&arguments, "--messages")?),
+        Some("import") => import::run(options, number(&arguments, "--rows")?),
         Some("child") => child::run(&arguments[1..]),
         _ => bail!("{USAGE}"),
     }
+}
+
+/// The number behind a word, when it is there.
+fn number(arguments: &[String], word: &str) -> Result<Option<u64>> {
+    let Some(at) = arguments.iter().position(|a| a == word) else { return Ok(None) };
+    let text = arguments.get(at + 1).with_context(|| format!("{word} wants a number"))?;
+    Ok(Some(text.replace(['_', ','], "").parse().with_context(|| format!("{word} wants a number"))?))
 }
 
 /// How a bench is run.

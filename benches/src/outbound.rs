@@ -9,7 +9,9 @@ use crate::load::{Shot, fire};
 use crate::{Options, cpu};
 use anyhow::{Context, Result, ensure};
 use futures::stream;
+use hyper::Method;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Kabar's core.
@@ -51,7 +53,8 @@ async fn ceiling(provider: &str, count: u64) -> Result<Line> {
     body["biz_opaque_callback_data"] = json!("v1|c|cmp_0000000000000|12345");
     let shot = Shot {
         authority: authority(provider)?,
-        path: format!("/v26.0/{NUMBER}/messages"),
+        method: Method::POST,
+        paths: Arc::from([format!("/v26.0/{NUMBER}/messages")]),
         token: TOKEN.to_owned(),
         body: body.to_string(),
         keyed: false,
@@ -104,7 +107,7 @@ async fn api(house: &House, count: u64) -> Result<Line> {
 }
 
 /// Waits until nothing is in the outbox.
-async fn emptied(house: &House) -> Result<()> {
+pub async fn emptied(house: &House) -> Result<()> {
     let mut turn = tokio::time::interval(Duration::from_millis(20));
     for _ in 0..3_000 {
         turn.tick().await;
@@ -119,6 +122,15 @@ async fn emptied(house: &House) -> Result<()> {
 
 /// A campaign over an imported file, from launch to end.
 async fn campaign(house: &House, count: u64) -> Result<Line> {
+    let id = prepared(house, count).await?;
+    let buckets = send_seconds(house).await?;
+    let (took, spent) = sent(house, &id, count).await?;
+    let (p50_ms, p99_ms) = between(&buckets, &send_seconds(house).await?);
+    Ok(Line { per_second: count as f64 / took.as_secs_f64(), cpu_us: micros(spent, count), p50_ms, p99_ms })
+}
+
+/// A campaign over an imported file, not launched; its id.
+pub async fn prepared(house: &House, count: u64) -> Result<String> {
     let rows = (0..count).map(|n| Ok(format!("+62813{:08},Name {n}\n", n).into()));
     let head = std::iter::once(Ok::<_, std::io::Error>("phone,name\n".into()));
     let body = stream::iter(head.chain(rows).collect::<Vec<_>>());
@@ -133,12 +145,13 @@ async fn campaign(house: &House, count: u64) -> Result<Line> {
         "audience": {"list": text(&import, "id")?},
         "message": message,
     });
-    let id = text(&house.client.post("/v1/campaigns", &campaign).await?, "id")?;
-    let buckets = send_seconds(house).await?;
+    text(&house.client.post("/v1/campaigns", &campaign).await?, "id")
+}
+
+/// Launches it and waits for the last answer: time and processor time from the frozen audience on.
+pub async fn sent(house: &House, id: &str, count: u64) -> Result<(Duration, Duration)> {
     house.client.post(&format!("/v1/campaigns/{id}/launch"), &json!({})).await?;
-    let (took, spent) = sending(house, &id, count).await?;
-    let (p50_ms, p99_ms) = between(&buckets, &send_seconds(house).await?);
-    Ok(Line { per_second: count as f64 / took.as_secs_f64(), cpu_us: micros(spent, count), p50_ms, p99_ms })
+    sending(house, id, count).await
 }
 
 /// Time and processor time from the frozen audience to the last answer.

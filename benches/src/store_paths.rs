@@ -11,13 +11,14 @@ use kabar_engine::campaign::Verb;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
 use kabar_engine::content::Content;
 use kabar_engine::entry::{Idempotency, StatusReport};
-use kabar_engine::id::{CampaignId, CommandId, MessageId};
+use kabar_engine::id::{CampaignId, CommandId, MessageId, SessionId, TenantId};
 use kabar_engine::mark::CHUNK;
 use kabar_engine::outgoing::{Accepted, Reference};
 use kabar_engine::overlay::decide::{Draft, PartClaim, PartOrder, Received};
 use kabar_engine::overlay::{Answer, Input};
 use kabar_engine::pacing::Lane;
 use kabar_engine::part::{CHUNKS, PART};
+use kabar_engine::schedule::Hours;
 use kabar_engine::status::Status;
 use kabar_engine::time::{DAY_MS, Timestamp};
 use std::collections::VecDeque;
@@ -104,9 +105,14 @@ fn content(n: u64) -> Arc<Content> {
 
 /// The nth message of the API path.
 pub fn draft(n: u64, now: Timestamp) -> Input {
+    draft_of((TENANT, SESSION), n, now)
+}
+
+/// The nth message of a session.
+pub fn draft_of((tenant, session): (TenantId, SessionId), n: u64, now: Timestamp) -> Input {
     Input::Send(Box::new(Draft {
-        tenant: TENANT,
-        session: SESSION,
+        tenant,
+        session,
         to: address(n.wrapping_mul(2_654_435_761)),
         content: content(n),
         lane: Lane::Transactional,
@@ -256,7 +262,7 @@ async fn run_part(node: &Node, campaign: CampaignId, part: u32) -> Result<()> {
     let shard = node.shard_of_session(TENANT, SESSION);
     loop {
         let (tenant, max) = (TENANT, 256);
-        let claim = PartClaim { tenant, campaign, part, max, free_form: false, window: None };
+        let claim = PartClaim { tenant, campaign, part, max, free_form: false, hours: Hours::default() };
         let Answer::Picked(picked) = ask(&shard, Input::PartClaim(claim)).await? else { return Ok(()) };
         if picked.is_empty() {
             break;

@@ -129,6 +129,17 @@ ids! {
     TemplateId = "tpl";
     /// A command from one shard to another.
     CommandId = "cmd";
+    /// Something that happened: 8 bits shard | 41 bits position in its journal | 14 bits place in the entry.
+    EventId = "evt";
+}
+
+impl EventId {
+    /// The name of an event: where the journal has it.
+    #[must_use]
+    pub fn of(shard: ShardId, position: u64, index: u32) -> Self {
+        let (position, index) = (position & ((1 << 41) - 1), u64::from(index) & ((1 << SEQUENCE_BITS) - 1));
+        Self((u64::from(shard.0) << (41 + SEQUENCE_BITS)) | (position << SEQUENCE_BITS) | index)
+    }
 }
 
 fn by_time(at: Timestamp, low_bits: u32) -> u64 {
@@ -263,6 +274,15 @@ mod tests {
         {
             assert!(bad.parse::<MessageId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_events_id_is_its_place() {
+        let id = EventId::of(ShardId(255), (1 << 41) - 1, (1 << 14) - 1);
+        assert_eq!((id.0, id.to_string().parse()), (u64::MAX >> 1, Ok(id)));
+        let places = [(0, 1, 0), (0, 1, 1), (0, 2, 0), (1, 1, 0)];
+        let ids = places.map(|(shard, position, index)| EventId::of(ShardId(shard), position, index));
+        assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
     }
 
     #[test]

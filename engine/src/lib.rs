@@ -13,6 +13,7 @@ pub mod consent;
 pub mod content;
 pub mod conversation;
 pub mod entry;
+pub mod event;
 pub mod id;
 pub mod mark;
 pub mod message;

@@ -211,6 +211,34 @@ impl Totals {
         }
     }
 
+    /// Takes one recipient out that was counted as `mark`; the caller kept count of it.
+    pub fn uncount(&mut self, mark: Mark) {
+        let mut one = Self::default();
+        one.count(mark);
+        let fields = [
+            (&mut self.recipients, one.recipients),
+            (&mut self.waiting, one.waiting),
+            (&mut self.on_wire, one.on_wire),
+            (&mut self.parked, one.parked),
+            (&mut self.sent, one.sent),
+            (&mut self.delivered, one.delivered),
+            (&mut self.read, one.read),
+            (&mut self.replied, one.replied),
+            (&mut self.failed, one.failed),
+            (&mut self.expired, one.expired),
+            (&mut self.unknown, one.unknown),
+        ];
+        for (all, less) in fields {
+            *all = all.saturating_sub(less);
+        }
+        for cause in one.causes.into_keys() {
+            let left = self.causes.remove(&cause).unwrap_or(0).saturating_sub(1);
+            if left > 0 {
+                self.causes.insert(cause, left);
+            }
+        }
+    }
+
     /// Adds another part's.
     pub fn add(&mut self, other: &Self) {
         self.recipients += other.recipients;

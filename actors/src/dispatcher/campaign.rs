@@ -46,7 +46,11 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn spec(&self, tenant: TenantId, campaign: CampaignId) -> Result<Option<Spec>, DispatchError> {
+    pub(super) async fn spec(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+    ) -> Result<Option<Spec>, DispatchError> {
         Ok(self.0.store().nouns.get::<Spec>(tenant, campaign.0).await?.map(|v| v.noun))
     }
 
@@ -131,7 +135,7 @@ impl Dispatcher {
         }
         let rest = waiting.saturating_sub(told);
         if rest > 0 {
-            let (reason, until) = self.held_up(frozen).await;
+            let (reason, until) = self.held_up(frozen.parts.iter().map(|line| line.session).collect()).await;
             *waits.entry((until, reason)).or_default() += rest;
         }
         let each = waits.into_iter().map(|((until, reason), recipients)| Wait { reason, until, recipients });
@@ -139,7 +143,7 @@ impl Dispatcher {
     }
 
     /// Why a recipient was put back: the hours where it is, if they are closed as long as it waits, else another try.
-    async fn reason(
+    pub(super) async fn reason(
         &self,
         spec: &Spec,
         frozen: &Frozen,
@@ -161,8 +165,7 @@ impl Dispatcher {
     }
 
     /// What holds recipients up whose turn it is: the first sender that is not well, else the pace.
-    async fn held_up(&self, frozen: &Frozen) -> (WaitReason, Option<Timestamp>) {
-        let senders: BTreeSet<SessionId> = frozen.parts.iter().map(|line| line.session).collect();
+    pub(super) async fn held_up(&self, senders: BTreeSet<SessionId>) -> (WaitReason, Option<Timestamp>) {
         for sender in senders {
             let Some(handle) = self.0.live_session(sender) else { continue };
             let Ok(look) = handle.ask(session::Message::Look).await else { continue };

@@ -36,11 +36,14 @@ impl Dispatcher {
     ) -> Result<Option<MessageView>, DispatchError> {
         let shard = self.0.shard(id.shard());
         let row = shard.read(&[Key::Message(id)], move |o| o.message(id)).await?;
-        match row {
-            Some(row) if row.tenant != tenant => Ok(None),
-            Some(row) => Ok(Some(self.complete((*row).clone()).await?)),
-            None => self.recipient(tenant, id).await,
-        }
+        let view = match row {
+            Some(row) if row.tenant != tenant => None,
+            Some(row) => Some(self.complete((*row).clone()).await?),
+            None => self.recipient(tenant, id).await?,
+        };
+        let Some(mut view) = view else { return Ok(None) };
+        view.wait = self.wait(&view.row).await?;
+        Ok(Some(view))
     }
 
     /// Completes a page of messages, in their order.
@@ -58,7 +61,7 @@ impl Dispatcher {
 
     /// Fills in what a campaign's message keeps elsewhere.
     async fn complete(&self, mut row: MessageRow) -> Result<MessageView, DispatchError> {
-        let Some((campaign, index)) = row.campaign else { return Ok(MessageView { row }) };
+        let Some((campaign, index)) = row.campaign else { return Ok(row.into()) };
         let shard = self.0.shard(row.id.shard());
         let part = part_of(index);
         let look = move |o: &Overlay| (o.part(campaign, part), o.mark(campaign, index));
@@ -68,7 +71,7 @@ impl Dispatcher {
             let (key, offset) = place(&part, index);
             row.content = self.render(key, offset).await?.map(|(_, content)| Arc::new(content));
         }
-        Ok(MessageView { row })
+        Ok(row.into())
     }
 
     async fn render(&self, key: ChunkKey, offset: u32) -> Result<Option<(Address, Content)>, DispatchError> {
@@ -101,7 +104,7 @@ impl Dispatcher {
             overlay_mark(&mut row, mark, part.start.launched);
             row.content = Some(Arc::new(content));
         }
-        Ok(Some(MessageView { row }))
+        Ok(Some(row.into()))
     }
 }
 

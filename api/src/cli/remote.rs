@@ -1,11 +1,13 @@
-//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `send`; `contact` and
-//! `campaign` stand in files of their own. Tables for people, the API's own JSON with `--json`. They know nothing the API does not tell.
+//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `template`, `send`; `contact`,
+//! `campaign` and `events` stand in files of their own. Tables for people, the API's own JSON with `--json`. They know
+//! nothing the API does not tell.
 
 use super::table;
 use crate::client::{Client, ClientError};
 use crate::exit::Failure;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where the API is and who asks.
@@ -28,7 +30,7 @@ pub(super) struct Access {
     tenant: Option<String>,
     /// The API's JSON instead of a table.
     #[arg(long, global = true)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Customers of the installation (the operator's key).
@@ -51,6 +53,27 @@ pub(super) enum Session {
     List,
     /// Shows one and how it does now.
     Show { id: String },
+}
+
+/// Stored messages with variables.
+#[derive(Debug, Subcommand)]
+pub(super) enum Template {
+    /// Stores one: a JSON file with the body of POST /v1/templates.
+    Create { file: PathBuf },
+    /// Lists them.
+    List,
+    /// Shows one and its variables.
+    Show { id: String },
+    /// Shows what one person would get, or what is missing for it; nothing is sent.
+    Preview {
+        id: String,
+        /// The person whose values are filled in.
+        #[arg(long, value_name = "con_…")]
+        contact: Option<String>,
+        /// The value of a variable; may be given more than once.
+        #[arg(long = "value", value_name = "NAME=VALUE", value_parser = pair)]
+        values: Vec<(String, String)>,
+    },
 }
 
 /// One message.
@@ -154,6 +177,19 @@ impl Access {
         }
     }
 
+    pub(super) async fn template(&self, verb: Template) -> Result<(), Failure> {
+        match verb {
+            Template::Create { file } => self.make("/v1/templates", &body(&file)?).await,
+            Template::List => self.list("/v1/templates", &["id", "name", "updated"]).await,
+            Template::Show { id } => self.one(format!("/v1/templates/{id}")).await,
+            Template::Preview { id, contact, values } => {
+                let values: BTreeMap<_, _> = values.into_iter().collect();
+                let person = json!({"contact": contact, "values": values});
+                self.make(&format!("/v1/templates/{id}/preview"), &person).await
+            }
+        }
+    }
+
     pub(super) async fn send(&self, send: SendArgs) -> Result<(), Failure> {
         let mut message = json!({"session": send.session, "to": send.to});
         match (send.text, send.template) {
@@ -174,6 +210,14 @@ impl Access {
         self.show(&client.post("/v1/messages", &message).await?, &[]);
         Ok(())
     }
+}
+
+/// `name=value`; the value may hold more of these signs.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    parts
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write NAME=VALUE".to_owned())
 }
 
 /// A JSON file.

@@ -12,7 +12,8 @@ pub(super) fn written(answer: &Value, columns: &[&str]) -> String {
     }
 }
 
-fn text(value: &Value) -> String {
+/// A value without what could move the cursor.
+pub(super) fn text(value: &Value) -> String {
     let raw = match value {
         Value::Null => "–".to_owned(),
         Value::String(text) => text.clone(),

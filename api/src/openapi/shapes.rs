@@ -49,6 +49,7 @@ ids! {
     CampaignId kabar_engine::id::CampaignId::PREFIX, "A campaign's id.";
     TemplateId kabar_engine::id::TemplateId::PREFIX, "A stored template's id.";
     ContactId kabar_engine::id::ContactId::PREFIX, "A contact's id.";
+    EventId kabar_engine::id::EventId::PREFIX, "An event's id.";
     AppId "app", "An app's id.";
 }
 
@@ -86,6 +87,8 @@ words! {
     Relation: "How a campaign comes from another." = "clone" "retry" "occurrence";
     Verb: "What can be wanted of a campaign." = "launch" "pause" "resume" "cancel";
     ZoneSource: "Where a time zone was read from." = "contact" "number" "default";
+    EventType: "What happened; new types may come." = "message.accepted" "message.sent" "message.delivered" "message.read" "message.played" "message.failed" "message.unknown" "message.expired" "message.cancelled" "message.received" "conversation.opened" "contact.opted_out" "contact.opted_in" "campaign.launched" "campaign.paused" "campaign.resumed" "campaign.cancelled" "campaign.frozen" "campaign.finished";
+    ConsentSource: "Where a wish was said: in a message, to WhatsApp, or by this API." = "word" "provider" "api";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
 }
 
@@ -279,6 +282,7 @@ mod tests {
         same::<ZoneSource>([Z::Contact, Z::Number, Z::Default]);
         same::<Verb>((1..=4).filter_map(kabar_engine::campaign::Verb::from_byte).collect::<Vec<_>>());
         same::<Status>((1..=9).filter_map(kabar_engine::status::Status::from_byte).collect::<Vec<_>>());
+        same::<EventType>(kabar_engine::event::Kind::ALL.map(kabar_engine::event::Kind::word));
         same::<Lane>(kabar_engine::pacing::Lane::ALL);
     }
 }

@@ -28,10 +28,10 @@ pub(crate) enum Code {
     BodyUnreadable,
     IdempotencyKey,
     IdempotencyMismatch,
-    InProgress,
     AlreadyLinked,
     ContactExists,
     Conflict,
+    CursorExpired,
     WrongPhase,
     OptedOut,
     WindowClosed,
@@ -47,7 +47,6 @@ pub(crate) enum Code {
     Unavailable,
     OutcomeUnknown,
     Deadline,
-    Internal,
 }
 
 /// What is known of a code.
@@ -72,15 +71,13 @@ impl Code {
     pub(crate) fn fault(self) -> Fault {
         match self {
             Self::OptedOut => Fault::Recipient,
-            Self::Overloaded | Self::Unavailable | Self::OutcomeUnknown | Self::Deadline | Self::Internal => {
-                Fault::Kabar
-            }
+            Self::Overloaded | Self::Unavailable | Self::OutcomeUnknown | Self::Deadline => Fault::Kabar,
             _ => Fault::Sender,
         }
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 40] = [
+    pub(crate) const ALL: [Self; 39] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::OperatorOnly,
@@ -101,10 +98,10 @@ impl Code {
         Self::BodyUnreadable,
         Self::IdempotencyKey,
         Self::IdempotencyMismatch,
-        Self::InProgress,
         Self::AlreadyLinked,
         Self::ContactExists,
         Self::Conflict,
+        Self::CursorExpired,
         Self::WrongPhase,
         Self::OptedOut,
         Self::WindowClosed,
@@ -120,7 +117,6 @@ impl Code {
         Self::Unavailable,
         Self::OutcomeUnknown,
         Self::Deadline,
-        Self::Internal,
     ];
 
     /// What is known of it.
@@ -148,10 +144,10 @@ impl Code {
             Self::BodyUnreadable => entry(S::BAD_REQUEST, "body_unreadable", "The body did not arrive whole or cannot be understood.", "Send it again."),
             Self::IdempotencyKey => entry(S::BAD_REQUEST, "idempotency_key", "The Idempotency-Key is not usable.", "Use 1 to 255 printable ASCII characters, e.g. a UUID."),
             Self::IdempotencyMismatch => entry(S::UNPROCESSABLE_ENTITY, "idempotency_mismatch", "The Idempotency-Key was used with another request.", "Use a new key for a new request; repeat the old one unchanged."),
-            Self::InProgress => passing(S::CONFLICT, "in_progress", "The first request with this Idempotency-Key is still being worked on.", "Ask again shortly."),
             Self::AlreadyLinked => entry(S::CONFLICT, "already_linked", "The phone number id belongs to another session.", "Use that session, or check the id."),
             Self::ContactExists => entry(S::CONFLICT, "contact_exists", "The address is known already.", "Change the contact that the detail names with PATCH /v1/contacts/{id}."),
             Self::Conflict => passing(S::CONFLICT, "conflict", "Somebody else changed it at the same time.", "Read it again and repeat."),
+            Self::CursorExpired => entry(S::GONE, "cursor_expired", "What followed this place is no longer kept.", "Begin again without `after`, and read the things themselves for what was missed."),
             Self::WrongPhase => entry(S::CONFLICT, "wrong_phase", "It is not possible where the thing stands.", "Read its state first."),
             Self::OptedOut => entry(S::UNPROCESSABLE_ENTITY, "opted_out", "The recipient has opted out.", "Do not write to this person until they opt in again."),
             Self::WindowClosed => entry(S::UNPROCESSABLE_ENTITY, "window_closed", "Free-form content needs a message from the recipient within the last 24 hours.", "Send a template, or wait until the person writes."),
@@ -167,7 +163,6 @@ impl Code {
             Self::Unavailable => passing(S::SERVICE_UNAVAILABLE, "unavailable", "It is not possible now; nothing was done.", "Repeat after `retry_after` seconds."),
             Self::OutcomeUnknown => passing(S::SERVICE_UNAVAILABLE, "outcome_unknown", "It may or may not have been done.", "Repeat with the same Idempotency-Key; without one, look first."),
             Self::Deadline => passing(S::GATEWAY_TIMEOUT, "deadline", "The request took too long; it may or may not have been done.", "Repeat with the same Idempotency-Key; without one, look first."),
-            Self::Internal => entry(S::INTERNAL_SERVER_ERROR, "internal", "Kabar failed.", "Report it with the trace id."),
         }
     }
 }

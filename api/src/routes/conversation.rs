@@ -114,5 +114,5 @@ pub(crate) async fn messages(
     let found = state.dispatcher.conversation_messages(whom.tenant, id, before, limit).await?;
     let found = found.ok_or_else(|| Problem::no_such("conversation"))?;
     let cursor = found.last().map(|message| id_cursor(message.row.id.0));
-    Ok(axum::Json(Page::new(found.into_iter().map(|m| m.row.into()).collect(), limit, cursor)))
+    Ok(axum::Json(Page::new(found.into_iter().map(Message::from).collect(), limit, cursor)))
 }

@@ -13,6 +13,7 @@ use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use kabar_actors::view::{MessageView, WaitReason};
 use kabar_engine::content::Content;
 use kabar_engine::entry::Idempotency;
 use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
@@ -79,9 +80,21 @@ pub(crate) struct Shown {
     provider_id: Option<String>,
     context: Option<String>,
     campaign: Option<OfCampaign>,
+    /// What it waits for; told of a message that is read alone.
+    wait: Option<ShownWait>,
     error: Option<Explained>,
     #[schema(value_type = Option<content::Content>)]
     message: Option<Value>,
+}
+
+/// What a message waits for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageWait)]
+struct ShownWait {
+    #[schema(value_type = shapes::WaitReason)]
+    reason: WaitReason,
+    /// Until when, where that is known.
+    until: Option<Time>,
 }
 
 /// A step of a message.
@@ -102,9 +115,10 @@ struct OfCampaign {
     index: u32,
 }
 
-impl From<MessageRow> for Shown {
-    fn from(row: MessageRow) -> Self {
+impl From<MessageView> for Shown {
+    fn from(MessageView { row, wait }: MessageView) -> Self {
         Self {
+            wait: wait.map(|wait| ShownWait { reason: wait.reason, until: wait.until.map(Time) }),
             direction: if row.status == Status::Received { "in" } else { "out" },
             timeline: timeline(&row),
             id: row.id,
@@ -301,7 +315,7 @@ pub(crate) async fn get(
     Id(id): Id<MessageId>,
 ) -> Result<axum::Json<Shown>, Problem> {
     let found = state.dispatcher.message(whom.tenant, id).await?;
-    Ok(axum::Json(found.ok_or_else(|| Problem::no_such("message"))?.row.into()))
+    Ok(axum::Json(found.ok_or_else(|| Problem::no_such("message"))?.into()))
 }
 
 /// `DELETE /v1/messages/{id}`: cancels it while it waits.
@@ -315,7 +329,7 @@ pub(crate) async fn delete(
 ) -> Result<axum::Json<Shown>, Problem> {
     state.dispatcher.cancel_message(whom.tenant, id).await?;
     let found = state.dispatcher.message(whom.tenant, id).await?;
-    Ok(axum::Json(found.ok_or_else(|| Problem::no_such("message"))?.row.into()))
+    Ok(axum::Json(found.ok_or_else(|| Problem::no_such("message"))?.into()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(crate) mod campaign;
 pub(crate) mod contact;
 pub(crate) mod conversation;
 pub(crate) mod docs;
+pub(crate) mod event;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod key;

@@ -163,3 +163,20 @@ async fn a_batch_that_is_repeated_with_its_key_sends_nothing_twice() {
     house.running.shutdown().await;
     sandbox.stop().await;
 }
+
+#[tokio::test]
+async fn a_message_for_later_says_what_it_waits_for_and_until_when() {
+    let house = House::open().await;
+    let tenant = house.tenant("A").await;
+    let session = tenant.idle_session("106000000000001").await;
+    let mut later = template(&session, "6281234567890");
+    later["options"] = json!({"send_at": "2099-01-01T00:00:00Z"});
+    assert_eq!(tenant.call("POST /v1/messages", later.clone()).await.problem().0, 422);
+    let tomorrow = (house.running.node.clock().now_ms() / 1_000 + 86_400) * 1_000;
+    let tomorrow = kabar_engine::time::Timestamp(tomorrow).to_rfc3339();
+    later["options"] = json!({"send_at": tomorrow});
+    let id = tenant.call("POST /v1/messages", later).await.id();
+    let shown = tenant.get(&format!("/v1/messages/{id}")).await.json();
+    assert_eq!(shown["wait"], json!({"reason": "start", "until": tomorrow}), "{shown}");
+    house.running.shutdown().await;
+}

@@ -1,7 +1,9 @@
 //! The command line's verbs against a running server, as a person types them.
 
-use super::house::{House, OPERATOR, sandbox};
+use super::house::{House, OPERATOR, sandbox, template};
 use serde_json::Value;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 struct Ran {
@@ -75,6 +77,28 @@ async fn a_person_makes_a_tenant_imports_people_and_sends_from_the_command_line(
 }
 
 #[tokio::test]
+async fn a_person_stores_a_message_and_sees_what_somebody_would_get() {
+    let house = House::open().await;
+    let tenant = house.tenant("Toko Ana").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ready.json");
+    let body = serde_json::json!({"name": "Ready", "message": {"type": "text", "text": {"body": "{{name}}: {{order}}"}}});
+    std::fs::write(&file, body.to_string()).unwrap();
+    let made = kabar(&house, &tenant.key, &["template", "create", file.to_str().unwrap(), "--json"]).await;
+    let made: Value = serde_json::from_str(&made.out).unwrap();
+    let id = made["id"].as_str().unwrap();
+    assert!(kabar(&house, &tenant.key, &["template", "list"]).await.out.contains("Ready"));
+    let shown = kabar(&house, &tenant.key, &["template", "show", id, "--json"]).await.out;
+    assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), made);
+    let line = ["template", "preview", id, "--value", "name=Ana", "--value", "order=A=1", "--json"];
+    let seen: Value = serde_json::from_str(&kabar(&house, &tenant.key, &line).await.out).unwrap();
+    assert_eq!(seen["rendered"]["text"]["body"], "Ana: A=1");
+    let wrong = kabar(&house, &tenant.key, &["template", "preview", id, "--value", "name"]).await;
+    assert!(wrong.code == Some(2) && wrong.err.contains("NAME=VALUE"), "{}", wrong.err);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_the_caller_can_mend_ends_with_two_and_an_absent_server_with_one() {
     let house = House::open().await;
     let refused = kabar(&house, "kbr_nobody", &["session", "list"]).await;
@@ -124,4 +148,43 @@ async fn a_person_looks_at_a_file_before_it_is_imported_and_gets_its_wrong_rows_
     let wrong = kabar(&house, &tenant.key, &["contact", "import", file, "--consent-basis", "perhaps"]).await;
     assert_eq!(wrong.code, Some(2));
     house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn events_are_printed_to_the_end_and_followed_beyond_it() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    let session = tenant.link(&sandbox).await;
+    let first = tenant.call("POST /v1/messages", template(&session, "6281234567890")).await.id();
+    let shown = kabar(&house, &tenant.key, &["events", "--types", "message.accepted"]).await;
+    let lines: Vec<_> = shown.out.lines().collect();
+    assert!(shown.code == Some(0) && lines.len() == 2 && lines[0].starts_with("OCCURRED "), "{}", shown.out);
+    assert!(lines[1].contains(&first) && lines[1].contains("+6281234567890"), "{}", shown.out);
+    let wrong = kabar(&house, &tenant.key, &["events", "--types", "message.lost"]).await;
+    assert!(wrong.code == Some(2) && wrong.err.contains("message.lost"), "{}", wrong.err);
+
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_kabar"))
+        .args(["events", "--follow", "--json", "--types", "message.accepted", "--session", &session])
+        .env("KABAR_URL", house.running.url())
+        .env("KABAR_KEY", &tenant.key)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    for expected in [first, String::new()] {
+        // The second is sent only after the first was read.
+        let sent = match expected.as_str() {
+            "" => tenant.call("POST /v1/messages", template(&session, "6281234567891")).await.id(),
+            known => known.to_owned(),
+        };
+        let line: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+        assert_eq!(
+            (line["data"]["message"].as_str(), line["version"].as_u64()),
+            (Some(sent.as_str()), Some(1))
+        );
+    }
+    follower.kill().await.unwrap();
+    house.running.shutdown().await;
+    sandbox.stop().await;
 }

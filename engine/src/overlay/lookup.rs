@@ -82,6 +82,7 @@ impl Overlay {
             self.marks.learn((key.0, chunk), None);
         }
         self.parts.learn(key, Some(row));
+        self.keep_totals(key);
         let open = self.parts.get(&key).is_some_and(|p| !p.finished);
         // Told twice, the second time tells nothing: the index knows moments more exactly than the marks.
         if open && !self.part_index.contains_key(&key) {
@@ -222,9 +223,22 @@ impl Overlay {
         self.marks.get(&(campaign, chunk)).and_then(|m| m.get(offset))
     }
 
-    /// A part's totals, counted from its marks now; `None` when the part is not known here.
+    /// A part's totals as kept by the fold; `None` when the part is not known here.
     #[must_use]
     pub fn totals(&self, campaign: CampaignId, part: u32) -> Option<Totals> {
+        self.counts.get(&(campaign, part)).cloned().or_else(|| self.recounted(campaign, part))
+    }
+
+    /// Counts a part's totals anew and keeps them, when all its marks are known.
+    pub(super) fn keep_totals(&mut self, (campaign, part): (CampaignId, u32)) {
+        match self.recounted(campaign, part) {
+            Some(totals) => _ = self.counts.insert((campaign, part), totals),
+            None => _ = self.counts.remove(&(campaign, part)),
+        }
+    }
+
+    /// A part's totals, counted from its marks now; `None` when the part or one of its marks is not known here.
+    fn recounted(&self, campaign: CampaignId, part: u32) -> Option<Totals> {
         let row = self.parts.get(&(campaign, part))?;
         let mut totals = Totals::default();
         for chunk in row.chunk_numbers() {
@@ -269,6 +283,12 @@ impl Overlay {
     #[must_use]
     pub fn is_live(&self, campaign: CampaignId) -> bool {
         self.campaigns.get(&campaign).is_some_and(CampaignRow::is_live)
+    }
+
+    /// Until when a recipient is put back, if it is.
+    #[must_use]
+    pub fn put_back_until(&self, campaign: CampaignId, index: u32) -> Option<Timestamp> {
+        self.part_index.get(&(campaign, part_of(index)))?.put_back_until(index)
     }
 
     /// What of a part is put back: until when, how many, and the index of one of them.

@@ -30,7 +30,7 @@ use crate::id::{CampaignId, ConversationId, MessageId, Sequence, SessionId, Shar
 use crate::mark::MarksRow;
 use crate::message::MessageRow;
 use crate::optout::Wish;
-use crate::part::PartRow;
+use crate::part::{PartRow, Totals};
 use crate::time::Timestamp;
 use filing::Filing;
 use parts::{Briefs, PartIndex};
@@ -78,6 +78,8 @@ pub struct Overlay {
     sessions_known: HashSet<SessionId>,
     /// Campaigns whose actor has something to do.
     live: BTreeSet<CampaignId>,
+    /// Every known part's totals: counted when all its marks are told, kept by the fold.
+    counts: HashMap<(CampaignId, u32), Totals>,
     /// What waits in each part.
     part_index: BTreeMap<(CampaignId, u32), PartIndex>,
     /// What waits in each session's outbox.
@@ -128,6 +130,7 @@ impl Overlay {
             session_parts: HashMap::new(),
             sessions_known: HashSet::new(),
             live: BTreeSet::new(),
+            counts: HashMap::new(),
             part_index: BTreeMap::new(),
             outbox: BTreeMap::new(),
             filing: Filing::default(),
@@ -235,6 +238,8 @@ impl Overlay {
         self.campaigns.flushed(|_, row| row.is_some_and(CampaignRow::is_live));
         let index = &self.part_index;
         self.parts.flushed(|key, _| index.contains_key(key));
+        let parts = &self.parts;
+        self.counts.retain(|key, _| parts.get(key).is_some());
         self.marks.flushed(|key, _| index.contains_key(&(key.0, key.1 / crate::part::CHUNKS)));
         self.runs.flushed(|_, _| false);
         // A run that was absent may be there now: absence is believed for one flush only.

@@ -115,6 +115,11 @@ impl PartIndex {
         groups
     }
 
+    /// Until when a recipient is put back, if it is.
+    pub(super) fn put_back_until(&self, index: u32) -> Option<Timestamp> {
+        self.since.get(&index).copied().filter(|at| self.later.contains(&(*at, index)))
+    }
+
     /// When something happens here by itself.
     pub(super) fn wake(&self, proof_ms: i64) -> Option<Timestamp> {
         let due = self.later.first().map(|(at, _)| *at);

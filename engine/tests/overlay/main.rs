@@ -3,6 +3,7 @@
 
 mod campaigns;
 mod cast;
+mod causes;
 mod messages;
 mod property;
 mod settle;

@@ -204,6 +204,13 @@ impl Journal for EmbeddedJournal {
         blocking(move || read.fill(&index, &keyring))
     }
 
+    fn floor(&self) -> Answer<'_, Cursor> {
+        let spans = self.index.snapshot();
+        let tips = &spans.first().expect("invariant: there is always a first segment").segment.header.tips;
+        let gone = ShardId::all().map(|shard| (shard, tips.position(shard))).filter(|(_, at)| at.0 > 0);
+        futures::future::ready(Ok(gone.collect())).boxed()
+    }
+
     fn stats(&self) -> JournalStats {
         JournalStats {
             syncs: self.counts.syncs.load(Ordering::Relaxed),

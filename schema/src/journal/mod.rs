@@ -179,6 +179,9 @@ pub trait Journal: Send + Sync {
     /// retired are gone: a position may then be more than one above the cursor's.
     fn read<'a>(&'a self, shards: &'a ShardSet, after: &'a Cursor, max_entries: usize) -> Answer<'a, Page>;
 
+    /// Up to where entries may be gone: what follows these positions is there, unless it is retired meanwhile.
+    fn floor(&self) -> Answer<'_, Cursor>;
+
     /// What was done since opening.
     fn stats(&self) -> JournalStats;
 

@@ -211,6 +211,13 @@ impl Journal for FaultJournal {
         self.inner.read(shards, after, max_entries)
     }
 
+    fn floor(&self) -> Answer<'_, Cursor> {
+        if self.faults.read_fails() {
+            return ready(Err(StoreError::Unavailable)).boxed();
+        }
+        self.inner.floor()
+    }
+
     fn stats(&self) -> JournalStats {
         self.inner.stats()
     }

@@ -130,6 +130,12 @@ impl Journal for MemoryJournal {
         ready(Ok(self.inner.lock().read(shards, after, max_entries))).boxed()
     }
 
+    fn floor(&self) -> Answer<'_, Cursor> {
+        let inner = self.inner.lock();
+        let gone = ShardId::all().map(|shard| (shard, Position(inner.streams[usize::from(shard.0)].retired)));
+        ready(Ok(gone.filter(|(_, at)| at.0 > 0).collect())).boxed()
+    }
+
     fn stats(&self) -> JournalStats {
         self.inner.lock().stats
     }

@@ -296,12 +296,15 @@ async fn nothing_younger_or_unread_is_retired(backend: Backend) {
     let passed = [(ShardId(1), tip), (ShardId(2), Position(1))];
     assert_eq!(journal.retire(&passed, BEGIN).await, Ok(0), "younger than asked for");
     assert_eq!(read_all(&*journal).await.entries.len() as u64, tip.0 + 1);
+    assert_eq!(journal.floor().await, Ok(Cursor::default()), "nothing is gone");
     let half = [(ShardId(1), Position(tip.0 / 2)), (ShardId(2), Position(1))];
     assert!(journal.retire(&half, far).await.unwrap() > 0);
     let kept = read_all(&*journal).await;
     let first = kept.entries.iter().map(|(_, position, _)| *position).next().unwrap();
     assert!(first > Position(1) && first <= half[0].1.plus(1), "the first kept is {}", first.0);
     assert_eq!(kept.cursor.at(ShardId(1)), tip, "everything behind is still read");
+    let floor = journal.floor().await.unwrap();
+    assert_eq!((floor.at(ShardId(1)).plus(1), floor.at(ShardId(2))), (first, Position(1)), "told how far");
 }
 
 async fn positions_go_on_after_everything_was_retired(backend: Backend) {

@@ -2,6 +2,8 @@
 //! parser against shapes of Meta's reference.
 
 #[cfg(test)]
+mod cause;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod parse;

@@ -119,6 +119,7 @@ impl Overlay {
         if self.parts.get(&key).is_none() {
             self.parts.put(key, row);
         }
+        self.keep_totals(key);
         if self.parts.get(&key).is_some_and(|p| !p.finished) {
             self.index_part(key, Timestamp(i64::MAX));
         }
@@ -190,7 +191,12 @@ impl Overlay {
         if !fresh {
             return None;
         }
+        let was = mark;
         change(&mut mark, step(launched, when));
+        if let Some(totals) = self.counts.get_mut(&key) {
+            totals.uncount(was);
+            totals.count(mark);
+        }
         self.marks.edit(&(pass.campaign, chunk), |row| {
             row.set(offset, mark);
             row.upto = pass.stamp.at;

@@ -1,0 +1,157 @@
+//! `api/docs/events.md`: every type of event, when it happens and an example of its data. Written from the engine's
+//! list and from what is really shown; a test fails when the committed page differs.
+
+use super::shown::Shown;
+use kabar_actors::dispatcher::Event;
+use kabar_engine::address::Address;
+use kabar_engine::cause::Cause;
+use kabar_engine::entry::ConsentSource;
+use kabar_engine::event::{About, Kind, OfMessage};
+use kabar_engine::id::{CampaignId, ConversationId, EventId, MessageId, SessionId, ShardId, TenantId};
+use kabar_engine::time::Timestamp;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+const AT: Timestamp = Timestamp(1_798_110_000_000);
+
+/// One event of each kind.
+fn sample(kind: Kind) -> Event {
+    let address = || Address::phone_digits("6281234567890").unwrap();
+    let campaign = CampaignId(9);
+    let of = |reported_at, cause| {
+        let (message, session) = (Some(MessageId(7)), Some(SessionId(5)));
+        let (conversation, address) = (Some(ConversationId(6)), Some(address()));
+        let recipient = None;
+        About::Message(Box::new(OfMessage {
+            message,
+            session,
+            conversation,
+            address,
+            recipient,
+            reported_at,
+            cause,
+        }))
+    };
+    let about = match kind {
+        Kind::MessageAccepted | Kind::MessageSent | Kind::MessageUnknown | Kind::MessageExpired => {
+            of(None, None)
+        }
+        Kind::MessageDelivered | Kind::MessageRead | Kind::MessagePlayed | Kind::MessageReceived => {
+            of(Some(AT.plus_ms(-1_000)), None)
+        }
+        Kind::MessageFailed => of(Some(AT.plus_ms(-1_000)), Some(Cause(131_026))),
+        Kind::MessageCancelled => of(None, Some(Cause::CANCELLED)),
+        Kind::ConversationOpened => {
+            About::Conversation { conversation: ConversationId(6), session: SessionId(5), address: address() }
+        }
+        Kind::ContactOptedOut => About::Contact { address: address(), source: ConsentSource::Word },
+        Kind::ContactOptedIn => About::Contact { address: address(), source: ConsentSource::Api },
+        Kind::CampaignLaunched
+        | Kind::CampaignPaused
+        | Kind::CampaignResumed
+        | Kind::CampaignCancelled
+        | Kind::CampaignFinished => About::Campaign(campaign),
+        Kind::CampaignFrozen => {
+            About::Frozen { campaign, contacts: 40, opted_out: 1, missing_variable: 4, recipients: 35 }
+        }
+    };
+    Event { id: EventId::of(ShardId(1), 41, 0), seq: 41, at: AT, kind, about }
+}
+
+fn shown(event: Event) -> Value {
+    serde_json::to_value(Shown::of(TenantId(3), event)).unwrap()
+}
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Events\n\nWritten from the code; a test fails when it differs.\n\n`GET /v1/events` gives what happened, in the \
+         order in which Kabar learned it; `kabar events --follow` prints it as it comes.\nAsk `after` = the `next` of the \
+         page before: `next` is always given, `more` says whether asking on now may give more. A cursor\nthat is older \
+         than what is kept is refused with `cursor_expired`.\n\nEvery event has `id` (the same at every reading), `seq` \
+         (rises within a session and within a campaign; several events can\nshare one), `occurred_at` (when Kabar learned \
+         it), `type`, `version` of its `data`, `tenant`, `session` (null for contacts and\ncampaigns) and `data`. \
+         New types and new fields of `data` may come.\n\nAn event tells what Kabar heard. WhatsApp's reports overtake one \
+         another and its answer to the call: `message.sent` can come\ntwice, or after `message.delivered`. The furthest \
+         that was told holds; a report that is merely repeated is no event again.\n\nIn `data` of `message.*`: `reported_at` is WhatsApp's own \
+         time, where it said one; `campaign` is the campaign and the\nrecipient's `index` in it. A campaign's message \
+         that nobody answered has no conversation and no address here: read the\nmessage. `error` is explained in \
+         [errors.md](errors.md).\n\n| type | when | example of `data` |\n|---|---|---|\n",
+    );
+    for kind in Kind::ALL {
+        let data = &shown(sample(kind))["data"];
+        writeln!(page, "| `{}` | {} | `{data}` |", kind.word(), kind.meaning()).unwrap();
+    }
+    page
+}
+
+#[test]
+fn every_type_stands_on_the_page_that_is_committed() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/events.md");
+    if std::env::var_os("KABAR_WRITE_PAGES").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(committed == page(), "api/docs/events.md is old: run this test with KABAR_WRITE_PAGES=1");
+}
+
+/// Integrations are written against these shapes: a field never goes and never changes its meaning.
+#[test]
+fn an_events_json_is_golden() {
+    let of_message = |reported: Value, error: Value| {
+        json!({"message": "msg_0000000000007", "conversation": "cnv_0000000000006", "address": "+6281234567890",
+            "campaign": null, "reported_at": reported, "error": error})
+    };
+    let reported = json!("2026-12-24T10:59:59.000Z");
+    let of_campaign = json!({"campaign": "cmp_0000000000009"});
+    let contact = |source: &str| json!({"address": "+6281234567890", "source": source});
+    for kind in Kind::ALL {
+        let data = match kind.word() {
+            "message.accepted" | "message.sent" | "message.unknown" | "message.expired" => {
+                of_message(Value::Null, Value::Null)
+            }
+            "message.delivered" | "message.read" | "message.played" | "message.received" => {
+                of_message(reported.clone(), Value::Null)
+            }
+            "message.failed" => of_message(
+                reported.clone(),
+                json!({"code": "undeliverable", "number": 131_026, "fault": "recipient", "retryable": false,
+                    "meaning": "Not on WhatsApp, an old client, or terms not accepted; WhatsApp does not tell which.",
+                    "remedy": "Check the number with the person."}),
+            ),
+            "message.cancelled" => of_message(
+                Value::Null,
+                json!({"code": "cancelled", "number": 1, "fault": "sender", "retryable": false,
+                    "meaning": "The tenant cancelled it before it was sent.",
+                    "remedy": "Nothing; send it again if it was a mistake."}),
+            ),
+            "conversation.opened" => {
+                json!({"conversation": "cnv_0000000000006", "address": "+6281234567890"})
+            }
+            "contact.opted_out" => contact("word"),
+            "contact.opted_in" => contact("api"),
+            "campaign.frozen" => json!({"campaign": "cmp_0000000000009", "contacts": 40, "opted_out": 1,
+                "missing_variable": 4, "recipients": 35}),
+            "campaign.launched" | "campaign.paused" | "campaign.resumed" | "campaign.cancelled"
+            | "campaign.finished" => of_campaign.clone(),
+            other => panic!("{other} has no golden form"),
+        };
+        let numbered = kind.word().starts_with("message.") || kind == Kind::ConversationOpened;
+        let session = if numbered { json!("ses_0000000000005") } else { Value::Null };
+        let whole = json!({"id": "evt_010000000mg00", "seq": 41, "occurred_at": "2026-12-24T11:00:00.000Z",
+            "type": kind.word(), "version": 1, "tenant": "ten_0000000000003", "session": session, "data": data});
+        assert_eq!(shown(sample(kind)), whole);
+    }
+}
+
+#[test]
+fn a_recipients_event_names_its_campaign() {
+    let recipient = Some((CampaignId(9), 12));
+    let about = About::Message(Box::new(OfMessage { recipient, ..OfMessage::default() }));
+    let event = Event { about, ..sample(Kind::MessageSent) };
+    let campaign = json!({"id": "cmp_0000000000009", "index": 12});
+    assert_eq!(
+        shown(event)["data"],
+        json!({"message": null, "conversation": null, "address": null, "campaign": campaign,
+            "reported_at": null, "error": null})
+    );
+}

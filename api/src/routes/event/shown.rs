@@ -1,0 +1,184 @@
+//! An event as it is shown. What a type's `data` holds never loses a field; a new field may come.
+
+use crate::openapi::shapes;
+use crate::page::Time;
+use crate::routes::Explained;
+use kabar_actors::dispatcher::Event;
+use kabar_engine::entry::ConsentSource;
+use kabar_engine::event::{About, OfMessage};
+use kabar_engine::id::{CampaignId, ConversationId, EventId, MessageId, SessionId, TenantId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The version of every type's `data`.
+const VERSION: u32 = 1;
+
+/// An event.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event, example = json!({
+    "id": "evt_0dwd35p6e5amv", "seq": 41, "occurred_at": "2026-12-24T11:00:00.000Z", "type": "message.delivered",
+    "version": 1, "tenant": "ten_0dwd35p6e5amv", "session": "ses_0dwd35p6e5amv",
+    "data": {"message": "msg_0dwd35p6e5amv", "conversation": "cnv_0dwd35p6e5amv", "address": "+6281234567890",
+        "campaign": null, "reported_at": "2026-12-24T10:59:59.000Z", "error": null}}))]
+pub(super) struct Shown {
+    /// The same at every reading.
+    #[schema(value_type = shapes::EventId)]
+    id: EventId,
+    /// Rises within a session, and within a campaign; several events can share one.
+    seq: u64,
+    /// When Kabar learned it.
+    occurred_at: Time,
+    #[serde(rename = "type")]
+    #[schema(value_type = shapes::EventType)]
+    kind: &'static str,
+    version: u32,
+    #[schema(value_type = shapes::TenantId)]
+    tenant: TenantId,
+    /// The number it belongs to; null for contacts and campaigns.
+    #[schema(value_type = Option<shapes::SessionId>)]
+    session: Option<SessionId>,
+    data: Data,
+}
+
+/// What the type says more; see `api/docs/events.md`.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = EventData)]
+enum Data {
+    Message(Box<OfOneMessage>),
+    Conversation(OfConversation),
+    Contact(OfContact),
+    Campaign(OfCampaign),
+    Frozen(OfFrozen),
+}
+
+/// Of `message.*`.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EventOfMessage)]
+struct OfOneMessage {
+    #[schema(value_type = Option<shapes::MessageId>)]
+    message: Option<MessageId>,
+    /// Null for a campaign's message that was not answered.
+    #[schema(value_type = Option<shapes::ConversationId>)]
+    conversation: Option<ConversationId>,
+    /// Null for a campaign's message that was not answered; the message itself tells it.
+    address: Option<String>,
+    /// The campaign it is a message of.
+    campaign: Option<Recipient>,
+    /// When it happened by WhatsApp's clock, where WhatsApp said it.
+    reported_at: Option<Time>,
+    error: Option<Explained>,
+}
+
+/// A recipient of a campaign.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EventRecipient)]
+struct Recipient {
+    #[schema(value_type = shapes::CampaignId)]
+    id: CampaignId,
+    index: u32,
+}
+
+/// Of `conversation.*`.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EventOfConversation)]
+struct OfConversation {
+    #[schema(value_type = shapes::ConversationId)]
+    conversation: ConversationId,
+    address: String,
+}
+
+/// Of `contact.*`.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EventOfContact)]
+struct OfContact {
+    address: String,
+    /// Where it was said.
+    #[schema(value_type = shapes::ConsentSource)]
+    source: &'static str,
+}
+
+/// Of `campaign.*`.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EventOfCampaign)]
+struct OfCampaign {
+    #[schema(value_type = shapes::CampaignId)]
+    campaign: CampaignId,
+}
+
+/// Of `campaign.frozen`.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EventOfFrozenCampaign)]
+struct OfFrozen {
+    #[schema(value_type = shapes::CampaignId)]
+    campaign: CampaignId,
+    /// People in the audience.
+    contacts: u64,
+    /// Of them opted out.
+    opted_out: u64,
+    /// Of the rest, those without a value for a variable.
+    missing_variable: u64,
+    /// Those it is sent to.
+    recipients: u64,
+}
+
+impl Shown {
+    /// A tenant's event.
+    pub(super) fn of(tenant: TenantId, event: Event) -> Self {
+        Self {
+            id: event.id,
+            seq: event.seq,
+            occurred_at: Time(event.at),
+            kind: event.kind.word(),
+            version: VERSION,
+            tenant,
+            session: event.session(),
+            data: event.about.into(),
+        }
+    }
+}
+
+impl From<About> for Data {
+    fn from(about: About) -> Self {
+        match about {
+            About::Message(of) => Self::Message(Box::new((*of).into())),
+            About::Conversation { conversation, address, .. } => {
+                Self::Conversation(OfConversation { conversation, address: address.to_text() })
+            }
+            About::Contact { address, source } => {
+                Self::Contact(OfContact { address: address.to_text(), source: said(source) })
+            }
+            About::Campaign(campaign) => Self::Campaign(OfCampaign { campaign }),
+            About::Frozen { campaign, contacts, opted_out, missing_variable, recipients } => {
+                Self::Frozen(OfFrozen { campaign, contacts, opted_out, missing_variable, recipients })
+            }
+        }
+    }
+}
+
+impl From<OfMessage> for OfOneMessage {
+    fn from(of: OfMessage) -> Self {
+        Self {
+            message: of.message,
+            conversation: of.conversation,
+            address: of.address.map(|address| address.to_text()),
+            campaign: of.recipient.map(|(id, index)| Recipient { id, index }),
+            reported_at: of.reported_at.map(Time),
+            error: of.cause.map(Explained::from),
+        }
+    }
+}
+
+fn said(source: ConsentSource) -> &'static str {
+    match source {
+        ConsentSource::Word => "word",
+        ConsentSource::Provider => "provider",
+        ConsentSource::Api => "api",
+    }
+}

@@ -1,0 +1,424 @@
+//! What the outside is told of an [`Entry`]: a closed set of kinds of events, and a function from an entry to the
+//! events it is. Not their JSON, which is the edge's; not a store: events are the journal, read in other words.
+
+use crate::address::Address;
+use crate::campaign::Verb;
+use crate::cause::Cause;
+use crate::entry::{ConsentSource, Entry, Frozen, Inbound, Intent, Outcome, Range, StatusReport, What};
+use crate::id::{CampaignId, ConversationId, MessageId, SessionId};
+use crate::optout::Wish;
+use crate::status::Status;
+use crate::time::Timestamp;
+
+/// What kind of thing happened. Words never change their meaning; new ones may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// An outbound message is durable.
+    MessageAccepted,
+    /// The provider took it.
+    MessageSent,
+    /// It reached the phone.
+    MessageDelivered,
+    /// The person opened it.
+    MessageRead,
+    /// The person played it.
+    MessagePlayed,
+    /// It will not arrive.
+    MessageFailed,
+    /// Nobody can say whether it was sent.
+    MessageUnknown,
+    /// It was not sent in time.
+    MessageExpired,
+    /// It was cancelled before it was sent.
+    MessageCancelled,
+    /// A person wrote.
+    MessageReceived,
+    /// A conversation began.
+    ConversationOpened,
+    /// A person wants no more messages.
+    ContactOptedOut,
+    /// A person wants messages again.
+    ContactOptedIn,
+    /// A campaign was launched.
+    CampaignLaunched,
+    /// A campaign was paused.
+    CampaignPaused,
+    /// A campaign goes on.
+    CampaignResumed,
+    /// A campaign was cancelled.
+    CampaignCancelled,
+    /// A campaign's recipients are fixed.
+    CampaignFrozen,
+    /// Every recipient of a campaign has ended.
+    CampaignFinished,
+}
+
+impl Kind {
+    /// Every kind, in the order of the page.
+    pub const ALL: [Self; 19] = [
+        Self::MessageAccepted,
+        Self::MessageSent,
+        Self::MessageDelivered,
+        Self::MessageRead,
+        Self::MessagePlayed,
+        Self::MessageFailed,
+        Self::MessageUnknown,
+        Self::MessageExpired,
+        Self::MessageCancelled,
+        Self::MessageReceived,
+        Self::ConversationOpened,
+        Self::ContactOptedOut,
+        Self::ContactOptedIn,
+        Self::CampaignLaunched,
+        Self::CampaignPaused,
+        Self::CampaignResumed,
+        Self::CampaignCancelled,
+        Self::CampaignFrozen,
+        Self::CampaignFinished,
+    ];
+
+    /// Its stable word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::MessageAccepted => "message.accepted",
+            Self::MessageSent => "message.sent",
+            Self::MessageDelivered => "message.delivered",
+            Self::MessageRead => "message.read",
+            Self::MessagePlayed => "message.played",
+            Self::MessageFailed => "message.failed",
+            Self::MessageUnknown => "message.unknown",
+            Self::MessageExpired => "message.expired",
+            Self::MessageCancelled => "message.cancelled",
+            Self::MessageReceived => "message.received",
+            Self::ConversationOpened => "conversation.opened",
+            Self::ContactOptedOut => "contact.opted_out",
+            Self::ContactOptedIn => "contact.opted_in",
+            Self::CampaignLaunched => "campaign.launched",
+            Self::CampaignPaused => "campaign.paused",
+            Self::CampaignResumed => "campaign.resumed",
+            Self::CampaignCancelled => "campaign.cancelled",
+            Self::CampaignFrozen => "campaign.frozen",
+            Self::CampaignFinished => "campaign.finished",
+        }
+    }
+
+    /// The kind a word names.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
+    /// When it happens, in one sentence.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::MessageAccepted => "Kabar accepted a message for sending, and it is durable.",
+            Self::MessageSent => "WhatsApp took the message.",
+            Self::MessageDelivered => "It reached the phone.",
+            Self::MessageRead => "The person opened it.",
+            Self::MessagePlayed => "The person played the voice message.",
+            Self::MessageFailed => "It was refused or could not be delivered; `error` says why.",
+            Self::MessageUnknown => "Nobody can say whether it was sent; a later proof still moves it.",
+            Self::MessageExpired => "Its validity passed before it could be sent.",
+            Self::MessageCancelled => "It was cancelled before it was sent, alone or with its campaign.",
+            Self::MessageReceived => "A person wrote.",
+            Self::ConversationOpened => "A number and a person exchange their first message.",
+            Self::ContactOptedOut => "A person wants no more messages.",
+            Self::ContactOptedIn => "A person wants messages again.",
+            Self::CampaignLaunched => "The campaign was launched; its audience is being frozen.",
+            Self::CampaignPaused => "The campaign was paused.",
+            Self::CampaignResumed => "The campaign was resumed.",
+            Self::CampaignCancelled => "The campaign was cancelled; what was not sent is cancelled too.",
+            Self::CampaignFrozen => "The campaign's recipients are fixed and counted.",
+            Self::CampaignFinished => "Every recipient of the campaign has ended.",
+        }
+    }
+
+    /// What a provider's status is called.
+    fn of_status(status: Status) -> Option<Self> {
+        match status {
+            Status::Sent => Some(Self::MessageSent),
+            Status::Delivered => Some(Self::MessageDelivered),
+            Status::Read => Some(Self::MessageRead),
+            Status::Played => Some(Self::MessagePlayed),
+            Status::Failed => Some(Self::MessageFailed),
+            Status::Queued | Status::Unknown | Status::Expired | Status::Received => None,
+        }
+    }
+
+    fn of_verb(verb: Verb) -> Self {
+        match verb {
+            Verb::Launch => Self::CampaignLaunched,
+            Verb::Pause => Self::CampaignPaused,
+            Verb::Resume => Self::CampaignResumed,
+            Verb::Cancel => Self::CampaignCancelled,
+        }
+    }
+
+    /// How a message ended that was not sent.
+    fn of_end(cause: Option<Cause>) -> Self {
+        match cause {
+            None => Self::MessageExpired,
+            Some(Cause::CANCELLED) => Self::MessageCancelled,
+            Some(_) => Self::MessageFailed,
+        }
+    }
+}
+
+/// One event, as far as its entry alone tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// Its place in the entry; rises, with gaps where a line of the entry is no event.
+    pub index: u32,
+    /// What happened.
+    pub kind: Kind,
+    /// To whom or what.
+    pub about: About,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum About {
+    /// A message.
+    Message(Box<OfMessage>),
+    /// A conversation.
+    Conversation {
+        /// Which.
+        conversation: ConversationId,
+        /// The number it belongs to.
+        session: SessionId,
+        /// The person.
+        address: Address,
+    },
+    /// A person's wish.
+    Contact {
+        /// The person.
+        address: Address,
+        /// Where it was said.
+        source: ConsentSource,
+    },
+    /// A campaign.
+    Campaign(CampaignId),
+    /// A campaign's fixed audience.
+    Frozen {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Contacts in the audience.
+        contacts: u64,
+        /// Of them opted out.
+        opted_out: u64,
+        /// Of the rest, those that miss a variable.
+        missing_variable: u64,
+        /// Those it is sent to.
+        recipients: u64,
+    },
+}
+
+/// A message in an event. What its entry does not say is filled in by who knows the message.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OfMessage {
+    /// The message; `None` for a recipient whose part is not known here.
+    pub message: Option<MessageId>,
+    /// The number.
+    pub session: Option<SessionId>,
+    /// Its conversation.
+    pub conversation: Option<ConversationId>,
+    /// The person.
+    pub address: Option<Address>,
+    /// The campaign and the recipient's index in it.
+    pub recipient: Option<(CampaignId, u32)>,
+    /// When it happened by the provider's clock.
+    pub reported_at: Option<Timestamp>,
+    /// Why it failed.
+    pub cause: Option<Cause>,
+}
+
+impl OfMessage {
+    fn of(message: MessageId) -> Self {
+        Self { message: Some(message), ..Self::default() }
+    }
+
+    fn to(campaign: CampaignId, index: u32) -> Self {
+        Self { recipient: Some((campaign, index)), ..Self::default() }
+    }
+}
+
+/// The events of an entry in their order. A pure reading: the same entry is always the same events.
+#[must_use]
+pub fn drafts(entry: &Entry) -> Box<dyn Iterator<Item = Draft> + '_> {
+    match &entry.what {
+        What::Conversation(opened) => {
+            let (conversation, session) = (opened.id, opened.session);
+            let address = opened.address.clone();
+            one(Kind::ConversationOpened, About::Conversation { conversation, session, address })
+        }
+        What::Intent(intent) => one(Kind::MessageAccepted, accepted(intent)),
+        What::Inbound(inbound) => one(Kind::MessageReceived, received(inbound)),
+        What::Results(results) => {
+            list(results.iter().map(|(id, outcome)| answered(OfMessage::of(*id), outcome)))
+        }
+        What::PartResults { campaign, results } => {
+            list(results.iter().map(|(index, outcome)| answered(OfMessage::to(*campaign, *index), outcome)))
+        }
+        What::Statuses(reports) => list(reports.iter().map(|r| reported(OfMessage::of(r.of), r))),
+        What::PartStatuses { campaign, statuses } => {
+            list(statuses.iter().map(|r| reported(OfMessage::to(*campaign, r.of), r)))
+        }
+        What::Resolved { again: false, messages } => {
+            list(messages.iter().map(|id| Some((Kind::MessageUnknown, OfMessage::of(*id)))))
+        }
+        What::PartResolved { campaign, again: false, ranges } => {
+            list(recipients(*campaign, ranges).map(|of| Some((Kind::MessageUnknown, of))))
+        }
+        What::Ended { cause, messages } => list(messages.iter().map(|id| ended(OfMessage::of(*id), *cause))),
+        What::PartEnded { campaign, cause, ranges } => {
+            list(recipients(*campaign, ranges).map(|of| ended(of, *cause)))
+        }
+        What::Consent { address, wish, source } => {
+            let kind = match wish {
+                Wish::OptOut => Kind::ContactOptedOut,
+                Wish::OptIn => Kind::ContactOptedIn,
+            };
+            one(kind, About::Contact { address: address.clone(), source: *source })
+        }
+        What::Frozen(frozen) => one(Kind::CampaignFrozen, counted(frozen)),
+        What::Moved { campaign, verb, .. } => one(Kind::of_verb(*verb), About::Campaign(*campaign)),
+        What::Finished { campaign } => one(Kind::CampaignFinished, About::Campaign(*campaign)),
+        What::Opened { .. }
+        | What::Alias { .. }
+        | What::Claim { .. }
+        | What::Released { .. }
+        | What::Parked { .. }
+        | What::Resolved { again: true, .. }
+        | What::Obeyed { .. }
+        | What::PartStarted(_)
+        | What::PartMoved { .. }
+        | What::PartClaim { .. }
+        | What::PartReleased { .. }
+        | What::PartParked { .. }
+        | What::PartResolved { again: true, .. }
+        | What::PartDeferred { .. }
+        | What::PartFinished { .. }
+        | What::Touched { .. } => Box::new(std::iter::empty()),
+    }
+}
+
+fn one(kind: Kind, about: About) -> Box<dyn Iterator<Item = Draft> + 'static> {
+    Box::new(std::iter::once(Draft { index: 0, kind, about }))
+}
+
+fn list<'a>(
+    lines: impl Iterator<Item = Option<(Kind, OfMessage)>> + 'a,
+) -> Box<dyn Iterator<Item = Draft> + 'a> {
+    Box::new((0..).zip(lines).filter_map(|(index, line)| {
+        line.map(|(kind, of)| Draft { index, kind, about: About::Message(Box::new(of)) })
+    }))
+}
+
+fn recipients(campaign: CampaignId, ranges: &[Range]) -> impl Iterator<Item = OfMessage> + '_ {
+    Range::indexes(ranges).map(move |index| OfMessage::to(campaign, index))
+}
+
+fn accepted(intent: &Intent) -> About {
+    About::Message(Box::new(OfMessage {
+        session: Some(intent.session),
+        conversation: Some(intent.conversation),
+        address: Some(intent.to.clone()),
+        ..OfMessage::of(intent.id)
+    }))
+}
+
+fn received(inbound: &Inbound) -> About {
+    About::Message(Box::new(OfMessage {
+        session: Some(inbound.session),
+        conversation: Some(inbound.conversation),
+        address: Some(inbound.from.clone()),
+        reported_at: Some(inbound.sent_at),
+        ..OfMessage::of(inbound.id)
+    }))
+}
+
+/// An answer that is final; what is tried again is no event.
+fn answered(of: OfMessage, outcome: &Outcome) -> Option<(Kind, OfMessage)> {
+    match outcome {
+        Outcome::Accepted(_) => Some((Kind::MessageSent, of)),
+        Outcome::Failed(cause) => Some((Kind::MessageFailed, OfMessage { cause: Some(*cause), ..of })),
+        Outcome::Retry { .. } | Outcome::Ambiguous => None,
+    }
+}
+
+fn reported<K>(of: OfMessage, report: &StatusReport<K>) -> Option<(Kind, OfMessage)> {
+    let kind = Kind::of_status(report.status)?;
+    Some((kind, OfMessage { reported_at: Some(report.at), cause: report.cause, ..of }))
+}
+
+fn ended(of: OfMessage, cause: Option<Cause>) -> Option<(Kind, OfMessage)> {
+    Some((Kind::of_end(cause), OfMessage { cause, ..of }))
+}
+
+fn counted(frozen: &Frozen) -> About {
+    About::Frozen {
+        campaign: frozen.campaign,
+        contacts: frozen.audience,
+        opted_out: frozen.opted_out,
+        missing_variable: frozen.missing_variable,
+        recipients: frozen.parts.iter().map(|line| u64::from(line.recipients)).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::TenantId;
+
+    fn told(what: What) -> Vec<(u32, &'static str)> {
+        let entry = Entry { tenant: TenantId(1), at: Timestamp(5), what };
+        drafts(&entry).map(|draft| (draft.index, draft.kind.word())).collect()
+    }
+
+    #[test]
+    fn every_kind_has_a_word_of_its_own_that_leads_back() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_word(kind.word()), Some(kind));
+            assert!(kind.meaning().ends_with('.'));
+        }
+        assert_eq!(Kind::from_word("message"), None);
+    }
+
+    #[test]
+    fn only_final_answers_are_events_and_each_keeps_its_place() {
+        let retry = Outcome::Retry { due: Timestamp(9), cause: Cause(130_429) };
+        let lines =
+            [Outcome::Ambiguous, Outcome::Accepted("w".into()), retry, Outcome::Failed(Cause::RENDER)];
+        let seen = told(What::Results((1..).map(MessageId).zip(lines.clone()).collect()));
+        assert_eq!(seen, [(1, "message.sent"), (3, "message.failed")]);
+        let results = (7..).zip(lines).collect();
+        assert_eq!(told(What::PartResults { campaign: CampaignId(1), results }), seen);
+    }
+
+    #[test]
+    fn an_end_is_named_by_its_cause() {
+        let ends = [
+            (None, "message.expired"),
+            (Some(Cause::CANCELLED), "message.cancelled"),
+            (Some(Cause::OPTED_OUT), "message.failed"),
+        ];
+        for (cause, word) in ends {
+            let messages = vec![MessageId(4)];
+            assert_eq!(told(What::Ended { cause, messages }), [(0, word)]);
+            let ranges = vec![Range { first: 3, count: 2 }, Range { first: 9, count: 1 }];
+            let whole = told(What::PartEnded { campaign: CampaignId(1), cause, ranges });
+            assert_eq!(whole, [(0, word), (1, word), (2, word)]);
+        }
+    }
+
+    #[test]
+    fn a_doubt_is_an_event_only_when_it_stays() {
+        for (again, count) in [(false, 1), (true, 0)] {
+            assert_eq!(told(What::Resolved { again, messages: vec![MessageId(4)] }).len(), count);
+            let ranges = vec![Range { first: 0, count: 1 }];
+            assert_eq!(told(What::PartResolved { campaign: CampaignId(1), again, ranges }).len(), count);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Kabar's own causes: each is named with the test that reaches it, and those that no other test reaches are reached
+//! here. Not Meta's: those are met in the connectors' tests.
+
+use crate::steps::draft;
+use crate::world::World;
+use kabar_engine::cause::{Cause, Fault};
+use kabar_engine::id::MessageId;
+use kabar_engine::message::Stage;
+use kabar_engine::outgoing::Reference;
+use kabar_engine::overlay::decide::Draft;
+use kabar_engine::overlay::{Answer, Input, Key};
+use kabar_engine::status::Status;
+use std::path::Path;
+
+/// Codes from here on are Meta's.
+const METAS: u32 = 100;
+const HOUR: i64 = 3_600_000;
+/// Tries of a passing refusal: the first and eight more.
+const TRIES: usize = 9;
+
+/// Cause, how a source names it, the file and the test that reach it.
+const REACHED: &[(Cause, &str, &str, &str)] = &[
+    (
+        Cause::CANCELLED,
+        "CANCELLED",
+        "tests/overlay/messages.rs",
+        "a_message_is_cancelled_until_it_is_on_the_wire",
+    ),
+    (
+        Cause::OPTED_OUT,
+        "OPTED_OUT",
+        "tests/overlay/messages.rs",
+        "a_person_who_opted_out_gets_nothing_but_answers",
+    ),
+    (
+        Cause::WINDOW_CLOSED,
+        "WINDOW_CLOSED",
+        "tests/overlay/messages.rs",
+        "free_form_content_needs_an_open_window_at_accepting_and_at_its_turn",
+    ),
+    // The freeze leaves out who lacks a value, so the error itself is made.
+    (
+        Cause::RENDER,
+        "RENDER",
+        "../actors/src/part.rs",
+        "what_cannot_be_rendered_is_refused_with_the_variable_named",
+    ),
+    (Cause::GAVE_UP, "GAVE_UP", "tests/overlay/causes.rs", "a_passing_refusal_is_given_up_after_its_tries"),
+    (
+        Cause::LINK_LOST,
+        "LINK_LOST",
+        "tests/overlay/causes.rs",
+        "a_lost_link_keeps_the_message_waiting_and_says_why",
+    ),
+    (
+        Cause::UNREADABLE,
+        "UNREADABLE",
+        "connectors/tests/cloud/parse.rs",
+        "a_failure_carries_code_and_words_and_is_one_without_them",
+    ),
+    (
+        Cause::INTERNAL,
+        "INTERNAL",
+        "tests/overlay/campaigns.rs",
+        "a_lost_chunk_fails_its_recipients_instead_of_holding_the_part_up",
+    ),
+];
+
+#[test]
+fn every_cause_of_kabars_own_is_reached_by_a_test_that_names_it() {
+    let own: Vec<_> = Cause::all().map(|(cause, _)| cause).filter(|cause| cause.0 < METAS).collect();
+    assert_eq!(REACHED.iter().map(|(cause, ..)| *cause).collect::<Vec<_>>(), own);
+    for (_, word, file, test) in REACHED {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let source = std::fs::read_to_string(&path).expect("the file is there");
+        let begin = source.find(&format!("fn {test}()")).expect(test);
+        let end = source[begin..].find("\n}\n").or_else(|| source[begin..].find("\n    }\n")).expect(test);
+        assert!(
+            source[begin..begin + end].contains(&format!("Cause::{word}")),
+            "{test} does not ask for {word}"
+        );
+    }
+}
+
+fn promo(world: &World) -> Draft {
+    draft(world.desks[0], 1, 0, None, (world.now, world.now.plus_ms(HOUR)))
+}
+
+fn accepted(world: &mut World) -> MessageId {
+    let input = Input::Send(Box::new(promo(world)));
+    match world.ask(world.desks[0].shard, &input).reply {
+        Ok(Answer::Accepted { message, .. }) => message,
+        other => panic!("not accepted: {other:?}"),
+    }
+}
+
+fn claimed(world: &mut World) -> usize {
+    let desk = world.desks[0];
+    let input = Input::Claim { tenant: desk.tenant, session: desk.session, max: 9 };
+    match world.ask(desk.shard, &input).reply {
+        Ok(Answer::Transmit(list)) => list.len(),
+        other => panic!("not claimed: {other:?}"),
+    }
+}
+
+fn state(world: &mut World, id: MessageId) -> (Status, Stage, Option<Cause>) {
+    let row = world.know(id.shard(), &[Key::Message(id)]).message(id).expect("it was accepted");
+    (row.status, row.stage, row.cause)
+}
+
+#[test]
+fn a_passing_refusal_is_given_up_after_its_tries() {
+    let mut world = World::plain();
+    let id = accepted(&mut world);
+    for tried in 1..=TRIES {
+        assert_eq!(claimed(&mut world), 1, "try {tried}");
+        world.answer(Reference::Message(id), 6);
+        if tried < TRIES {
+            assert_eq!(state(&mut world, id), (Status::Queued, Stage::Waiting, Some(Cause(131_016))));
+        }
+        // The longest wait between two tries.
+        world.now = world.now.plus_ms(60_000);
+    }
+    assert_eq!(state(&mut world, id), (Status::Failed, Stage::Done, Some(Cause::GAVE_UP)));
+    assert_eq!(claimed(&mut world), 0);
+    assert_eq!(Cause::GAVE_UP.explain().fault, Fault::Provider);
+}
+
+#[test]
+fn a_lost_link_keeps_the_message_waiting_and_says_why() {
+    let mut world = World::plain();
+    let id = accepted(&mut world);
+    claimed(&mut world);
+    world.answer(Reference::Message(id), 7);
+    assert_eq!(state(&mut world, id), (Status::Queued, Stage::Waiting, Some(Cause::LINK_LOST)));
+    assert!(Cause::LINK_LOST.explain().retryable);
+    world.now = world.now.plus_ms(60_000);
+    assert_eq!(claimed(&mut world), 1);
+}
