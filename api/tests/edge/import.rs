@@ -104,10 +104,10 @@ async fn a_corrected_error_file_imports_exactly_the_rows_it_has() {
     let (too_short, empty) = (quoted(format!("no hp: {too_short}")), quoted(format!("no hp: {empty}")));
     let expected = format!(
         "name,no hp,'=kota asal,kabar_row,kabar_problem\r\n\
-         \"Budi, \"\"B\"\"\",'+12,'=1+1,4,{too_short}\r\n\
-         Citra,081234567892,Solo,5,\"row 5 has 4 fields, the header has 3; those beyond are cut off here\"\r\n\
-         Dewi,,,6,\"row 6 has 1 field, the header has 3; the missing ones are left empty here\"\r\n\
-         Eka,,\"two\nlines\",7,{empty}\r\n"
+         \"Budi, \"\"B\"\"\",'+12,'=1+1,3,{too_short}\r\n\
+         Citra,081234567892,Solo,4,\"row 4 has 4 fields, the header has 3; those beyond are cut off here\"\r\n\
+         Dewi,,,5,\"row 5 has 1 field, the header has 3; the missing ones are left empty here\"\r\n\
+         Eka,,\"two\nlines\",6,{empty}\r\n"
     );
     assert_eq!(errors.text, expected);
     let corrected = errors.text.replace("'+12", "'+6281234567891").replace("Dewi,,", "Dewi,081234567893,");

@@ -259,3 +259,24 @@ async fn two_hundred_thousand_rows_pass_on_the_real_pool() {
     assert_eq!(house.store.contacts.count(TENANT, Some(ImportId(9))).await, Ok(import.imported));
     house.node.shutdown().await;
 }
+
+#[test]
+fn an_import_that_begins_anew_keeps_the_invalid_rows_of_its_last_try_alone() {
+    use kabar_schema::records::ImportErrors;
+    let mut failing = "phone,note\n".to_owned();
+    (0..4_500).for_each(|n| failing += &format!("12,{n}\n"));
+    failing += "\"";
+    House::run(async |house| {
+        house.import(1, pieces(failing.as_bytes(), &[4_096])).await.unwrap_err();
+        assert!(house.record(1).await.errors_kept >= 4_000);
+        house.import(2, pieces(b"phone,note\n12,other\n", &[9])).await.unwrap();
+        let import = house.import(1, pieces(b"phone,note\n13,last\n+6281234567890,\n", &[9])).await.unwrap();
+        assert_eq!((import.invalid, import.errors_kept, import.errors_left_off), (1, 1, 0));
+        let nouns = &house.store.nouns;
+        let index = Some((ImportErrors::IMPORT, "1"));
+        let batches = nouns.page::<ImportErrors>(TENANT, index, None, 100).await.unwrap();
+        let rows: Vec<_> = batches.iter().flat_map(|batch| &batch.noun.rows).collect();
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].row, &rows[0].values[..]), (2, &["13".to_owned(), "last".to_owned()][..]));
+    });
+}
