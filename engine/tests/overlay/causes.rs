@@ -10,7 +10,6 @@ use kabar_engine::outgoing::Reference;
 use kabar_engine::overlay::decide::Draft;
 use kabar_engine::overlay::{Answer, Input, Key};
 use kabar_engine::status::Status;
-use std::path::Path;
 
 /// Codes from here on are Meta's.
 const METAS: u32 = 100;
@@ -18,50 +17,50 @@ const HOUR: i64 = 3_600_000;
 /// Tries of a passing refusal: the first and eight more.
 const TRIES: usize = 9;
 
-/// Cause, how a source names it, the file and the test that reach it.
+/// Cause, how a source names it, the source and the test that reach it.
 const REACHED: &[(Cause, &str, &str, &str)] = &[
     (
         Cause::CANCELLED,
         "CANCELLED",
-        "tests/overlay/messages.rs",
+        include_str!("messages.rs"),
         "a_message_is_cancelled_until_it_is_on_the_wire",
     ),
     (
         Cause::OPTED_OUT,
         "OPTED_OUT",
-        "tests/overlay/messages.rs",
+        include_str!("messages.rs"),
         "a_person_who_opted_out_gets_nothing_but_answers",
     ),
     (
         Cause::WINDOW_CLOSED,
         "WINDOW_CLOSED",
-        "tests/overlay/messages.rs",
+        include_str!("messages.rs"),
         "free_form_content_needs_an_open_window_at_accepting_and_at_its_turn",
     ),
     // The freeze leaves out who lacks a value, so the error itself is made.
     (
         Cause::RENDER,
         "RENDER",
-        "../actors/src/part.rs",
+        include_str!("../../../actors/src/part.rs"),
         "what_cannot_be_rendered_is_refused_with_the_variable_named",
     ),
-    (Cause::GAVE_UP, "GAVE_UP", "tests/overlay/causes.rs", "a_passing_refusal_is_given_up_after_its_tries"),
+    (Cause::GAVE_UP, "GAVE_UP", include_str!("causes.rs"), "a_passing_refusal_is_given_up_after_its_tries"),
     (
         Cause::LINK_LOST,
         "LINK_LOST",
-        "tests/overlay/causes.rs",
+        include_str!("causes.rs"),
         "a_lost_link_keeps_the_message_waiting_and_says_why",
     ),
     (
         Cause::UNREADABLE,
         "UNREADABLE",
-        "connectors/tests/cloud/parse.rs",
+        include_str!("../../connectors/tests/cloud/parse.rs"),
         "a_failure_carries_code_and_words_and_is_one_without_them",
     ),
     (
         Cause::INTERNAL,
         "INTERNAL",
-        "tests/overlay/campaigns.rs",
+        include_str!("campaigns.rs"),
         "a_lost_chunk_fails_its_recipients_instead_of_holding_the_part_up",
     ),
 ];
@@ -70,9 +69,7 @@ const REACHED: &[(Cause, &str, &str, &str)] = &[
 fn every_cause_of_kabars_own_is_reached_by_a_test_that_names_it() {
     let own: Vec<_> = Cause::all().map(|(cause, _)| cause).filter(|cause| cause.0 < METAS).collect();
     assert_eq!(REACHED.iter().map(|(cause, ..)| *cause).collect::<Vec<_>>(), own);
-    for (_, word, file, test) in REACHED {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let source = std::fs::read_to_string(&path).expect("the file is there");
+    for (_, word, source, test) in REACHED {
         let begin = source.find(&format!("fn {test}()")).expect(test);
         let end = source[begin..].find("\n}\n").or_else(|| source[begin..].find("\n    }\n")).expect(test);
         assert!(
