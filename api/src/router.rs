@@ -54,7 +54,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/campaigns/{id}/retry", routes!(campaign::linked::retry))
         .at("/v1/campaigns/{id}/recipients", routes!(campaign::recipient::list))
         .at("/v1/campaigns/{id}/{verb}", routes!(campaign::act))
-        .at("/v1/optouts", routes!(optout::post, optout::delete))
+        .at("/v1/optouts", routes!(optout::list, optout::post, optout::delete))
 }
 
 /// What reads or writes a whole file or audience takes as long as it takes: no deadline.

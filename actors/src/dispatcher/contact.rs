@@ -8,6 +8,7 @@ use kabar_engine::consent::{latest, newest};
 use kabar_engine::id::{ImportId, ShardId, TenantId};
 use kabar_engine::optout::Wish;
 use kabar_engine::overlay::{Key, Row};
+use kabar_engine::time::Timestamp;
 use kabar_schema::contacts::{Contact, Contacts};
 use std::sync::Arc;
 
@@ -34,6 +35,40 @@ impl Dispatcher {
             }
         }
         Ok(newest(&latest(rows)).is_some_and(|(wish, _)| wish == Wish::OptOut))
+    }
+
+    /// People who have opted out, with when, in the order of their addresses; fewer than `limit` means there are no
+    /// more. They are read from the views: the first page begins with a flush, so that it sees every wish heard before.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn opt_outs(
+        &self,
+        tenant: TenantId,
+        after: Option<Address>,
+        limit: usize,
+    ) -> Result<Vec<(Address, Timestamp)>, DispatchError> {
+        if after.is_none() {
+            self.0.flush().await;
+        }
+        let (mut found, mut after) = (Vec::new(), after);
+        loop {
+            let rows = self.0.store().views.consents(tenant, after.clone(), PAGE).await?;
+            let Some(last) = rows.last() else { return Ok(found) };
+            after = Some(last.address.clone());
+            // The shards of one address are never torn apart.
+            for of_one in rows.chunk_by(|a, b| a.address == b.address) {
+                if let Some((Wish::OptOut, at)) = newest(of_one) {
+                    found.push((of_one[0].address.clone(), at));
+                    if found.len() == limit {
+                        return Ok(found);
+                    }
+                }
+            }
+            if rows.len() < PAGE {
+                return Ok(found);
+            }
+        }
     }
 
     /// A walk through the tenant's contacts, all or a list's; it sees every wish that was heard before the call.

@@ -3,8 +3,9 @@
 
 use super::address;
 use crate::auth::For;
-use crate::body::Json;
+use crate::body::{Json, Query};
 use crate::openapi::shapes;
+use crate::page::{Ask, Page, Time, address_cursor};
 use crate::problem::Problem;
 use crate::state::ApiState;
 use axum::extract::State;
@@ -54,6 +55,30 @@ pub(crate) async fn delete(
     body: Json<Wanted>,
 ) -> Result<axum::Json<Shown>, Problem> {
     record(&state, &whom, body.value, Wish::OptIn).await
+}
+
+/// Somebody who has opted out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OptedOut)]
+pub(crate) struct OptedOut {
+    address: String,
+    /// When the wish was heard.
+    since: Time,
+}
+
+/// `GET /v1/optouts`
+#[utoipa::path(get, path = "/v1/optouts", tag = "optouts", operation_id = "listOptOuts", summary = "List the people who have opted out, in the order of their addresses",
+    params(Ask), responses((status = 200, body = Page<OptedOut>, description = "A page.")))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    whom: For,
+    Query(ask): Query<Ask>,
+) -> Result<axum::Json<Page<OptedOut>>, Problem> {
+    let limit = ask.limit()?;
+    let found = state.dispatcher.opt_outs(whom.tenant, ask.after_address()?, limit).await?;
+    let cursor = found.last().map(|(address, _)| address_cursor(address));
+    let shown = found.into_iter().map(|(who, at)| OptedOut { address: who.to_text(), since: Time(at) });
+    Ok(axum::Json(Page::new(shown.collect(), limit, cursor)))
 }
 
 async fn record(

@@ -297,3 +297,27 @@ async fn an_import_keeps_why_its_people_may_be_written_to() {
     }
     house.running.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_list_of_opt_outs_holds_who_wants_nothing_now_and_nobody_elses() {
+    let house = House::open().await;
+    let (tenant, other) = (house.tenant("A").await, house.tenant("B").await);
+    let session = tenant.idle_session("155001").await;
+    for nth in 0..5 {
+        let wish = json!({"address": format!("628123456780{nth}"), "session": session});
+        assert_eq!(tenant.call("POST /v1/optouts", wish).await.status, 200);
+    }
+    tenant.call("DELETE /v1/optouts", json!({"address": "6281234567802", "session": session})).await;
+    other.call("POST /v1/optouts", json!({"address": "6281234567809"})).await;
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = tenant.get(&format!("/v1/optouts?limit=3{after}")).await.json();
+        seen.extend(
+            page["data"].as_array().unwrap().iter().map(|o| o["address"].as_str().unwrap().to_owned()),
+        );
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(seen, ["+6281234567800", "+6281234567801", "+6281234567803", "+6281234567804"]);
+    house.running.shutdown().await;
+}
