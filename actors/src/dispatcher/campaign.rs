@@ -63,6 +63,18 @@ impl Dispatcher {
         tenant: TenantId,
         campaign: CampaignId,
     ) -> Result<Option<CampaignView>, DispatchError> {
+        match self.spec(tenant, campaign).await? {
+            Some(spec) => self.standing(&spec).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The same for somebody who has read its record already.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn standing(&self, spec: &Spec) -> Result<Option<CampaignView>, DispatchError> {
+        let (tenant, campaign) = (spec.tenant, spec.id);
         let shard = self.0.shard_of_campaign(tenant, campaign);
         let row = shard.read(&[Key::Campaign(campaign)], move |o| o.campaign(campaign)).await?;
         let Some(row) = row.filter(|r| r.tenant == tenant) else { return Ok(None) };
@@ -72,10 +84,8 @@ impl Dispatcher {
             Some(frozen) => campaign::totals(&self.0, tenant, campaign, frozen).await.ok_or(unavailable)?,
         };
         let mut view = CampaignView::new(&row, totals);
-        if let Some(spec) = self.spec(tenant, campaign).await? {
-            view.begins = spec.begins(row.launched);
-            self.explain(&spec, &row, &mut view).await?;
-        }
+        view.begins = spec.begins(row.launched);
+        self.explain(spec, &row, &mut view).await?;
         Ok(Some(view))
     }
 
@@ -102,7 +112,7 @@ impl Dispatcher {
             }
         } else if row.phase == Phase::Paused && view.totals.waiting > 0 {
             view.waits.push(wait(WaitReason::Paused, None, view.totals.waiting));
-        } else if let (Phase::Running, Some(frozen)) = (row.phase, &row.frozen) {
+        } else if let (Phase::Running, Some(frozen), 1..) = (row.phase, &row.frozen, view.totals.waiting) {
             view.waits = self.waits(spec, frozen, view.totals.waiting, now).await?;
         }
         Ok(())

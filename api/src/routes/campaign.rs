@@ -100,7 +100,7 @@ pub(crate) async fn get(
 
 async fn show(state: &ApiState, tenant: TenantId, id: CampaignId) -> Result<axum::Json<Shown>, Problem> {
     let campaign = found(state, tenant, id).await?;
-    let view = state.dispatcher.campaign(tenant, id).await?;
+    let view = state.dispatcher.standing(&campaign).await?;
     Ok(axum::Json(Shown::with(campaign, view)))
 }
 

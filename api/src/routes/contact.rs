@@ -3,7 +3,7 @@
 
 pub(crate) mod export;
 
-use super::{TRIES, address, name, present};
+use super::{TRIES, address, name, present, zone};
 use crate::auth::For;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::answer;
@@ -14,9 +14,8 @@ use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use kabar_engine::address::Address;
 use kabar_engine::id::{ContactId, ImportId};
-use kabar_engine::schedule::{Zone, ZoneSource, zone_of};
+use kabar_engine::schedule::{Zone, zone_of};
 use kabar_schema::StoreError;
 use kabar_schema::contacts::{Contact, ContactDraft};
 use serde::{Deserialize, Serialize};
@@ -123,15 +122,6 @@ pub(crate) struct Patch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     fields: Option<Option<BTreeMap<String, Option<String>>>>,
-}
-
-/// The zone as the IANA database writes it.
-fn zone(address: &Address, given: &str) -> Result<String, Problem> {
-    let zone = zone_of(address, Some(given));
-    let known = zone.source == ZoneSource::Contact;
-    known
-        .then(|| zone.name.into_owned())
-        .ok_or_else(|| Problem::invalid("zone", "an IANA time zone such as Asia/Jakarta"))
 }
 
 fn check_field(field: &str, value: &str) -> Result<(), Problem> {

@@ -21,6 +21,8 @@ pub(crate) mod webhook;
 use crate::problem::{Code, Problem};
 use kabar_engine::address::Address;
 use kabar_engine::cause::{Cause, Fault};
+use kabar_engine::schedule::{ZoneSource, zone_of};
+use kabar_engine::template::{ContentPattern, Variable};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Longest name of anything, characters.
@@ -54,6 +56,38 @@ pub(crate) fn address(given: &str) -> Result<Address, Problem> {
         return Ok(text.parse::<Address>()?);
     }
     Ok(Address::parse(text, None)?.address)
+}
+
+/// The zone as the IANA database writes it.
+fn zone(address: &Address, given: &str) -> Result<String, Problem> {
+    let zone = zone_of(address, Some(given));
+    let known = zone.source == ZoneSource::Contact;
+    known
+        .then(|| zone.name.into_owned())
+        .ok_or_else(|| Problem::invalid("zone", "an IANA time zone such as Asia/Jakarta"))
+}
+
+/// A variable of a message and what it is filled with.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = FilledVariable)]
+pub(crate) struct Filled {
+    name: String,
+    /// Null when there is none; the default stands in its place then.
+    value: Option<String>,
+    /// Whether every use of it has a default, so that it cannot be missing.
+    has_default: bool,
+}
+
+impl Filled {
+    /// Every variable with the value somebody has for it.
+    fn all<'v>(pattern: &ContentPattern, value: &dyn Fn(&str) -> Option<&'v str>) -> Vec<Self> {
+        let filled = |variable: &Variable| Self {
+            name: variable.name.clone(),
+            value: value(&variable.name).map(str::to_owned),
+            has_default: variable.has_default,
+        };
+        pattern.variables().iter().map(filled).collect()
+    }
 }
 
 /// Tells null from absent in a merge patch.

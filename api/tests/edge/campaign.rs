@@ -32,6 +32,11 @@ async fn a_campaign_is_checked_before_anything_is_promised() {
         (change("audience", json!({"everyone": true, "list": list})), "invalid_value", "everyone"),
         (change("audience", json!({"filter": {"any": []}})), "invalid_value", "audience.filter"),
         (change("audience", json!({"recipients": [{"to": "0812"}]})), "invalid_address", "recipients[0].to"),
+        (
+            change("audience", json!({"recipients": [{"to": "6281234567890", "zone": "WIB"}]})),
+            "invalid_value",
+            "recipients[0].zone",
+        ),
         (change("template", json!("tpl_0000000000001")), "invalid_value", "not both"),
         (
             change("options", json!({"recurrence": {"rule": "FREQ=HOURLY", "zone": "UTC"}})),

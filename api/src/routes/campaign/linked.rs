@@ -98,7 +98,7 @@ pub(crate) async fn retry(
     body: Json<Retried>,
 ) -> Result<Response, Problem> {
     let other = found(&state, whom.tenant, id).await?;
-    let view = state.dispatcher.campaign(whom.tenant, id).await?;
+    let view = state.dispatcher.standing(&other).await?;
     if !view.is_some_and(|v| matches!(v.state, CampaignState::Finished | CampaignState::Cancelled)) {
         let detail = "Only a campaign that has ended can be tried again.";
         return Err(Problem::new(Code::WrongPhase, detail));

@@ -7,6 +7,7 @@ use crate::body::{Id, Query};
 use crate::openapi::{content, shapes};
 use crate::page::Time;
 use crate::problem::{Code, Problem};
+use crate::routes::Filled;
 use crate::state::ApiState;
 use axum::extract::State;
 use kabar_actors::{Preflight, contact_value};
@@ -46,17 +47,6 @@ pub(crate) struct Previewed {
     would_arrive: Option<Time>,
 }
 
-/// A variable and what it is filled with.
-#[derive(Serialize, ToSchema)]
-#[schema(as = PreviewVariable)]
-struct Filled {
-    name: String,
-    /// Null when there is none; the default stands in its place then.
-    value: Option<String>,
-    /// Whether every use of it has a default.
-    has_default: bool,
-}
-
 /// `GET /v1/campaigns/{id}/preview?contact=`
 #[utoipa::path(get, path = "/v1/campaigns/{id}/preview", tag = "campaigns", operation_id = "previewCampaign", summary = "Show what one contact would get; nothing is sent",
     params(("id" = shapes::CampaignId, Path, description = "The campaign."), ForWhom),
@@ -80,11 +70,6 @@ pub(crate) async fn preview(
     let missing: Vec<String> = pattern.missing(&value).map(str::to_owned).collect();
     let seed = spintax::seed(id, &contact.address);
     let rendered = missing.is_empty().then(|| pattern.render(seed, &value).ok()).flatten();
-    let filled = pattern.variables().iter().map(|variable| Filled {
-        name: variable.name.clone(),
-        value: value(&variable.name).map(str::to_owned),
-        has_default: variable.has_default,
-    });
     let zone = zone_of(&contact.address, contact.zone.as_deref());
     let begins = campaign.begins(state.now());
     let would_arrive = match campaign.timing.hours.wait(&zone.name, begins) {
@@ -94,7 +79,7 @@ pub(crate) async fn preview(
     };
     Ok(axum::Json(Previewed {
         message: rendered.map(|content| content.to_json()),
-        variables: filled.collect(),
+        variables: Filled::all(&pattern, &value),
         missing,
         opted_out: state.dispatcher.opted_out(whom.tenant, &contact.address).await?,
         zone,

@@ -4,7 +4,7 @@ use crate::auth::For;
 use crate::body::{Idempotent, Json};
 use crate::openapi::{content, shapes};
 use crate::problem::{Code, Problem};
-use crate::routes::{address, name};
+use crate::routes::{address, name, zone};
 use crate::state::ApiState;
 use kabar_engine::audience::{Audience, Filter, NAMED_MAX, Person};
 use kabar_engine::content::Content;
@@ -214,12 +214,9 @@ fn named(people: Vec<Named>) -> Result<Vec<Person>, Problem> {
         if person.fields.len() > FIELDS_MAX {
             return Err(Problem::invalid(&path("fields"), format!("at most {FIELDS_MAX} values")));
         }
-        if let Some(zone) = &person.zone {
-            let known = SendWindow { from_minute: 0, until_minute: 1_440, days: [true; 7] };
-            let read = known.is_open(zone, Timestamp(0));
-            read.map_err(|error| Problem::invalid(&path("zone"), error))?;
-        }
-        let Named { name, zone, fields, .. } = person;
+        let given = person.zone.as_deref().map(|text| zone(&who, text)).transpose();
+        let zone = given.map_err(|problem| problem.at(&path("zone")))?;
+        let Named { name, fields, .. } = person;
         list.push((who.clone(), Person { key: who.key(), name, zone, fields }));
     }
     list.sort_by(|a, b| a.0.cmp(&b.0));

@@ -6,6 +6,7 @@ use crate::auth::For;
 use crate::body::{Id, Json};
 use crate::openapi::{content, shapes};
 use crate::problem::{Code, Problem};
+use crate::routes::Filled;
 use crate::state::ApiState;
 use axum::extract::State;
 use kabar_actors::contact_value;
@@ -42,17 +43,6 @@ pub(crate) struct Previewed {
     variables: Vec<Filled>,
     /// Every variable with neither value nor default.
     missing: Vec<String>,
-}
-
-/// A variable and what it was filled with.
-#[derive(Serialize, ToSchema)]
-#[schema(as = FilledVariable)]
-struct Filled {
-    name: String,
-    /// Null when there is none; the default stands in its place then.
-    value: Option<String>,
-    /// Whether every use of it has a default, so that it cannot be missing.
-    has_default: bool,
 }
 
 /// `POST /v1/templates/{id}/preview`
@@ -99,11 +89,6 @@ pub(crate) async fn post(
         // Nothing is missing, so nothing can be refused.
         Some(Err(_)) | None => None,
     };
-    let filled = pattern.variables().iter().map(|variable| Filled {
-        name: variable.name.clone(),
-        value: value(&variable.name).map(str::to_owned),
-        has_default: variable.has_default,
-    });
-    let variables = filled.collect();
+    let variables = Filled::all(&pattern, &value);
     Ok(axum::Json(Previewed { rendered, variables, missing }))
 }
