@@ -66,10 +66,10 @@ impl ConversationRow {
         }
     }
 
-    /// A message joined; gives the one before it.
-    pub fn joined(&mut self, message: MessageId) -> Option<MessageId> {
+    /// A message joined; gives the one before it, and the how manieth it is.
+    pub fn joined(&mut self, message: MessageId) -> (Option<MessageId>, u64) {
         self.count += 1;
-        self.last.replace(message)
+        (self.last.replace(message), self.count)
     }
 
     /// The person wrote at `sent_at` by the provider's clock. A late repeat never shortens the window.

@@ -91,6 +91,8 @@ pub struct MessageRow {
     pub campaign: Option<(CampaignId, u32)>,
     /// The message before it in its conversation.
     pub prev: Option<MessageId>,
+    /// The how manieth of its conversation it is, from 1; 0: not known.
+    pub number: u64,
     /// The last entry that changed this row.
     pub upto: Position,
 }
@@ -118,6 +120,7 @@ impl MessageRow {
             context: intent.context.clone(),
             campaign: None,
             prev: None,
+            number: 0,
             upto: Position::default(),
         }
     }
@@ -144,6 +147,7 @@ impl MessageRow {
             context: inbound.context.clone(),
             campaign: None,
             prev: None,
+            number: 0,
             upto: Position::default(),
         }
     }

@@ -83,6 +83,12 @@ pub enum OpenError {
         /// Its answer.
         what: String,
     },
+    /// A cluster cannot be used.
+    #[error("cannot use the cluster: {what}")]
+    Cluster {
+        /// What was tried, and its answer.
+        what: String,
+    },
     /// The master key does not open what is stored.
     #[error("the master key is not the one this folder was written with: give the right key")]
     MasterKey,

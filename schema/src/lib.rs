@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod memory;
 pub mod metrics;
 pub mod records;
+pub mod scylla;
 pub mod seal;
 pub mod sqlite;
 pub mod store;

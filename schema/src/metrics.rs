@@ -9,10 +9,42 @@ pub const JOURNAL_BYTES: &str = "kabar_journal_bytes_total";
 /// Histogram: seconds of one sync.
 pub const JOURNAL_SYNC_SECONDS: &str = "kabar_journal_sync_seconds";
 
+/// Gauge: connections of the CQL driver.
+pub const CQL_CONNECTIONS: &str = "kabar_cql_connections";
+/// Gauge: requests the CQL driver has sent since the start.
+pub const CQL_REQUESTS: &str = "kabar_cql_requests";
+/// Gauge: requests that ended in an error.
+pub const CQL_ERRORS: &str = "kabar_cql_errors";
+/// Gauge: requests the driver sent again.
+pub const CQL_RETRIES: &str = "kabar_cql_retries";
+/// Gauge: requests that ran into the client's timeout.
+pub const CQL_TIMEOUTS: &str = "kabar_cql_timeouts";
+/// Gauge: mean time of a request in seconds.
+pub const CQL_SECONDS: &str = "kabar_cql_request_seconds_mean";
+
+/// Passes on what the CQL driver counts.
+pub(crate) fn driver(counted: &scylla::observability::metrics::Metrics) {
+    let set = |name: &'static str, value: u64| metrics::gauge!(name).set(value as f64);
+    set(CQL_CONNECTIONS, counted.get_total_connections());
+    set(CQL_REQUESTS, counted.get_requests_unpaged_num() + counted.get_requests_automatically_paged_num());
+    set(CQL_ERRORS, counted.get_errors_unpaged_num() + counted.get_errors_automatically_paged_num());
+    set(CQL_RETRIES, counted.get_retries_num());
+    set(CQL_TIMEOUTS, counted.get_request_timeouts());
+    if let Ok(mean) = counted.get_latency_avg_ms() {
+        metrics::gauge!(CQL_SECONDS).set(mean as f64 / 1_000.0);
+    }
+}
+
 /// Tells the recorder what the names mean; call once after it is installed.
 pub fn describe() {
     metrics::describe_counter!(JOURNAL_SYNCS, "Synced groups of the journal");
     metrics::describe_counter!(JOURNAL_FRAMES, "Batches of entries made durable");
     metrics::describe_counter!(JOURNAL_BYTES, metrics::Unit::Bytes, "Bytes of the journal made durable");
     metrics::describe_histogram!(JOURNAL_SYNC_SECONDS, metrics::Unit::Seconds, "Time of one journal sync");
+    metrics::describe_gauge!(CQL_CONNECTIONS, "Connections of the CQL driver");
+    metrics::describe_gauge!(CQL_REQUESTS, "Requests the CQL driver has sent");
+    metrics::describe_gauge!(CQL_ERRORS, "Requests of the CQL driver that ended in an error");
+    metrics::describe_gauge!(CQL_RETRIES, "Requests the CQL driver sent again");
+    metrics::describe_gauge!(CQL_TIMEOUTS, "Requests of the CQL driver that ran into the client's timeout");
+    metrics::describe_gauge!(CQL_SECONDS, metrics::Unit::Seconds, "Mean time of a request of the CQL driver");
 }

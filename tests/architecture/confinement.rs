@@ -24,7 +24,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("scylla", &["kabar-schema"]),
     ("ractor", &["kabar-runtime"]),
     ("actix", &["kabar-runtime"]),
-    ("rustls", &["kabar-connectors"]),
+    ("rustls", &["kabar-connectors", "kabar-schema"]),
     ("hyper-rustls", &["kabar-connectors"]),
     ("whatsapp-rust", &["kabar-connectors"]),
     ("async-openai", &["kabar-connectors"]),

@@ -137,6 +137,7 @@ fn unsent(part: &PartRow, id: MessageId, (address, index): (Address, u32)) -> Me
         context: None,
         campaign: Some((part.start.campaign, index)),
         prev: None,
+        number: 0,
         upto: Position::default(),
     }
 }

@@ -6,13 +6,15 @@ use super::{OutboxKey, OutboxLine, Overlay};
 use crate::id::MessageId;
 use crate::message::MessageRow;
 use crate::time::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Lines as the views hold them.
 #[derive(Debug, Default)]
 pub(super) struct Filing {
     /// Of every message with a line in the views.
     lines: HashMap<MessageId, OutboxKey>,
+    /// How many of those lines lie in each minute.
+    minutes: BTreeMap<u32, usize>,
     /// Further lines of the same message, which a torn flush left; all but one are wrong.
     doubles: HashMap<MessageId, Vec<OutboxKey>>,
     /// Messages whose line in the views is not what their row says.
@@ -23,9 +25,33 @@ pub(super) struct Filing {
 
 impl Filing {
     fn learn(&mut self, key: OutboxKey) {
-        let known = *self.lines.entry(key.message).or_insert(key);
-        if known != key {
-            self.doubles.entry(key.message).or_default().push(key);
+        match self.lines.get(&key.message).copied() {
+            None => {
+                self.put(key);
+            }
+            Some(known) if known != key => self.doubles.entry(key.message).or_default().push(key),
+            Some(_) => {}
+        }
+    }
+
+    /// Notes a message's line; gives the one it had.
+    fn put(&mut self, key: OutboxKey) -> Option<OutboxKey> {
+        *self.minutes.entry(key.minute).or_default() += 1;
+        let was = self.lines.insert(key.message, key);
+        was.inspect(|was| self.leave(was.minute))
+    }
+
+    /// Forgets a message's line and gives it.
+    fn take(&mut self, message: MessageId) -> Option<OutboxKey> {
+        self.lines.remove(&message).inspect(|was| self.leave(was.minute))
+    }
+
+    fn leave(&mut self, minute: u32) {
+        if let Some(count) = self.minutes.get_mut(&minute) {
+            *count -= 1;
+            if *count == 0 {
+                self.minutes.remove(&minute);
+            }
         }
     }
 
@@ -33,8 +59,8 @@ impl Filing {
     fn lines_of(&mut self, message: &MessageRow) -> Vec<OutboxLine> {
         let now = message.is_open().then(|| OutboxKey::of(message));
         let was = match now {
-            Some(key) => self.lines.insert(message.id, key),
-            None => self.lines.remove(&message.id),
+            Some(key) => self.put(key),
+            None => self.take(message.id),
         };
         let doubles = self.doubles.remove(&message.id).unwrap_or_default();
         let gone = was.into_iter().chain(doubles).filter(|key| Some(*key) != now).map(OutboxLine::Gone);
@@ -47,6 +73,11 @@ impl Filing {
             valid_until: message.valid_until,
         }));
         list
+    }
+
+    /// The first minute in which a line lies.
+    pub(super) fn floor(&self) -> Option<u32> {
+        self.minutes.keys().next().copied()
     }
 
     /// Messages whose lines wait to be corrected.
@@ -80,8 +111,8 @@ impl Overlay {
     /// A message's row was told by the views, where its line is as coarse as the view's key, or was left behind
     /// by a torn flush.
     pub(super) fn row_told(&mut self, id: MessageId, told: &MessageRow) {
-        if told.is_open() {
-            self.filing.lines.entry(id).or_insert_with(|| OutboxKey::of(told));
+        if told.is_open() && !self.filing.lines.contains_key(&id) {
+            self.filing.put(OutboxKey::of(told));
         }
         let Some(row) = self.messages.shared(&id) else { return };
         let line = row.is_open().then(|| OutboxKey::of(&row));
@@ -100,7 +131,7 @@ impl Overlay {
         if self.messages.get(&id).is_some() {
             return;
         }
-        if let Some(key) = self.filing.lines.remove(&id) {
+        if let Some(key) = self.filing.take(id) {
             self.filing.orphans.push(key);
             self.filing.orphans.extend(self.filing.doubles.remove(&id).unwrap_or_default());
             self.outbox.values_mut().for_each(|outbox| outbox.drop_line(id));

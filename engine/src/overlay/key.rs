@@ -202,6 +202,8 @@ pub enum OutboxLine {
 pub struct Changes {
     /// Outbox lines; gone ones first per message.
     pub outbox: Vec<OutboxLine>,
+    /// Before this minute nothing is open once the lines are written; `None`: nothing is open at all.
+    pub outbox_floor: Option<u32>,
     /// Messages.
     pub messages: Vec<Arc<MessageRow>>,
     /// Conversations.

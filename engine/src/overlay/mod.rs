@@ -213,6 +213,7 @@ impl Overlay {
         let outbox = self.outbox_lines(&messages);
         Changes {
             outbox,
+            outbox_floor: self.filing.floor(),
             messages,
             conversations: self.conversations.drain(),
             addresses: self.addresses.drain(),

@@ -13,7 +13,8 @@ pub enum Kind {
     Records,
 }
 
-const VIEWS: &[&str] = &[include_str!("../../sql/views/001_begin.sql")];
+const VIEWS: &[&str] =
+    &[include_str!("../../sql/views/001_begin.sql"), include_str!("../../sql/views/002_number.sql")];
 const RECORDS: &[&str] = &[include_str!("../../sql/records/001_begin.sql")];
 
 impl Kind {

@@ -133,7 +133,7 @@ impl Overlay {
         self.sequence.seen(id.0);
         let newer = self.messages.get(&id).is_some_and(|m| m.upto >= at);
         let behind = self.conversations.get(&conversation).map(|c| c.upto < at);
-        let prev = match behind {
+        let place = match behind {
             Some(true) => self.conversations.edit(&conversation, |c| {
                 c.upto = at;
                 if let Some(inbound) = heard {
@@ -151,7 +151,7 @@ impl Overlay {
             }
         };
         if !newer {
-            row.prev = prev.flatten();
+            (row.prev, row.number) = place.unwrap_or_default();
             row.upto = at;
             self.messages.put(id, row);
         }

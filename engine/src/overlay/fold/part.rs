@@ -240,6 +240,7 @@ impl Overlay {
             context: None,
             campaign: Some((*campaign, *index)),
             prev: None,
+            number: 0,
             upto: Position::default(),
         };
         self.join(stamp.at, row, None);

@@ -17,8 +17,8 @@ use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, params};
 use std::sync::Arc;
 
 const INSERT: &str = "INSERT OR IGNORE INTO message (id, tenant, session, conversation, address, lane, accepted, \
-     valid_until, context, campaign, campaign_index, prev, content) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+     valid_until, context, campaign, campaign_index, prev, content, number) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 const UPSERT: &str = "INSERT INTO message_state (id, status, stage, attempts, due, claimed, parked, sent, \
      delivered, read, ended, provider_id, cause, upto) \
@@ -35,7 +35,7 @@ const UPDATE: &str = "UPDATE message_state SET status = ?2, stage = ?3, attempts
 
 const READ: &str = "SELECT m.id, m.tenant, m.session, m.conversation, m.address, m.lane, m.accepted, \
      m.valid_until, m.context, m.campaign, m.campaign_index, m.prev, m.content, s.status, s.stage, s.attempts, \
-     s.due, s.claimed, s.parked, s.sent, s.delivered, s.read, s.ended, s.provider_id, s.cause, s.upto \
+     s.due, s.claimed, s.parked, s.sent, s.delivered, s.read, s.ended, s.provider_id, s.cause, s.upto, m.number \
      FROM message m JOIN message_state s ON s.id = m.id WHERE m.id = ?1";
 
 struct Writer<'t> {
@@ -99,6 +99,7 @@ impl Writer<'_> {
             row.campaign.map(|c| c.1),
             row.prev.map(|p| int(p.0)),
             kept.then_some(self.sealed.as_slice()),
+            int(row.number),
         ])?;
         Ok(())
     }
@@ -201,6 +202,7 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
         context: row.get::<_, Option<Arc<str>>>(8)?,
         campaign,
         prev: row.id_option(11)?.map(MessageId),
+        number: row.id(26)?,
         upto: Position(row.id(25)?),
     })
 }
