@@ -9,6 +9,13 @@ pub const JOURNAL_BYTES: &str = "kabar_journal_bytes_total";
 /// Histogram: seconds of one sync.
 pub const JOURNAL_SYNC_SECONDS: &str = "kabar_journal_sync_seconds";
 
+/// Counts a frame that a cluster took.
+pub(crate) fn appended(bytes: u64) {
+    metrics::counter!(JOURNAL_SYNCS).increment(1);
+    metrics::counter!(JOURNAL_FRAMES).increment(1);
+    metrics::counter!(JOURNAL_BYTES).increment(bytes);
+}
+
 /// Gauge: connections of the CQL driver.
 pub const CQL_CONNECTIONS: &str = "kabar_cql_connections";
 /// Gauge: requests the CQL driver has sent since the start.

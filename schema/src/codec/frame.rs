@@ -169,6 +169,22 @@ pub fn split(entries: Vec<Arc<Entry>>) -> Vec<Vec<Arc<Entry>>> {
     batches
 }
 
+/// Takes `more`, the frame that follows, into `frame` when both fit into one; whether it did. The batch's name stays
+/// the first one's.
+pub fn join(frame: &mut Vec<u8>, more: &[u8]) -> bool {
+    let count = u32::from(u16::from_le_bytes(field(frame, COUNT))) + u32::from(u16::from_le_bytes(field(more, COUNT)));
+    let len = frame.len() + more.len() - HEAD;
+    let Ok(count) = u16::try_from(count) else { return false };
+    if len > FRAME_MAX {
+        return false;
+    }
+    frame.extend_from_slice(&more[HEAD..]);
+    frame[COUNT..EPOCH].copy_from_slice(&count.to_le_bytes());
+    let len = u32::try_from(len).expect("invariant: a frame has at most 64 KiB");
+    frame[..CRC].copy_from_slice(&len.to_le_bytes());
+    true
+}
+
 /// Writes `durable` and the CRC into a frame, just before it goes to the disk.
 pub fn finish(frame: &mut [u8], salt: u32, durable: u64) {
     frame[DURABLE..HEAD].copy_from_slice(&durable.to_le_bytes());

@@ -58,6 +58,17 @@ impl Admission {
         }
     }
 
+    /// Nothing more until the shard is taken again.
+    pub(crate) fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// Gives the shard to a new owner who found its tip elsewhere.
+    pub(crate) fn take_at(&mut self, epoch: u64, tip: Position) -> Result<Position, StoreError> {
+        self.tip = tip.0;
+        self.take(epoch)
+    }
+
     /// Gives the shard to a new owner; tells its tip.
     pub(crate) fn take(&mut self, epoch: u64) -> Result<Position, StoreError> {
         if epoch <= self.epoch {

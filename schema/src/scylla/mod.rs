@@ -5,8 +5,23 @@
 
 mod cluster;
 mod fault;
+mod journal;
 mod migrate;
 mod statement;
 mod tls;
 
 pub use cluster::{Cluster, CqlOptions, CqlTls};
+pub use journal::CqlJournal;
+
+use crate::error::OpenError;
+use std::sync::Arc;
+
+/// Connects to a cluster and brings its keyspace to the newest version.
+///
+/// # Errors
+/// [`OpenError::Cluster`]: no node answers, the keyspace is of a newer version, or another migration does not end.
+pub async fn connect(options: &CqlOptions) -> Result<Arc<Cluster>, OpenError> {
+    let cluster = Arc::new(Cluster::connect(options).await?);
+    migrate::run(&cluster).await?;
+    Ok(cluster)
+}

@@ -42,8 +42,10 @@ macro_rules! statements {
     };
 }
 
+mod journal;
 mod migration;
 
+pub(crate) use journal::Journal;
 pub(crate) use migration::Migration;
 
 #[cfg(test)]
@@ -53,7 +55,7 @@ mod tests {
 
     /// Every seam's statements.
     fn all() -> Vec<(&'static str, Kind, &'static str)> {
-        [Migration::TEXTS].concat()
+        [Migration::TEXTS, Journal::TEXTS].concat()
     }
 
     #[test]
