@@ -7,7 +7,6 @@ use nix::unistd::Pid;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -70,11 +69,11 @@ struct Running {
 #[derive(Debug)]
 struct Shared {
     address: String,
-    /// The script ends with its stdin, thus with this process.
-    _own: Option<Cassandra>,
+    /// The script ends with its stdin, thus with this process; a static is never dropped.
+    _own: Option<Running>,
 }
 
-static SHARED: OnceCell<Arc<Shared>> = OnceCell::const_new();
+static SHARED: OnceCell<Shared> = OnceCell::const_new();
 
 impl Cassandra {
     /// A node with no data, on a loopback address nobody else has. Takes 5 to 15 s, the first time on a machine a
@@ -84,7 +83,7 @@ impl Cassandra {
     /// When Java, Maven or the network is missing, or the server does not come up; the script's words are in the error.
     pub async fn start(options: Options) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("kabar-cassandra-").tempdir()?;
-        let (running, address) = launch(&options, folder.path(), None).await?;
+        let (running, address) = launch(&options, Some(folder.path()), None).await?;
         Ok(Self { options, address, running: Some(running), folder })
     }
 
@@ -98,14 +97,14 @@ impl Cassandra {
             let shared = match std::env::var(RUNNING) {
                 Ok(address) => Shared { address, _own: None },
                 Err(_) => {
-                    let own = Self::start(Options::default()).await?;
-                    Shared { address: own.address.clone(), _own: Some(own) }
+                    let (own, address) = launch(&Options::default(), None, None).await?;
+                    Shared { address, _own: Some(own) }
                 }
             };
             if !answers(&shared.address).await {
                 bail!("no CQL server answers at {} ({RUNNING})", shared.address);
             }
-            anyhow::Ok(Arc::new(shared))
+            anyhow::Ok(shared)
         });
         Ok(shared.await?.address.clone())
     }
@@ -138,7 +137,7 @@ impl Cassandra {
         if self.running.is_some() {
             bail!("it still runs");
         }
-        let (running, _) = launch(&self.options, self.folder.path(), Some(&self.address)).await?;
+        let (running, _) = launch(&self.options, Some(self.folder.path()), Some(&self.address)).await?;
         self.running = Some(running);
         Ok(())
     }
@@ -176,20 +175,24 @@ impl Drop for Running {
     }
 }
 
-/// Runs the script until it says where the server is. `place` is where it was before.
-async fn launch(options: &Options, folder: &Path, place: Option<&str>) -> Result<(Running, String)> {
-    let words = folder.join("script.log");
+/// Runs the script until it says where the server is. `place` is where it was before. Without a folder the script has
+/// one of its own, which it removes, and its words go where those of the test go.
+async fn launch(options: &Options, folder: Option<&Path>, place: Option<&str>) -> Result<(Running, String)> {
+    let words = folder.map(|folder| folder.join("script.log"));
     let heap = format!("{}m", options.heap_mib);
     let commit_log = match options.commit_log {
         CommitLog::Batch => "batch",
         CommitLog::Periodic => "periodic",
     };
     let mut command = Command::new(path());
-    command.arg("--dir").arg(folder).args(["--heap", &heap, "--commitlog", commit_log]);
+    command.args(["--heap", &heap, "--commitlog", commit_log]);
     if let Some((address, port)) = place.and_then(|place| place.rsplit_once(':')) {
         command.args(["--address", address, "--port", port]);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(std::fs::File::create(&words)?);
+    if let (Some(folder), Some(words)) = (folder, &words) {
+        command.arg("--dir").arg(folder).stderr(std::fs::File::create(words)?);
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut script = command.spawn().with_context(|| path().display().to_string())?;
     let stdout = script.stdout.take().context("invariant: it was piped")?;
     let line = tokio::task::spawn_blocking(move || {
@@ -204,7 +207,10 @@ async fn launch(options: &Options, folder: &Path, place: Option<&str>) -> Result
         _ => {
             script.kill()?;
             script.wait()?;
-            bail!("the server did not start: {}", std::fs::read_to_string(&words).unwrap_or_default())
+            bail!(
+                "the server did not start: {}",
+                words.and_then(|words| std::fs::read_to_string(words).ok()).unwrap_or_default()
+            )
         }
     }
 }
@@ -262,5 +268,12 @@ mod tests {
         let told =
             Cassandra::start(Options { heap_mib: 1, ..Options::default() }).await.unwrap_err().to_string();
         assert!(told.contains("Too small maximum heap"), "{told}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_shared_server_answers_and_is_one() {
+        let address = Cassandra::shared_or_start().await.unwrap();
+        assert!(answers(&address).await);
+        assert_eq!(Cassandra::shared_or_start().await.unwrap(), address);
     }
 }
