@@ -1,7 +1,8 @@
-//! Proofs of Kabar: what the proofs share (the oracle, the audit, the people, the waiting), and the kill proof
-//! behind the binary `prove`. Not a part of the product.
+//! Proofs of Kabar: what the proofs share (the oracle, the audit, the people, the waiting, a Cassandra of their own),
+//! and the kill proof behind the binary `prove`. Not a part of the product.
 
 pub mod audit;
+pub mod cassandra;
 pub mod oracle;
 pub mod people;
 pub mod prove;
