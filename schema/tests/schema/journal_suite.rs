@@ -304,7 +304,9 @@ async fn nothing_younger_or_unread_is_retired(backend: Backend) {
     assert!(first > Position(1) && first <= half[0].1.plus(1), "the first kept is {}", first.0);
     assert_eq!(kept.cursor.at(ShardId(1)), tip, "everything behind is still read");
     let floor = journal.floor().await.unwrap();
-    assert_eq!((floor.at(ShardId(1)).plus(1), floor.at(ShardId(2))), (first, Position(1)), "told how far");
+    assert_eq!(floor.at(ShardId(1)).plus(1), first, "told how far");
+    // What is let go of at once differs: entries, segments, buckets.
+    assert!(floor.at(ShardId(2)) <= Position(1));
 }
 
 async fn positions_go_on_after_everything_was_retired(backend: Backend) {

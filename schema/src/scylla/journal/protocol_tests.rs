@@ -85,6 +85,8 @@ struct World {
     late: Vec<Write>,
     batches: u64,
     told: u64,
+    /// Which epochs took the shard, and where it ended for them.
+    taken: Vec<(u64, u64)>,
 }
 
 /// One step of somebody.
@@ -138,6 +140,7 @@ impl World {
                 }
                 Step::Done { tip: found, bucket } => {
                     tip = found;
+                    self.taken.push((takeover.epoch, found));
                     Doing::Idle(Owner::new(BITS, takeover.epoch, bucket))
                 }
                 Step::Fenced(_) => {
@@ -205,12 +208,12 @@ impl World {
         if let Some(lost) = lost {
             return Some(format!("an acknowledged frame is gone: {lost:?}"));
         }
-        let mut newest = 0;
-        for (seq, frame) in &self.table.frames {
-            if frame.epoch < newest {
-                return Some(format!("at {seq}: epoch {} wrote behind epoch {newest}", frame.epoch));
+        // Whoever took the shard has read all there is: nobody older may add to it.
+        for (epoch, tip) in &self.taken {
+            let older = self.table.frames.iter().find(|(seq, f)| **seq > *tip && f.epoch < *epoch);
+            if let Some((seq, frame)) = older {
+                return Some(format!("epoch {} wrote at {seq} after epoch {epoch} took over at {tip}", frame.epoch));
             }
-            newest = frame.epoch;
         }
         None
     }
