@@ -40,6 +40,8 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Checks the configuration and shows what is in force.
     CheckConfig,
+    /// Brings the cluster's keyspace (`store.kind = "cql"`) to the version of this binary; `serve` does it as well.
+    Migrate,
     /// Prints the description of the API (OpenAPI 3.1, JSON).
     Openapi,
     /// Prints the completion script of a shell.

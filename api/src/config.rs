@@ -1,8 +1,10 @@
 //! The configuration: one TOML file over embedded defaults, overridden by `KABAR__SECTION__KEY`, checked before the
 //! first port opens. Not what tenants decide for themselves: that is records.
 
+mod cql;
 mod source;
 
+pub use cql::Cql;
 pub use source::ConfigError;
 
 use source::Source;
@@ -23,6 +25,8 @@ pub struct Config {
     pub server: Server,
     /// What is remembered, and where.
     pub store: StoreFolder,
+    /// The cluster that remembers, when the store is one.
+    pub cql: Cql,
     /// Who may come in.
     pub auth: Auth,
     /// How the node works.
@@ -50,9 +54,20 @@ pub struct Server {
     pub drain_timeout_ms: u64,
 }
 
+/// What remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// The folder.
+    Embedded,
+    /// A cluster.
+    Cql,
+}
+
 /// `[store]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoreFolder {
+    /// What remembers.
+    pub kind: StoreKind,
     /// The folder.
     pub folder: PathBuf,
     /// Wait for company before a sync, ms.
@@ -161,6 +176,7 @@ impl Config {
         Ok(Self {
             server: read_server(s)?,
             store: read_store(s)?,
+            cql: cql::read(s)?,
             auth: read_auth(s)?,
             engine: read_engine(s)?,
             log: read_log(s)?,
@@ -171,7 +187,7 @@ impl Config {
     /// What is in force, as TOML; secrets are named and not shown.
     #[must_use]
     pub fn shown(&self) -> String {
-        let Self { server, store, auth, engine, log, .. } = self;
+        let Self { server, store, cql, auth, engine, log, .. } = self;
         let secret = |set: bool| if set { "\"(set)\"" } else { "\"\"" };
         let master = store.master_key_file.as_ref().map_or_else(String::new, |p| p.display().to_string());
         let mut text = String::new();
@@ -189,12 +205,14 @@ impl Config {
         );
         let _ = write!(
             text,
-            "[store]\nfolder = {:?}\nsync_gap_ms = {}\nsegment_mib = {}\nmaster_key_file = {master:?}\n\
-             master_key = {}\n\n[auth]\noperator_key = {}\nkey_cache_ms = {}\n\n",
+            "[store]\nkind = \"{}\"\nfolder = {:?}\nsync_gap_ms = {}\nsegment_mib = {}\nmaster_key_file = {master:?}\n\
+             master_key = {}\n\n{}[auth]\noperator_key = {}\nkey_cache_ms = {}\n\n",
+            if store.kind == StoreKind::Cql { "cql" } else { "embedded" },
             store.folder.display().to_string(),
             store.sync_gap_ms,
             store.segment_bytes >> 20,
             secret(store.master_key.is_some()),
+            cql.shown(),
             secret(auth.operator_key.is_some()),
             auth.key_cache_ms,
         );
@@ -244,7 +262,13 @@ fn read_store(s: &Source) -> Result<StoreFolder, ConfigError> {
     if master_key.as_ref().is_some_and(|key| !hex(key)) {
         return Err(s.refuse("store.master_key", "64 hex digits"));
     }
+    let kind = match s.text("store.kind")?.as_str() {
+        "embedded" => StoreKind::Embedded,
+        "cql" => StoreKind::Cql,
+        _ => return Err(s.refuse("store.kind", "\"embedded\" or \"cql\"")),
+    };
     Ok(StoreFolder {
+        kind,
         folder: PathBuf::from(folder),
         sync_gap_ms: s.number("store.sync_gap_ms", 0..=1_000)?,
         segment_bytes: s.number("store.segment_mib", 1..=1_024)? << 20,
@@ -345,7 +369,7 @@ mod tests {
     fn a_wrong_key_or_value_names_itself_and_what_is_allowed() {
         for (given, expected) in [
             (file("[server]\nport = 1\n"), vec!["server.port", "listen", "kabar.toml"]),
-            (file("[sever]\nlisten = \"a\"\n"), vec!["sever.listen", "auth, engine, log, server, store"]),
+            (file("[sever]\nlisten = \"a\"\n"), vec!["sever.listen", "auth, cql, engine, log, server, store"]),
             (file("listen = \"a\"\n"), vec!["`listen`", "sections are"]),
             (file("[server\n"), vec!["not TOML", "line 1"]),
             (file("[store]\nsync_gap_ms = 5000\n"), vec!["store.sync_gap_ms", "5000", "0 to 1000"]),
@@ -360,6 +384,12 @@ mod tests {
             (environment(&[("KABAR__LOG__FILTER", "a=b=c")]), vec!["log.filter", "a=b=c"]),
             (environment(&[("KABAR__TEST__PLANT", "weeds")]), vec!["test.plant", "views_ahead"]),
             (environment(&[("KABAR__FLUSH", "1")]), vec!["`flush`"]),
+            (environment(&[("KABAR__STORE__KIND", "mongo")]), vec!["store.kind", "mongo", "\"cql\""]),
+            (environment(&[("KABAR__CQL__NODES", "10.0.0.1")]), vec!["cql.nodes", "10.0.0.1", "host:port"]),
+            (environment(&[("KABAR__CQL__KEYSPACE", "Kabar; x")]), vec!["cql.keyspace", "lower-case"]),
+            (environment(&[("KABAR__CQL__TLS", "maybe")]), vec!["cql.tls", "true or false"]),
+            (environment(&[("KABAR__CQL__USER", "kabar")]), vec!["cql.password", "cql.user"]),
+            (file("[cql]\nreplication = \"3\"\n"), vec!["cql.replication", "NetworkTopologyStrategy"]),
         ] {
             let error = given.unwrap_err().to_string();
             for word in expected {
@@ -374,5 +404,9 @@ mod tests {
         assert!(error.contains("auth.operator_key") && !error.contains("hunter2"), "{error}");
         let config = environment(&[("KABAR__AUTH__OPERATOR_KEY", "correct-horse-battery")]).unwrap();
         assert!(!format!("{config:?}{}", config.shown()).contains("horse"));
+        let login = [("KABAR__CQL__USER", "kabar"), ("KABAR__CQL__PASSWORD", "staple")];
+        let config = environment(&login).unwrap();
+        assert_eq!(config.cql.login, Some(("kabar".into(), "staple".into())));
+        assert!(!format!("{config:?}{}", config.shown()).contains("staple"));
     }
 }

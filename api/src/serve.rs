@@ -1,7 +1,7 @@
 //! A running server: store, node and HTTP edge, wired in this order and taken down in the other. `kabar serve`,
 //! `kabar demo`, tests and benches all start here. Not the signals and not the words on the terminal.
 
-use crate::config::{Config, Planted};
+use crate::config::{Config, Planted, StoreKind};
 use crate::metrics::Exposition;
 use crate::router::router;
 use crate::secret;
@@ -10,6 +10,7 @@ use axum::serve::ListenerExt;
 use kabar_actors::{Clock, Node, NodeOptions, Plant};
 use kabar_schema::OpenError;
 use kabar_schema::journal::OnFailure;
+use kabar_schema::scylla::{CqlOptions, CqlTls};
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::{EmbeddedOptions, Store};
 use std::io::Write;
@@ -65,7 +66,21 @@ pub struct Running {
     drain: Duration,
 }
 
-/// Opens the configured folder and starts on it.
+/// How the configured cluster is opened.
+pub(crate) fn cql_options(config: &Config, master: MasterKey) -> CqlOptions {
+    let cql = config.cql.clone();
+    CqlOptions {
+        nodes: cql.nodes,
+        keyspace: cql.keyspace,
+        replication: cql.replication,
+        datacenter: cql.datacenter,
+        login: cql.login,
+        tls: cql.tls.then_some(CqlTls { ca_file: cql.tls_ca_file, client: cql.tls_client }),
+        master,
+    }
+}
+
+/// Opens the configured store and starts on it.
 ///
 /// # Errors
 /// [`StartError`]; nothing is left running.
@@ -73,13 +88,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let folder = &config.store.folder;
     std::fs::create_dir_all(folder).map_err(OpenError::io("create the folder", folder.clone()))?;
     let master = master_key(&config)?;
-    let options = EmbeddedOptions {
-        sync_gap_ms: config.store.sync_gap_ms,
-        segment_bytes: config.store.segment_bytes,
-        fail: OnFailure::Exit,
-        ..EmbeddedOptions::new(folder.clone(), master)
+    let store = match config.store.kind {
+        StoreKind::Cql => Store::cql(cql_options(&config, master)).await?,
+        StoreKind::Embedded => {
+            let options = EmbeddedOptions {
+                sync_gap_ms: config.store.sync_gap_ms,
+                segment_bytes: config.store.segment_bytes,
+                fail: OnFailure::Exit,
+                ..EmbeddedOptions::new(folder.clone(), master)
+            };
+            Store::embedded(options).await?
+        }
     };
-    let store = Store::embedded(options).await?;
     let (key, is_new) = operator_key(&config)?;
     start_on(config, store, key).await.map(|running| Running { operator_key_is_new: is_new, ..running })
 }
@@ -156,7 +176,7 @@ fn node_options(config: &Config) -> NodeOptions {
 }
 
 /// From the configuration, the named file, or the folder's own file, which is made when it is absent.
-fn master_key(config: &Config) -> Result<MasterKey, StartError> {
+pub(crate) fn master_key(config: &Config) -> Result<MasterKey, StartError> {
     if let Some(hex) = &config.store.master_key {
         return Ok(MasterKey::from_hex(hex).expect("invariant: the configuration was checked"));
     }

@@ -141,7 +141,7 @@ impl Source {
     /// A refusal of this key's value.
     pub(super) fn refuse(&self, key: &str, allowed: impl Display) -> ConfigError {
         let Given { value, origin } = self.get(key);
-        let secret = matches!(key, "auth.operator_key" | "store.master_key");
+        let secret = matches!(key, "auth.operator_key" | "store.master_key" | "cql.password");
         let given = if secret { "(not shown)".to_owned() } else { value.to_string() };
         ConfigError::Value {
             key: key.to_owned(),
@@ -162,6 +162,16 @@ impl Source {
     /// A text, `None` when empty.
     pub(super) fn optional(&self, key: &str) -> Result<Option<String>, ConfigError> {
         Ok(Some(self.text(key)?).filter(|text| !text.is_empty()))
+    }
+
+    /// Yes or no; the environment writes it as text.
+    pub(super) fn flag(&self, key: &str) -> Result<bool, ConfigError> {
+        match &self.get(key).value {
+            Value::Boolean(flag) => Ok(*flag),
+            Value::String(text) if text == "true" => Ok(true),
+            Value::String(text) if text == "false" => Ok(false),
+            _ => Err(self.refuse(key, "true or false")),
+        }
     }
 
     /// A whole number in a range; the environment writes it as text.

@@ -21,7 +21,19 @@ use std::sync::Arc;
 /// # Errors
 /// [`OpenError::Cluster`]: no node answers, the keyspace is of a newer version, or another migration does not end.
 pub async fn connect(options: &CqlOptions) -> Result<Arc<Cluster>, OpenError> {
+    migrated(options).await.map(|(cluster, _)| cluster)
+}
+
+/// The same; tells from which version to which the keyspace was brought.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn upgrade(options: &CqlOptions) -> Result<(usize, usize), OpenError> {
+    migrated(options).await.map(|(_, found)| (found, migrate::STEPS.len()))
+}
+
+async fn migrated(options: &CqlOptions) -> Result<(Arc<Cluster>, usize), OpenError> {
     let cluster = Arc::new(Cluster::connect(options).await?);
-    migrate::run(&cluster).await?;
-    Ok(cluster)
+    let found = migrate::run(&cluster).await?;
+    Ok((cluster, found))
 }
