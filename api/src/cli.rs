@@ -154,6 +154,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             eprintln!("kabar: the configuration is good");
             Ok(())
         }
+        Command::Migrate => within(serve::migrate(config)),
         Command::Tenant(Remote { access, verb }) => within(access.tenant(verb)),
         Command::Session(Remote { access, verb }) => within(access.session(verb)),
         Command::Contact(Remote { access, verb }) => within(access.contact(verb)),

@@ -369,7 +369,10 @@ mod tests {
     fn a_wrong_key_or_value_names_itself_and_what_is_allowed() {
         for (given, expected) in [
             (file("[server]\nport = 1\n"), vec!["server.port", "listen", "kabar.toml"]),
-            (file("[sever]\nlisten = \"a\"\n"), vec!["sever.listen", "auth, cql, engine, log, server, store"]),
+            (
+                file("[sever]\nlisten = \"a\"\n"),
+                vec!["sever.listen", "auth, cql, engine, log, server, store"],
+            ),
             (file("listen = \"a\"\n"), vec!["`listen`", "sections are"]),
             (file("[server\n"), vec!["not TOML", "line 1"]),
             (file("[store]\nsync_gap_ms = 5000\n"), vec!["store.sync_gap_ms", "5000", "0 to 1000"]),

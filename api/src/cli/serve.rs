@@ -1,8 +1,8 @@
 //! `kabar serve`: starts, says where, waits for a signal, drains.
 
-use crate::config::Config;
+use crate::config::{Config, StoreKind};
 use crate::exit::Failure;
-use crate::serve::{StartError, start};
+use crate::serve::{StartError, cql_options, master_key, start};
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) async fn run(config: Config) -> Result<(), Failure> {
@@ -25,6 +25,20 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     ends.await;
     tracing::info!("draining");
     running.shutdown().await;
+    Ok(())
+}
+
+/// `kabar migrate`: the schema alone.
+pub(super) async fn migrate(config: Config) -> Result<(), Failure> {
+    if config.store.kind == StoreKind::Embedded {
+        println!("an embedded folder is brought to this version when it is opened; nothing to do");
+        return Ok(());
+    }
+    let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
+    let master = master_key(&config).map_err(|e| failed(&e))?;
+    let options = cql_options(&config, master);
+    let (found, now) = kabar_schema::scylla::upgrade(&options).await.map_err(|e| failed(&e))?;
+    println!("keyspace {}: version {now}, it was {found}", options.keyspace);
     Ok(())
 }
 

@@ -61,7 +61,9 @@ pub(super) fn read(s: &Source) -> Result<Cql, ConfigError> {
     }
     let keyspace = s.text("cql.keyspace")?;
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if !keyspace.starts_with(|c: char| c.is_ascii_lowercase()) || !keyspace.chars().all(letter) || keyspace.len() > 48
+    if !keyspace.starts_with(|c: char| c.is_ascii_lowercase())
+        || !keyspace.chars().all(letter)
+        || keyspace.len() > 48
     {
         let rule = "up to 48 lower-case letters, digits and underscores, a letter first";
         return Err(s.refuse("cql.keyspace", rule));
@@ -87,7 +89,8 @@ pub(super) fn read(s: &Source) -> Result<Cql, ConfigError> {
 impl Cql {
     /// As TOML; the password is named and not shown.
     pub(super) fn shown(&self) -> String {
-        let file = |path: Option<&PathBuf>| format!("{:?}", path.map_or(String::new(), |p| p.display().to_string()));
+        let file =
+            |path: Option<&PathBuf>| format!("{:?}", path.map_or(String::new(), |p| p.display().to_string()));
         let mut text = String::new();
         // Writing into a string cannot fail.
         let _ = write!(

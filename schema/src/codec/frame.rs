@@ -172,7 +172,8 @@ pub fn split(entries: Vec<Arc<Entry>>) -> Vec<Vec<Arc<Entry>>> {
 /// Takes `more`, the frame that follows, into `frame` when both fit into one; whether it did. The batch's name stays
 /// the first one's.
 pub fn join(frame: &mut Vec<u8>, more: &[u8]) -> bool {
-    let count = u32::from(u16::from_le_bytes(field(frame, COUNT))) + u32::from(u16::from_le_bytes(field(more, COUNT)));
+    let count = u32::from(u16::from_le_bytes(field(frame, COUNT)))
+        + u32::from(u16::from_le_bytes(field(more, COUNT)));
     let len = frame.len() + more.len() - HEAD;
     let Ok(count) = u16::try_from(count) else { return false };
     if len > FRAME_MAX {

@@ -30,7 +30,8 @@ async fn cql(keyspace: Arc<Keyspace>) -> Opened {
     let cluster = kabar_schema::scylla::connect(&keyspace.options()).await.unwrap();
     let mut store = Store::memory();
     let keyring = Arc::clone(&store.keyring);
-    let journal = kabar_schema::scylla::CqlJournal::with_buckets(cluster, keyring, BUCKET_BITS).await.unwrap();
+    let journal =
+        kabar_schema::scylla::CqlJournal::with_buckets(cluster, keyring, BUCKET_BITS).await.unwrap();
     store.journal = Arc::new(journal);
     Opened { store, folder: None, keyspace: Some(keyspace) }
 }

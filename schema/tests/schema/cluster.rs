@@ -30,7 +30,8 @@ fn server() -> &'static str {
         let mut own = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         std::io::BufReader::new(own.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: serde_json::Value = serde_json::from_str(&line).expect("deploy/cassandra/run says why above");
+        let told: serde_json::Value =
+            serde_json::from_str(&line).expect("deploy/cassandra/run says why above");
         Server { address: told["address"].as_str().unwrap().to_owned(), _own: Some(own) }
     };
     &SERVER.get_or_init(start).address
@@ -81,7 +82,8 @@ async fn clean(keyspace: &str) {
         if table.starts_with("schema_") {
             continue;
         }
-        let any = session.query_unpaged(format!("SELECT * FROM {keyspace}.{table} LIMIT 1"), ()).await.unwrap();
+        let any =
+            session.query_unpaged(format!("SELECT * FROM {keyspace}.{table} LIMIT 1"), ()).await.unwrap();
         if any.into_rows_result().unwrap().rows_num() > 0 {
             session.query_unpaged(format!("TRUNCATE {keyspace}.{table}"), ()).await.unwrap();
         }

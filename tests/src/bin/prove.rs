@@ -1,7 +1,7 @@
 //! `prove`: the proofs that need the real binary and real kills. `kill` kills it at random instants and counts what
 //! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each.
 
-use kabar_tests::prove::{Command, Options, kill, plants, read};
+use kabar_tests::prove::{Command, Options, kill, outage, plants, read};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -16,6 +16,7 @@ async fn main() -> ExitCode {
     let held = match command {
         Command::Kill(options) => run(options).await,
         Command::Plants(options) => plants::run(&options).await,
+        Command::Outage(options) => outage::run(&options).await,
     };
     match held {
         Ok(true) => ExitCode::SUCCESS,

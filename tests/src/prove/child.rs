@@ -1,7 +1,8 @@
 //! The node under proof: `kabar serve` as a process of its own, on one folder and one port for its whole life, killed
 //! and started again. Its words go to a file, whose end is shown when it does not start.
 
-use super::options::Plant;
+use super::options::{Options, Plant};
+use super::place::Place;
 use anyhow::{Context, Result, bail};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -25,37 +26,40 @@ pub(super) const PROOF_MS: u64 = 3_000;
 pub(super) struct Child {
     binary: PathBuf,
     folder: PathBuf,
+    pub(super) place: Place,
     port: u16,
     plant: Option<Plant>,
     process: Option<Process>,
     starts: usize,
-    pub(super) master: String,
     pub(super) operator: String,
 }
 
 impl Child {
     /// A node that has never run, in `folder`, on a port that is free now.
-    pub(super) fn new(folder: &Path, seed: u64, plant: Option<Plant>) -> Result<Self> {
+    pub(super) fn new(folder: &Path, options: &Options) -> Result<Self> {
+        let (seed, plant) = (options.seed, options.plant);
+        // A run of the same seed on the same cluster begins anew.
+        let keyspace = || format!("kabar_proof_{seed:x}_{:08x}", rand::random::<u32>());
+        let place = Place {
+            folder: folder.join("store"),
+            cql: options.cql.clone().map(|node| (node, keyspace())),
+            master: format!("{seed:064x}"),
+        };
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         Ok(Self {
             binary: binary()?,
             folder: folder.to_owned(),
+            place,
             port,
             plant,
             process: None,
             starts: 0,
-            master: format!("{seed:064x}"),
             operator: format!("operator-of-the-proof-{seed:016x}"),
         })
     }
 
     pub(super) fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// Where it keeps what it remembers.
-    pub(super) fn store(&self) -> PathBuf {
-        self.folder.join("store")
     }
 
     fn log(&self) -> PathBuf {
@@ -72,8 +76,7 @@ impl Child {
             .arg("serve")
             .env_clear()
             .env("KABAR__SERVER__LISTEN", format!("127.0.0.1:{}", self.port))
-            .env("KABAR__STORE__FOLDER", self.store())
-            .env("KABAR__STORE__MASTER_KEY", &self.master)
+            .envs(self.place.environment())
             .env("KABAR__STORE__SYNC_GAP_MS", gap.to_string())
             .env("KABAR__AUTH__OPERATOR_KEY", &self.operator)
             .env("KABAR__ENGINE__PROOF_MS", PROOF_MS.to_string())

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use hyper::{Method, Request};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -58,6 +58,7 @@ impl Ask {
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
     pub(super) body: Bytes,
 }
 
@@ -119,8 +120,10 @@ impl Client {
         let call = async {
             let response = self.pool.request(request).await?;
             let status = response.status().as_u16();
+            let retry_after =
+                response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
             let body = response.into_body().collect().await?.to_bytes();
-            Ok(Told { status, body })
+            Ok(Told { status, retry_after, body })
         };
         tokio::time::timeout(DEADLINE, call).await.unwrap_or_else(|_| Err(anyhow!("no answer in time")))
     }

@@ -39,7 +39,7 @@ pub async fn run(options: &Options) -> Result<Verdict> {
     let plant = options.plant.map_or_else(String::new, |p| format!(", with {} planted", p.name()));
     eprintln!("kill proof: {} kills, seed {}{plant}", options.kills, options.seed);
     let folder = tempfile::tempdir()?;
-    let mut child = Child::new(folder.path(), options.seed, options.plant)?;
+    let mut child = Child::new(folder.path(), options)?;
     child.start().await?;
     let sandbox = world::sandbox(options.seed).await?;
     let world = Arc::new(world::furnish(sandbox, &child).await?);
@@ -99,7 +99,7 @@ impl Hunt {
         self.load.is_up(false);
         let killed_at = now_ms();
         self.child.kill().await?;
-        let found = self.postmortem.look(&self.child.store(), &self.child.master, killed_at).await?;
+        let found = self.postmortem.look(&self.child.place, killed_at).await?;
         let begin = tokio::time::Instant::now();
         self.child.start().await.map_err(|why| anyhow::anyhow!("the node does not start again: {why:#}"))?;
         self.load.is_up(true);

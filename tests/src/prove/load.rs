@@ -66,6 +66,11 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Notes {
+    /// Notes a message that was acknowledged to somebody else.
+    pub(super) fn acked(&self, ack: Ack) {
+        lock(&self.acks).push(ack);
+    }
+
     pub(super) fn acks(&self) -> Vec<Ack> {
         lock(&self.acks).clone()
     }

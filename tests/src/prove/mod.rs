@@ -6,6 +6,8 @@ mod client;
 pub mod kill;
 mod load;
 mod options;
+pub mod outage;
+mod place;
 pub mod plants;
 mod postmortem;
 mod reckoning;

@@ -1,13 +1,19 @@
 //! What `prove` is told on its command line, read by hand. Not what the node is told.
 
 /// How it is called.
-const USAGE: &str = "usage: prove kill [--kills N] [--seed S] [--plant resend_ambiguous|ack_before_append|views_ahead] [--json]
-       prove plants [--kills N] [--seed S]";
+const USAGE: &str =
+    "usage: prove kill [--kills N] [--seed S] [--plant resend_ambiguous|ack_before_append|views_ahead]
+                  [--cql HOST:PORT] [--json]
+       prove plants [--kills N] [--seed S] [--cql HOST:PORT]
+       prove outage [--seconds N] [--seed S] [--json]";
 /// Kills of a whole proof.
 const KILLS: u32 = 20;
 /// Kills until a planted bug must have shown itself.
 const KILLS_OF_A_PLANT: u32 = 8;
 const KILLS_MAX: u32 = 1_000;
+/// Seconds of an outage.
+const SECONDS: u64 = 20;
+const SECONDS_MAX: u64 = 600;
 
 /// What to prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +22,8 @@ pub enum Command {
     Kill(Options),
     /// That the kill proof finds planted bugs.
     Plants(Options),
+    /// That a cluster that is killed or frozen under the node loses and doubles nothing.
+    Outage(Options),
 }
 
 /// How to prove it.
@@ -29,6 +37,10 @@ pub struct Options {
     pub plant: Option<Plant>,
     /// Ends with one JSON object on stdout.
     pub json: bool,
+    /// The node remembers on this cluster instead of in a folder.
+    pub cql: Option<String>,
+    /// How long an outage lasts.
+    pub seconds: u64,
 }
 
 /// A bug that can be planted in the node.
@@ -64,14 +76,17 @@ impl Plant {
 pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> {
     let wrong = |what: String| format!("{what}\n{USAGE}");
     let mut arguments = arguments;
-    let plants = match arguments.next().as_deref() {
-        Some("kill") => false,
+    let proof = arguments.next();
+    let plants = match proof.as_deref() {
+        Some("kill" | "outage") => false,
         Some("plants") => true,
         Some(other) => return Err(wrong(format!("`{other}` is no proof."))),
         None => return Err(USAGE.to_owned()),
     };
     let kills = if plants { KILLS_OF_A_PLANT } else { KILLS };
-    let mut options = Options { kills, seed: rand::random::<u32>().into(), plant: None, json: false };
+    let seed = rand::random::<u32>().into();
+    let mut options = Options { kills, seed, plant: None, json: false, cql: None, seconds: SECONDS };
+    let outage = proof.as_deref() == Some("outage");
     while let Some(name) = arguments.next() {
         if name == "--json" {
             options.json = true;
@@ -81,19 +96,28 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
             arguments.next().ok_or_else(|| wrong(format!("`{name}` needs a value, or is not known.")))?;
         let refused = || wrong(format!("`{name} {value}` is not possible."));
         match name.as_str() {
-            "--kills" => {
+            "--seconds" if outage => {
+                let seconds = value.parse().ok().filter(|n| (1..=SECONDS_MAX).contains(n));
+                options.seconds = seconds.ok_or_else(refused)?;
+            }
+            "--cql" if !outage => options.cql = Some(value),
+            "--kills" if !outage => {
                 let kills = value.parse().ok().filter(|n| (1..=KILLS_MAX).contains(n));
                 options.kills = kills.ok_or_else(refused)?;
             }
             "--seed" => options.seed = value.parse().map_err(|_| refused())?,
-            "--plant" if !plants => {
+            "--plant" if !plants && !outage => {
                 let plant = Plant::ALL.into_iter().find(|p| p.name() == value);
                 options.plant = Some(plant.ok_or_else(refused)?);
             }
             _ => return Err(refused()),
         }
     }
-    Ok(if plants { Command::Plants(options) } else { Command::Kill(options) })
+    Ok(match (plants, outage) {
+        (true, _) => Command::Plants(options),
+        (_, true) => Command::Outage(options),
+        _ => Command::Kill(options),
+    })
 }
 
 #[cfg(test)]
@@ -106,11 +130,29 @@ mod tests {
 
     #[test]
     fn the_command_line_is_read_and_what_is_wrong_is_named() {
-        let options = Options { kills: 3, seed: 9, plant: Some(Plant::ViewsAhead), json: true };
-        assert_eq!(words("kill --kills 3 --seed 9 --plant views_ahead --json"), Ok(Command::Kill(options)));
+        let options = Options {
+            kills: 3,
+            seed: 9,
+            plant: Some(Plant::ViewsAhead),
+            json: true,
+            cql: Some("127.0.0.9:9042".into()),
+            seconds: SECONDS,
+        };
+        let line = "kill --kills 3 --seed 9 --plant views_ahead --cql 127.0.0.9:9042 --json";
+        assert_eq!(words(line), Ok(Command::Kill(options)));
+        let Ok(Command::Outage(options)) = words("outage --seconds 5") else { panic!("an outage") };
+        assert_eq!(options.seconds, 5);
         let Ok(Command::Kill(options)) = words("kill") else { panic!("the defaults") };
         assert_eq!((options.kills, options.plant, options.json), (20, None, false));
-        for wrong in ["", "live", "kill --kills 0", "kill --kills", "kill --plant weeds", "kill --sed 1"] {
+        for wrong in [
+            "",
+            "live",
+            "kill --kills 0",
+            "kill --kills",
+            "kill --plant weeds",
+            "kill --sed 1",
+            "outage --kills 2",
+        ] {
             assert!(words(wrong).is_err_and(|text| text.contains("usage")), "{wrong}");
         }
     }

@@ -2,12 +2,11 @@
 //! claimed or flushed. Read from a copy of the folder before the node starts again, so that the node's own recovery
 //! finds what the kill left. It reads entries and knows no fold.
 
-use anyhow::{Context, Result};
+use super::place::Place;
+use anyhow::Result;
 use kabar_engine::entry::{Entry, Range, What};
 use kabar_engine::outgoing::Reference;
-use kabar_schema::journal::{Cursor, Journal, OnFailure, ShardSet};
-use kabar_schema::seal::MasterKey;
-use kabar_schema::store::{EmbeddedOptions, Store};
+use kabar_schema::journal::{Cursor, Journal, ShardSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,6 +21,8 @@ const FLUSHED: &str = "views.db-wal";
 pub(super) struct Postmortem {
     cursor: Cursor,
     open: BTreeSet<Reference>,
+    /// Every claim, and when (Unix ms).
+    claims: Vec<(i64, Reference)>,
     /// When something was last claimed (Unix ms).
     last_claim: i64,
     /// Inbound messages by the provider's id, and how often each was journaled.
@@ -48,20 +49,17 @@ fn ms(at: SystemTime) -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Opens the folder of a node that does not run.
-pub(super) async fn open(folder: &Path, master: &str) -> Result<Store> {
-    let master = MasterKey::from_hex(master).context("the proof's own key")?;
-    let options = EmbeddedOptions { fail: OnFailure::Poison, ..EmbeddedOptions::new(folder, master) };
-    Store::embedded(options).await.with_context(|| "the killed node's folder does not open".to_owned())
-}
-
 impl Postmortem {
-    /// Looks at the folder of a node that was killed at `killed_at`.
-    pub(super) async fn look(&mut self, folder: &Path, master: &str, killed_at: i64) -> Result<Found> {
-        let written = std::fs::metadata(folder.join(FLUSHED)).and_then(|m| m.modified()).map_or(0, ms);
+    /// Looks at what a node that was killed at `killed_at` left. On a cluster the last flush cannot be dated.
+    pub(super) async fn look(&mut self, place: &Place, killed_at: i64) -> Result<Found> {
+        let written = std::fs::metadata(place.folder.join(FLUSHED)).and_then(|m| m.modified()).map_or(0, ms);
         let scratch = tempfile::tempdir()?;
-        copy(folder, scratch.path())?;
-        let store = open(scratch.path(), master).await?;
+        let mut left = place.clone();
+        if place.cql.is_none() {
+            copy(&place.folder, scratch.path())?;
+            left.folder = scratch.path().to_owned();
+        }
+        let store = left.open().await?;
         let read = self.read(&*store.journal).await;
         store.close().await;
         read?;
@@ -70,6 +68,11 @@ impl Postmortem {
             claim_ago: killed_at - self.last_claim,
             flush_ago: killed_at - written,
         })
+    }
+
+    /// What was claimed between two instants.
+    pub(super) fn claimed_between(&self, from: i64, to: i64) -> BTreeSet<Reference> {
+        self.claims.iter().filter(|(at, _)| (from..=to).contains(at)).map(|(_, of)| *of).collect()
     }
 
     /// Reads on to the end.
@@ -89,10 +92,13 @@ impl Postmortem {
     fn take(&mut self, entry: &Entry) {
         match &entry.what {
             What::Claim { messages, .. } => {
+                self.claims.extend(messages.iter().map(|id| (entry.at.0, Reference::Message(*id))));
                 self.last_claim = self.last_claim.max(entry.at.0);
                 self.open.extend(messages.iter().map(|id| Reference::Message(*id)));
             }
             What::PartClaim { campaign, ranges } => {
+                let claimed = Range::indexes(ranges).map(|i| (entry.at.0, Reference::Campaign(*campaign, i)));
+                self.claims.extend(claimed);
                 self.last_claim = self.last_claim.max(entry.at.0);
                 self.open.extend(Range::indexes(ranges).map(|i| Reference::Campaign(*campaign, i)));
             }

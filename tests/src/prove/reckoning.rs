@@ -4,7 +4,7 @@
 use super::child::Child;
 use super::kill::open_at_kills;
 use super::load::{Ack, Load, Notes};
-use super::postmortem::{self, Postmortem};
+use super::postmortem::Postmortem;
 use super::verdict::Verdict;
 use super::world::World;
 use crate::audit::{self, Item, Report};
@@ -96,7 +96,7 @@ pub(super) async fn reckon(
     let ended = child.end().await;
     verdict.promise(ended.is_ok(), || ended.map_or_else(|e| format!("{e:#}"), |()| String::new()));
 
-    let store = postmortem::open(&child.store(), &child.master).await?;
+    let store = child.place.open().await?;
     postmortem.read(&*store.journal).await?;
     let node = Node::start(NodeOptions::default(), store, Clock::system()).await?;
     let report = audit(&node, (world, notes), verdict).await?;

@@ -219,7 +219,8 @@ impl Inner {
             match append.ask() {
                 Ask::Write { bucket, seq, seen } => {
                     let epoch = big(owner.epoch());
-                    let values = (bytes.as_slice(), epoch, small(shard), big(bucket), big(seq), seen.map(big));
+                    let values =
+                        (bytes.as_slice(), epoch, small(shard), big(bucket), big(seq), seen.map(big));
                     let answer = self.cluster.lwt(&self.sql.append, values).await;
                     match outcome(&answer) {
                         Some(outcome) => {
@@ -242,7 +243,11 @@ impl Inner {
         }
     }
 
-    async fn retire(&self, positions: &[(ShardId, Position)], older_than: Timestamp) -> Result<u64, StoreError> {
+    async fn retire(
+        &self,
+        positions: &[(ShardId, Position)],
+        older_than: Timestamp,
+    ) -> Result<u64, StoreError> {
         let floors = self.floors().await?;
         let mut gone = 0;
         for (shard, position) in positions {
@@ -308,7 +313,8 @@ impl Journal for CqlJournal {
             built => built.map_err(|error| refusal(fence, error)),
         };
         let (done, wait) = tokio::sync::oneshot::channel();
-        let pushed = inner.line(fence.shard).push(fence, frame, Batch { frame: Vec::new(), base, count, done });
+        let pushed =
+            inner.line(fence.shard).push(fence, frame, Batch { frame: Vec::new(), base, count, done });
         match pushed {
             Err(error) => return ready(Err(error)).boxed(),
             // Whoever put the first one in line starts the writer; it lives as long as something waits.

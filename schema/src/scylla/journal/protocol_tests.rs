@@ -204,7 +204,8 @@ impl World {
             }
             next = frame.last + 1;
         }
-        let lost = self.nodes.iter().flat_map(|n| &n.sure).find(|(seq, f)| self.table.frames.get(seq) != Some(f));
+        let lost =
+            self.nodes.iter().flat_map(|n| &n.sure).find(|(seq, f)| self.table.frames.get(seq) != Some(f));
         if let Some(lost) = lost {
             return Some(format!("an acknowledged frame is gone: {lost:?}"));
         }
@@ -212,7 +213,10 @@ impl World {
         for (epoch, tip) in &self.taken {
             let older = self.table.frames.iter().find(|(seq, f)| **seq > *tip && f.epoch < *epoch);
             if let Some((seq, frame)) = older {
-                return Some(format!("epoch {} wrote at {seq} after epoch {epoch} took over at {tip}", frame.epoch));
+                return Some(format!(
+                    "epoch {} wrote at {seq} after epoch {epoch} took over at {tip}",
+                    frame.epoch
+                ));
             }
         }
         None
@@ -256,7 +260,9 @@ fn an_owner_that_wakes_in_a_fresh_bucket_is_refused() {
         world.step(0, 9, 3);
     }
     world.step(0, 9, 2);
-    assert!(matches!(&world.nodes[0].doing, Doing::Appending(a, _) if a.ask() == Ask::Write { bucket: 1, seq: 4, seen: None }));
+    assert!(
+        matches!(&world.nodes[0].doing, Doing::Appending(a, _) if a.ask() == Ask::Write { bucket: 1, seq: 4, seen: None })
+    );
     world.act(Act::Challenge);
     while !matches!(world.nodes[1].doing, Doing::Idle(_)) {
         world.step(1, 9, 1);
