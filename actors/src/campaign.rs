@@ -219,7 +219,8 @@ async fn recur(
             Err(_) => return None,
         }
         let campaign = occurrence.id;
-        match node.shard_of_campaign(tenant, campaign).ask(Input::Launch { tenant, campaign }).await {
+        let launch = Input::Launch { tenant, campaign, idempotency: None };
+        match node.shard_of_campaign(tenant, campaign).ask(launch).await {
             Ok(_) | Err(DoorError::Refused(_)) => {}
             Err(_) => return None,
         }

@@ -21,7 +21,7 @@ use crate::view::SessionView;
 use crate::webhook::{self, Receipt, WebhookError};
 use bytes::Bytes;
 use kabar_engine::address::Address;
-use kabar_engine::entry::ConsentSource;
+use kabar_engine::entry::{ConsentSource, Idempotency};
 use kabar_engine::id::{MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::optout::Wish;
 use kabar_engine::overlay::decide::Draft;
@@ -44,6 +44,30 @@ pub struct Sent {
     pub message: MessageId,
     /// Whether an idempotency key met its earlier request.
     pub replayed: bool,
+}
+
+/// An action that was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acted {
+    /// Whether that was earlier, under the same idempotency key; nothing was done now.
+    pub replayed: bool,
+}
+
+impl From<Answer> for Acted {
+    fn from(answer: Answer) -> Self {
+        Self { replayed: matches!(answer, Answer::Replayed) }
+    }
+}
+
+/// A person's wish as the tenant learned it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Through which session; an idempotency key counts in it, without one for the person alone.
+    pub session: Option<SessionId>,
+    /// The person.
+    pub address: Address,
+    /// In or out.
+    pub wish: Wish,
 }
 
 /// Why there is no answer.
@@ -134,14 +158,18 @@ impl Dispatcher {
         Err(DispatchError::Overloaded { retry_after_ms: RETRY_MS })
     }
 
-    /// Cancels a message that was not sent yet.
+    /// Cancels a message that was not sent yet. The key counts in its session, among those of sends.
     ///
     /// # Errors
     /// `NotFound`, or `WrongPhase` when it is on the wire or has ended.
-    pub async fn cancel_message(&self, tenant: TenantId, message: MessageId) -> Result<(), DispatchError> {
+    pub async fn cancel_message(
+        &self,
+        tenant: TenantId,
+        message: MessageId,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Acted, DispatchError> {
         let shard = self.0.shard(message.shard());
-        shard.ask(Input::CancelMessage { tenant, message }).await?;
-        Ok(())
+        Ok(shard.ask(Input::CancelMessage { tenant, message, idempotency }).await?.into())
     }
 
     /// Records a person's wish: in the named session's shard, without one in the address's own.
@@ -151,17 +179,17 @@ impl Dispatcher {
     pub async fn consent(
         &self,
         tenant: TenantId,
-        session: Option<SessionId>,
-        address: Address,
-        wish: Wish,
-    ) -> Result<(), DispatchError> {
+        told: Told,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Acted, DispatchError> {
+        let Told { session, address, wish } = told;
         let home = session.map_or_else(
             || ShardId::of_address(tenant, &address),
             |session| ShardId::of_session(tenant, session),
         );
         let source = ConsentSource::Api;
-        self.0.shard(home).ask(Input::Consent { tenant, address, wish, source }).await?;
-        Ok(())
+        let input = Input::Consent { tenant, session, address, wish, source, idempotency };
+        Ok(self.0.shard(home).ask(input).await?.into())
     }
 
     /// A session as it stands now; `None` when there is no such record.
@@ -237,8 +265,9 @@ impl Dispatcher {
                 let node = Arc::clone(&node);
                 Box::pin(async move {
                     let shard = node.shard(ShardId::of_address(tenant, &address));
-                    let source = ConsentSource::Api;
-                    let input = Input::Consent { tenant, address, wish: Wish::OptOut, source };
+                    let (session, idempotency) = (None, None);
+                    let (wish, source) = (Wish::OptOut, ConsentSource::Api);
+                    let input = Input::Consent { tenant, session, address, wish, source, idempotency };
                     shard.ask(input).await.map(|_| ()).map_err(|error| match error {
                         DoorError::Unknown => kabar_schema::error::StoreError::Unknown,
                         DoorError::Overloaded => kabar_schema::error::StoreError::Overloaded,

@@ -26,7 +26,7 @@ pub mod webhook;
 mod wire;
 
 pub use contact_value::contact_value;
-pub use dispatcher::{DispatchError, Dispatcher};
+pub use dispatcher::{Acted, DispatchError, Dispatcher, Told};
 pub use kabar_runtime::{Clock, Compute};
 pub use name::Name;
 pub use node::{Node, NodeOptions, NodeStats, StartError};

@@ -139,7 +139,8 @@ async fn take(
         let wish = if preference.stop { Wish::OptOut } else { Wish::OptIn };
         let (tenant, address) = (link.session.tenant, preference.address);
         let shard = node.shard_of_session(tenant, link.session.id);
-        shard.ask(Input::Consent { tenant, address, wish, source: ConsentSource::Provider }).await?;
+        let (session, source) = (Some(link.session.id), ConsentSource::Provider);
+        shard.ask(Input::Consent { tenant, session, address, wish, source, idempotency: None }).await?;
     }
     Ok(receipt)
 }

@@ -1,12 +1,14 @@
-//! Creating a record once: ids that a repeat with the same idempotency key meets again, and the answer to both. Not
-//! for messages: their repeats are recognised by the shard's owner.
+//! Doing once what comes twice: ids of records that a repeat with the same idempotency key meets again, the hashes by which
+//! a shard's owner recognises a repeated action, and the answer to both. Not for sends, which bring keys of their own.
 
 use crate::body::Idempotent;
 use crate::problem::{Code, Problem};
+use crate::secret;
 use crate::state::ApiState;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use kabar_engine::entry::Idempotency;
 use kabar_schema::StoreError;
 use kabar_schema::records::Noun;
 use serde::Serialize;
@@ -21,6 +23,17 @@ impl Idempotent {
             Some(key) => derived(key.as_bytes()),
             None => random(rand::random()),
         }
+    }
+}
+
+/// What tells the requests of an action apart that may come under one key.
+const APART: [u8; 1] = [0];
+
+impl Idempotent {
+    /// The hashes that the entry of an action keeps: of its key, and of what was asked, word by word.
+    pub(crate) fn hashes(&self, asked: &[&[u8]]) -> Option<Idempotency> {
+        let key = secret::digest_short(self.0.as_deref()?.as_bytes());
+        Some(Idempotency { key, body: secret::digest_short(&asked.join(&APART[..])) })
     }
 }
 

@@ -192,7 +192,7 @@ impl From<Refusal> for Problem {
                 "The recipient has not written to this session within 24 hours.",
             ),
             Refusal::IdempotencyMismatch => {
-                Self::new(Code::IdempotencyMismatch, "The key belongs to a request with another body.")
+                Self::new(Code::IdempotencyMismatch, "The key belongs to another request.")
             }
             Refusal::OutboxFull => Self::new(Code::OutboxFull, "The session's outbox is full."),
             Refusal::NotFound => Self::new(Code::NotFound, "There is no such thing here."),

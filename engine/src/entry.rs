@@ -1,11 +1,14 @@
 //! The vocabulary of what happened: every line of the journal is one [`Entry`]. A new field is a new kind; no
 //! kind ever changes its meaning. Bytes belong to the schema's codec, meaning to [`crate::overlay`]'s fold.
 
+mod weight;
+
 use crate::address::Address;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::content::Content;
 use crate::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId};
+use crate::once::Once;
 use crate::optout::Wish;
 use crate::pacing::Lane;
 use crate::part::PartStart;
@@ -95,6 +98,8 @@ pub enum What {
         cause: Option<Cause>,
         /// At most 256.
         messages: Vec<MessageId>,
+        /// The idempotency key under which one was cancelled.
+        once: Option<Box<Once>>,
     },
     /// A person wrote.
     Inbound(Box<Inbound>),
@@ -106,6 +111,8 @@ pub enum What {
         wish: Wish,
         /// Where it was said.
         source: ConsentSource,
+        /// The idempotency key under which it was said.
+        once: Option<Box<Once>>,
     },
     /// The campaign's recipients are fixed.
     Frozen(Box<Frozen>),
@@ -117,6 +124,8 @@ pub enum What {
         verb: Verb,
         /// Names this want to the parts.
         command: CommandId,
+        /// The idempotency key under which it was wanted.
+        once: Option<Box<Once>>,
     },
     /// Parts have taken the command over.
     Obeyed {
@@ -405,40 +414,6 @@ pub struct PartLine {
     pub session: SessionId,
     /// How many recipients.
     pub recipients: u32,
-}
-
-impl Entry {
-    /// About how many bytes it takes in the journal, never far too low: batches are cut by it.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        let content = |c: &Content| match c {
-            Content::Text(text) => text.body.len() + 96,
-            _ => 16 * 1024,
-        };
-        40 + match &self.what {
-            What::Intent(intent) => 128 + content(&intent.content),
-            What::Inbound(inbound) => 192 + content(&inbound.content),
-            What::Claim { messages, .. }
-            | What::Released { messages, .. }
-            | What::Parked { messages, .. }
-            | What::Resolved { messages, .. }
-            | What::Ended { messages, .. } => messages.len() * 8,
-            What::Results(results) => results.len() * 96,
-            What::Statuses(reports) => reports.len() * 112,
-            What::PartResults { results, .. } => results.len() * 96,
-            What::PartStatuses { statuses, .. } => statuses.len() * 112,
-            What::PartClaim { ranges, .. }
-            | What::PartReleased { ranges, .. }
-            | What::PartParked { ranges, .. }
-            | What::PartDeferred { ranges, .. }
-            | What::PartResolved { ranges, .. }
-            | What::PartEnded { ranges, .. } => ranges.len() * 8,
-            What::Frozen(frozen) => 128 + frozen.parts.len() * 16,
-            What::PartStarted(start) => 128 + start.chunks.len() * 48,
-            What::Obeyed { parts, .. } => parts.len() * 5,
-            _ => 160,
-        }
-    }
 }
 
 impl What {

@@ -271,11 +271,13 @@ pub fn drafts(entry: &Entry) -> Box<dyn Iterator<Item = Draft> + '_> {
         What::PartResolved { campaign, again: false, ranges } => {
             list(recipients(*campaign, ranges).map(|of| Some((Kind::MessageUnknown, of))))
         }
-        What::Ended { cause, messages } => list(messages.iter().map(|id| ended(OfMessage::of(*id), *cause))),
+        What::Ended { cause, messages, .. } => {
+            list(messages.iter().map(|id| ended(OfMessage::of(*id), *cause)))
+        }
         What::PartEnded { campaign, cause, ranges } => {
             list(recipients(*campaign, ranges).map(|of| ended(of, *cause)))
         }
-        What::Consent { address, wish, source } => {
+        What::Consent { address, wish, source, .. } => {
             let kind = match wish {
                 Wish::OptOut => Kind::ContactOptedOut,
                 Wish::OptIn => Kind::ContactOptedIn,
@@ -406,7 +408,7 @@ mod tests {
         ];
         for (cause, word) in ends {
             let messages = vec![MessageId(4)];
-            assert_eq!(told(What::Ended { cause, messages }), [(0, word)]);
+            assert_eq!(told(What::Ended { cause, messages, once: None }), [(0, word)]);
             let ranges = vec![Range { first: 3, count: 2 }, Range { first: 9, count: 1 }];
             let whole = told(What::PartEnded { campaign: CampaignId(1), cause, ranges });
             assert_eq!(whole, [(0, word), (1, word), (2, word)]);

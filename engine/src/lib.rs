@@ -17,6 +17,7 @@ pub mod event;
 pub mod id;
 pub mod mark;
 pub mod message;
+pub mod once;
 pub mod optout;
 pub mod outgoing;
 pub mod overlay;

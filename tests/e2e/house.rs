@@ -183,7 +183,7 @@ impl House {
             created: self.now(),
         };
         self.node.store().nouns.create(&record).await.unwrap();
-        self.desk().launch(self.tenant, id).await.unwrap();
+        self.desk().launch(self.tenant, id, None).await.unwrap();
         id
     }
 

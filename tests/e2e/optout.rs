@@ -1,8 +1,8 @@
 //! STOP during a campaign: in the session that heard it at once, in the tenant's other sessions within two seconds.
 
 use crate::house::{House, Plan, number_id};
-use kabar_actors::DispatchError;
 use kabar_actors::view::CampaignState;
+use kabar_actors::{DispatchError, Told};
 use kabar_engine::cause::Cause;
 use kabar_engine::overlay::Refusal;
 use kabar_engine::overlay::decide::Draft;
@@ -99,7 +99,8 @@ async fn who_opted_out_before_the_launch_is_no_recipient() {
     for nth in 0..7 {
         let address = crate::house::person(nth);
         let wish = kabar_engine::optout::Wish::OptOut;
-        house.desk().consent(house.tenant, None, address, wish).await.unwrap();
+        let told = Told { session: None, address, wish };
+        house.desk().consent(house.tenant, told, None).await.unwrap();
     }
     house.node.flush().await;
     let campaign = house.launch(house.ask(0, 50).await).await;

@@ -29,7 +29,7 @@ async fn a_paused_campaign_sends_nothing_resumes_and_ends_exactly_when_cancelled
     assert!(accepted_meanwhile(&house).await > 100, "half a second is long enough to see it send");
 
     let desk = house.desk();
-    desk.move_campaign(house.tenant, campaign, Verb::Pause).await.unwrap();
+    desk.move_campaign(house.tenant, campaign, Verb::Pause, None).await.unwrap();
     let view = house.state(campaign, CampaignState::Paused).await;
     assert!(view.totals.waiting > 0, "it was in the middle");
     house.totals(campaign, "the calls in flight end", |t| t.on_wire == 0).await;
@@ -37,9 +37,9 @@ async fn a_paused_campaign_sends_nothing_resumes_and_ends_exactly_when_cancelled
     assert_eq!(accepted_meanwhile(&house).await, 0, "a paused campaign sends nothing");
     assert_eq!(house.view(campaign).await.totals.waiting, quiet.waiting);
 
-    desk.move_campaign(house.tenant, campaign, Verb::Resume).await.unwrap();
+    desk.move_campaign(house.tenant, campaign, Verb::Resume, None).await.unwrap();
     house.totals(campaign, "it goes on", |t| t.sent >= quiet.sent + 300).await;
-    desk.move_campaign(house.tenant, campaign, Verb::Cancel).await.unwrap();
+    desk.move_campaign(house.tenant, campaign, Verb::Cancel, None).await.unwrap();
     house.state(campaign, CampaignState::Cancelled).await;
     let totals = house
         .totals(campaign, "every recipient has ended", |t| t.sent + t.failed + t.unknown == PEOPLE)
@@ -49,7 +49,7 @@ async fn a_paused_campaign_sends_nothing_resumes_and_ends_exactly_when_cancelled
     assert_eq!(audited.causes.get(&Cause::CANCELLED).copied(), Some(totals.failed));
     assert!(totals.failed > 0 && totals.sent >= 600, "{totals:?}");
     assert_eq!(house.sandbox.stats().accepted, audited.sent);
-    let again = desk.move_campaign(house.tenant, campaign, Verb::Resume).await;
+    let again = desk.move_campaign(house.tenant, campaign, Verb::Resume, None).await;
     assert!(matches!(again, Err(DispatchError::Refused(_))), "cancelled is for good: {again:?}");
 }
 
@@ -60,11 +60,11 @@ async fn a_message_that_has_not_left_can_be_cancelled_and_one_that_has_cannot() 
         kabar_engine::overlay::decide::Draft { due: house.now().plus_ms(60_000), ..house.draft(1, 1) };
     let waiting = house.desk().send(later).await.unwrap().message;
     let gone = house.send(2, 2).await;
-    house.desk().cancel_message(house.tenant, waiting).await.unwrap();
+    house.desk().cancel_message(house.tenant, waiting, None).await.unwrap();
     let row = house.desk().message(house.tenant, waiting).await.unwrap().unwrap().row;
     assert_eq!((row.status, row.cause), (kabar_engine::status::Status::Failed, Some(Cause::CANCELLED)));
     kabar_tests::wait::so("the other one left", async || house.sandbox.stats().accepted == 1).await;
     house.settled().await;
-    let refused = house.desk().cancel_message(house.tenant, gone).await;
+    let refused = house.desk().cancel_message(house.tenant, gone, None).await;
     assert!(matches!(refused, Err(DispatchError::Refused(_))), "{refused:?}");
 }

@@ -1,7 +1,7 @@
 //! Campaigns through the front door: launched, moved, looked at with everything they wait for, and their recipients one
 //! by one. Not the campaign's work, which is its actor's.
 
-use super::{DispatchError, Dispatcher, RETRY_MS};
+use super::{Acted, DispatchError, Dispatcher, RETRY_MS};
 use crate::campaign;
 use crate::preflight::{Preflight, preflight};
 use crate::recipients::Recipients;
@@ -9,7 +9,7 @@ use crate::session;
 use crate::view::{CampaignState, CampaignView, Wait, WaitReason};
 use kabar_engine::campaign::{CampaignRow, Phase, Verb};
 use kabar_engine::chunk::ChunkKey;
-use kabar_engine::entry::Frozen;
+use kabar_engine::entry::{Frozen, Idempotency};
 use kabar_engine::id::{CampaignId, SessionId, TenantId};
 use kabar_engine::overlay::{Input, Key};
 use kabar_engine::part::chunk_of;
@@ -26,10 +26,15 @@ impl Dispatcher {
     ///
     /// # Errors
     /// `NotFound`, or `WrongPhase` when it was started before.
-    pub async fn launch(&self, tenant: TenantId, campaign: CampaignId) -> Result<(), DispatchError> {
+    pub async fn launch(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Acted, DispatchError> {
         self.spec(tenant, campaign).await?.ok_or(DispatchError::NotFound)?;
-        self.0.shard_of_campaign(tenant, campaign).ask(Input::Launch { tenant, campaign }).await?;
-        Ok(())
+        let input = Input::Launch { tenant, campaign, idempotency };
+        Ok(self.0.shard_of_campaign(tenant, campaign).ask(input).await?.into())
     }
 
     /// Pauses, resumes or cancels a campaign.
@@ -41,9 +46,10 @@ impl Dispatcher {
         tenant: TenantId,
         campaign: CampaignId,
         verb: Verb,
-    ) -> Result<(), DispatchError> {
-        self.0.shard_of_campaign(tenant, campaign).ask(Input::Move { tenant, campaign, verb }).await?;
-        Ok(())
+        idempotency: Option<Idempotency>,
+    ) -> Result<Acted, DispatchError> {
+        let input = Input::Move { tenant, campaign, verb, idempotency };
+        Ok(self.0.shard_of_campaign(tenant, campaign).ask(input).await?.into())
     }
 
     pub(super) async fn spec(

@@ -17,9 +17,11 @@ use crate::state::ApiState;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use kabar_actors::DispatchError;
 use kabar_actors::view::CampaignState;
 use kabar_engine::campaign::Verb;
 use kabar_engine::id::{CampaignId, TenantId};
+use kabar_engine::overlay::Refusal;
 use kabar_schema::records::Campaign;
 use serde::Deserialize;
 use shown::Shown;
@@ -104,8 +106,9 @@ async fn show(state: &ApiState, tenant: TenantId, id: CampaignId) -> Result<axum
     Ok(axum::Json(Shown::with(campaign, view)))
 }
 
-/// `POST /v1/campaigns/{id}/{launch,pause,resume,cancel}`. With an idempotency key, what holds already is answered
-/// like the first time; without one it is a refusal.
+/// `POST /v1/campaigns/{id}/{launch,pause,resume,cancel}`. An idempotency key counts for the campaign: a repeat under it
+/// changes nothing, also when a later verb has undone the first. With a key that was never used, what holds already is no
+/// refusal; it changes nothing, so that the key stays unused.
 #[utoipa::path(post, path = "/v1/campaigns/{id}/{verb}", tag = "campaigns", operation_id = "moveCampaign", summary = "Launch, pause, resume or cancel a campaign",
     params(("id" = shapes::CampaignId, Path, description = "The campaign."), ("verb" = shapes::Verb, Path, description = "What is wanted.")),
     responses((status = 200, body = Shown, description = "As it stands now.")), extensions(("x-problems" = json!(["wrong_phase"]))))]
@@ -114,8 +117,9 @@ pub(crate) async fn act(
     whom: For,
     key: Idempotent,
     Path((id, verb)): Path<(String, String)>,
-) -> Result<axum::Json<Shown>, Problem> {
+) -> Result<Response, Problem> {
     let id: CampaignId = id.parse().map_err(|_| Problem::no_such("campaign"))?;
+    let asked = key.hashes(&[verb.as_bytes()]);
     let verb = match verb.as_str() {
         "launch" => Verb::Launch,
         "pause" => Verb::Pause,
@@ -126,20 +130,24 @@ pub(crate) async fn act(
     let tenant = whom.tenant;
     found(&state, tenant, id).await?;
     let done = match verb {
-        Verb::Launch => state.dispatcher.launch(tenant, id).await,
-        verb => state.dispatcher.move_campaign(tenant, id, verb).await,
+        Verb::Launch => state.dispatcher.launch(tenant, id, asked).await,
+        verb => state.dispatcher.move_campaign(tenant, id, verb, asked).await,
     };
-    if let Err(error) = done {
-        let view = state.dispatcher.campaign(tenant, id).await?;
-        let refused = Problem::from(error);
-        match view {
-            Some(view) if key.0.is_some() && holds(verb, view.state) => {}
-            Some(_) => return Err(refused),
-            None if verb == Verb::Launch => return Err(refused),
-            None => return Err(Problem::new(Code::WrongPhase, "The campaign was never launched.")),
+    let replayed = match done {
+        Ok(acted) => acted.replayed,
+        Err(DispatchError::NotFound) if verb != Verb::Launch => {
+            return Err(Problem::new(Code::WrongPhase, "The campaign was never launched."));
         }
-    }
-    show(&state, tenant, id).await
+        Err(DispatchError::Refused(Refusal::WrongPhase)) if key.0.is_some() => {
+            let view = state.dispatcher.campaign(tenant, id).await?;
+            if !view.is_some_and(|view| holds(verb, view.state)) {
+                return Err(Refusal::WrongPhase.into());
+            }
+            false
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(answer(StatusCode::OK, replayed, show(&state, tenant, id).await?.0))
 }
 
 /// Whether a campaign already is what the verb asks for.

@@ -318,18 +318,22 @@ pub(crate) async fn get(
     Ok(axum::Json(found.ok_or_else(|| Problem::no_such("message"))?.into()))
 }
 
-/// `DELETE /v1/messages/{id}`: cancels it while it waits.
+/// `DELETE /v1/messages/{id}`: cancels it while it waits. With an idempotency key a repeat is answered like the first time;
+/// the key counts in the message's session, among those of its sends.
 #[utoipa::path(delete, path = "/v1/messages/{id}", tag = "messages", operation_id = "cancelMessage", summary = "Cancel a message while it waits",
     params(("id" = shapes::MessageId, Path, description = "The message.")), responses((status = 200, body = Shown, description = "The message, cancelled.")),
     extensions(("x-problems" = json!(["wrong_phase"]))))]
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     whom: For,
+    key: Idempotent,
     Id(id): Id<MessageId>,
-) -> Result<axum::Json<Shown>, Problem> {
-    state.dispatcher.cancel_message(whom.tenant, id).await?;
+) -> Result<Response, Problem> {
+    let asked = key.hashes(&[b"cancel message", id.to_string().as_bytes()]);
+    let acted = state.dispatcher.cancel_message(whom.tenant, id, asked).await?;
     let found = state.dispatcher.message(whom.tenant, id).await?;
-    Ok(axum::Json(found.ok_or_else(|| Problem::no_such("message"))?.into()))
+    let shown = Shown::from(found.ok_or_else(|| Problem::no_such("message"))?);
+    Ok(answer(StatusCode::OK, acted.replayed, shown))
 }
 
 #[cfg(test)]

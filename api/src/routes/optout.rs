@@ -3,12 +3,16 @@
 
 use super::address;
 use crate::auth::For;
-use crate::body::{Json, Query};
+use crate::body::{Idempotent, Json, Query};
+use crate::create::answer;
 use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, address_cursor};
 use crate::problem::Problem;
 use crate::state::ApiState;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use kabar_actors::Told;
 use kabar_engine::id::SessionId;
 use kabar_engine::optout::Wish;
 use serde::{Deserialize, Serialize};
@@ -32,16 +36,18 @@ pub(crate) struct Shown {
     opted_out: bool,
 }
 
-/// `POST /v1/optouts`: write to this person no more. Twice is once.
+/// `POST /v1/optouts`: write to this person no more. Twice is once. An idempotency key counts in the session that is named,
+/// among those of its sends, or else for the person: a repeat under it changes nothing, also after the person came back.
 #[utoipa::path(post, path = "/v1/optouts", tag = "optouts", operation_id = "optOut", summary = "Write to a person no more",
     request_body = Wanted, responses((status = 200, body = Shown, description = "What holds now.")),
     extensions(("x-problems" = json!(["invalid_address", "unknown_reference"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
+    key: Idempotent,
     body: Json<Wanted>,
-) -> Result<axum::Json<Shown>, Problem> {
-    record(&state, &whom, body.value, Wish::OptOut).await
+) -> Result<Response, Problem> {
+    record(&state, &whom, &key, (body, Wish::OptOut)).await
 }
 
 /// `DELETE /v1/optouts`: the person asked for messages again. The address stands in the body, so that no log of
@@ -52,9 +58,10 @@ pub(crate) async fn post(
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     whom: For,
+    key: Idempotent,
     body: Json<Wanted>,
-) -> Result<axum::Json<Shown>, Problem> {
-    record(&state, &whom, body.value, Wish::OptIn).await
+) -> Result<Response, Problem> {
+    record(&state, &whom, &key, (body, Wish::OptIn)).await
 }
 
 /// Somebody who has opted out.
@@ -84,15 +91,24 @@ pub(crate) async fn list(
 async fn record(
     state: &ApiState,
     whom: &For,
-    wanted: Wanted,
-    wish: Wish,
-) -> Result<axum::Json<Shown>, Problem> {
+    key: &Idempotent,
+    (body, wish): (Json<Wanted>, Wish),
+) -> Result<Response, Problem> {
+    let verb: &[u8] = if wish == Wish::OptOut { b"opt out" } else { b"opt in" };
+    let asked = key.hashes(&[verb, &body.bytes]);
+    let wanted = body.value;
     let address = address(&wanted.address)?;
     if let Some(session) = wanted.session
         && !state.has_session(whom.tenant, session).await?
     {
         return Err(Problem::unknown_reference("session", "session"));
     }
-    state.dispatcher.consent(whom.tenant, wanted.session, address.clone(), wish).await?;
-    Ok(axum::Json(Shown { address: address.to_text(), opted_out: wish == Wish::OptOut }))
+    let told = Told { session: wanted.session, address: address.clone(), wish };
+    let acted = state.dispatcher.consent(whom.tenant, told, asked).await?;
+    // What a repeat asked for may have been undone since.
+    let opted_out = match acted.replayed {
+        true => state.dispatcher.opted_out(whom.tenant, &address).await?,
+        false => wish == Wish::OptOut,
+    };
+    Ok(answer(StatusCode::OK, acted.replayed, Shown { address: address.to_text(), opted_out }))
 }

@@ -15,6 +15,7 @@ mod house;
 mod import;
 mod killed;
 mod message;
+mod once;
 mod operations;
 mod page;
 mod remote;

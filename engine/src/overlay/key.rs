@@ -108,13 +108,14 @@ pub struct SeenRow {
 /// A used idempotency key; kept 24 hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyRow {
-    /// The session: the scope is (tenant, session, key).
+    /// The session: the scope is (tenant, session, key). For an action it is the number of what [`crate::once::Once`]
+    /// names.
     pub session: SessionId,
     /// Hash of the key.
     pub key: u128,
     /// Hash of the body.
     pub body: u128,
-    /// The message it made.
+    /// The message it made; 0 for an action, which makes none.
     pub message: MessageId,
     /// When.
     pub at: Timestamp,

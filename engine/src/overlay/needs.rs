@@ -3,7 +3,7 @@
 //! what is wanted.
 
 use super::decide::{Input, says_stop};
-use super::{Key, Overlay};
+use super::{IdempotencyRow, Key, Overlay};
 use crate::address::Address;
 use crate::cause::Cause;
 use crate::entry::{Entry, Range, What};
@@ -159,18 +159,27 @@ impl Missing<'_> {
         }
     }
 
+    /// The row of an idempotency key, once it is known that there is one.
+    fn used(&mut self, place: (SessionId, u128)) -> Option<Arc<IdempotencyRow>> {
+        if !self.overlay.idempotency.want(&place) {
+            self.keys.push(Key::Idempotency(place.0, place.1));
+        }
+        self.overlay.idempotency.shared(&place)
+    }
+
     fn input(&mut self, input: &Input, now: Timestamp) {
+        if let Some(once) = self.overlay.once(input) {
+            _ = self.used(once.place());
+        }
         match input {
             Input::Send(draft) => {
                 self.address(draft.session, &draft.to);
                 self.consent(draft.tenant, &draft.to, now);
-                if let Some(idempotency) = draft.idempotency {
-                    let key = (draft.session, idempotency.key);
-                    if !self.overlay.idempotency.want(&key) {
-                        self.keys.push(Key::Idempotency(key.0, key.1));
-                    } else if let Some(row) = self.overlay.idempotency.shared(&key) {
-                        self.message(row.message);
-                    }
+                if let Some(idempotency) = draft.idempotency
+                    && let Some(row) = self.used((draft.session, idempotency.key))
+                    && row.message.0 != 0
+                {
+                    self.message(row.message);
                 }
             }
             Input::Claim { tenant, session, max } => self.claim(*tenant, *session, (*max).min(256), now),

@@ -399,10 +399,10 @@ fn another_tenant_learns_nothing_of_a_campaign() {
     let (campaign, shard) = (world.scores[0].campaign, world.scores[0].shard());
     let tenant = crate::cast::BUDI;
     for verb in [Verb::Pause, Verb::Cancel] {
-        let asked = world.ask(shard, &Input::Move { tenant, campaign, verb });
+        let asked = world.ask(shard, &Input::Move { tenant, campaign, verb, idempotency: None });
         assert_eq!(asked.reply.unwrap_err(), Refusal::NotFound);
     }
-    let again = world.ask(shard, &Input::Launch { tenant: ANA, campaign });
+    let again = world.ask(shard, &Input::Launch { tenant: ANA, campaign, idempotency: None });
     assert_eq!(again.reply.unwrap_err(), Refusal::WrongPhase);
     let first = world.ask(shard, &Input::PartAdopt { tenant, campaign, part: 0 });
     assert!(matches!(first.reply, Ok(Answer::Counted { new: 0, .. })));

@@ -261,14 +261,14 @@ fn what_is_not_sent_in_time_expires_by_the_clock_or_at_its_turn() {
 fn a_message_is_cancelled_until_it_is_on_the_wire() {
     let mut world = World::plain();
     let [a, b] = [1, 2].map(|who| accept(promo(&World::plain(), who), &mut world));
-    let cancel = |message| Input::CancelMessage { tenant: ANA, message };
+    let cancel = |message| Input::CancelMessage { tenant: ANA, message, idempotency: None };
     ask(&mut world, &cancel(a)).unwrap();
     assert_eq!(state(&mut world, a), (Status::Failed, Stage::Done, Some(Cause::CANCELLED)));
     assert_eq!(claim(&mut world, 9), [b]);
     for message in [a, b] {
         assert_eq!(ask(&mut world, &cancel(message)).unwrap_err(), Refusal::WrongPhase);
     }
-    let foreign = Input::CancelMessage { tenant: BUDI, message: a };
+    let foreign = Input::CancelMessage { tenant: BUDI, message: a, idempotency: None };
     assert_eq!(ask(&mut world, &foreign).unwrap_err(), Refusal::NotFound);
 }
 

@@ -1,6 +1,7 @@
 //! Random lives of a world: anything in any order, flushes, crashes and torn flushes; what must always hold is
 //! judged after every step, and in the end everything must come to rest.
 
+use crate::action::Action;
 use crate::steps::Op;
 use crate::world::World;
 use proptest::prelude::*;
@@ -35,6 +36,17 @@ fn single() -> impl Strategy<Value = Op> {
         5 => receive.prop_map(|(desk, who, say, repeat, alias)| Op::Receive { desk, who, say, repeat, alias }),
         1 => (0..3_usize, 0..8_usize, any::<bool>()).prop_map(|(desk, who, out)| Op::Consent { desk, who, out }),
     ]
+}
+
+fn keyed() -> impl Strategy<Value = Op> {
+    let action = prop_oneof![
+        (0..12_usize).prop_map(|nth| Action::Cancel { nth }),
+        (0..3_usize, 0..8_usize, any::<bool>(), any::<bool>())
+            .prop_map(|(desk, who, out, named)| Action::Consent { desk, who, out, named }),
+        (0..2_usize).prop_map(|score| Action::Launch { score }),
+        (0..2_usize, 0..2_u8).prop_map(|(score, verb)| Action::Move { score, verb }),
+    ];
+    (0..3_u8, action).prop_map(|(key, action)| Op::Keyed { key, action })
 }
 
 fn campaign() -> impl Strategy<Value = Op> {
@@ -90,7 +102,7 @@ proptest! {
     fn nothing_is_lost_doubled_or_left_hanging(
         bounds in bounds(),
         resend in any::<bool>(),
-        ops in proptest::collection::vec(prop_oneof![4 => single(), 3 => campaign(), 2 => world()], 1..90),
+        ops in proptest::collection::vec(prop_oneof![8 => single(), 6 => campaign(), 2 => keyed(), 4 => world()], 1..90),
     ) {
         live(bounds, resend, &ops);
     }
@@ -114,6 +126,7 @@ proptest! {
             2 => proptest::collection::vec((0..12_usize, 0..5_u8), 1..5).prop_map(Op::Statuses),
             1 => (0..3_usize, 0..8_usize, 0..5_u8)
                 .prop_map(|(desk, who, say)| Op::Receive { desk, who, say, repeat: false, alias: false }),
+            2 => keyed(),
             4 => world(),
         ], 1..60),
     ) {

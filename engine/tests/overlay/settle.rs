@@ -195,7 +195,7 @@ impl World {
     pub fn start(&mut self, n: usize) {
         let score = self.scores[n].clone();
         let (tenant, campaign) = (score.tenant, score.campaign);
-        let asked = self.ask(score.shard(), &Input::Launch { tenant, campaign });
+        let asked = self.ask(score.shard(), &Input::Launch { tenant, campaign, idempotency: None });
         assert!(matches!(asked.reply, Ok(Answer::Commanded(_))), "{:?}", asked.reply);
         self.act(&crate::steps::Op::Freeze { score: n });
         (0..score.parts.len()).for_each(|_| self.order(n, 0, true));
@@ -205,7 +205,9 @@ impl World {
     pub fn shift(&mut self, n: usize, verb: Verb) {
         let score = self.scores[n].clone();
         let (tenant, campaign) = (score.tenant, score.campaign);
-        self.ask(score.shard(), &Input::Move { tenant, campaign, verb }).reply.expect("it may move");
+        self.ask(score.shard(), &Input::Move { tenant, campaign, verb, idempotency: None })
+            .reply
+            .expect("it may move");
         (0..score.parts.len()).for_each(|_| self.order(n, 0, true));
     }
 

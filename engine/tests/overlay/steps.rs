@@ -1,13 +1,13 @@
 //! What can happen, as small values proptest can shrink, and how it is done to the world.
 
+use crate::action::{Action, Scope};
 use crate::cast::{ANA, ATTEMPT, BUDI, Desk, person, template, text, user_id};
 use crate::wire::Fate;
 use crate::world::World;
 use kabar_engine::campaign::Verb;
 use kabar_engine::cause::Cause;
-use kabar_engine::entry::{ConsentSource, Frozen, Idempotency, PartLine, StatusReport};
+use kabar_engine::entry::{Frozen, Idempotency, PartLine, StatusReport};
 use kabar_engine::id::{CampaignId, ShardId, TenantId};
-use kabar_engine::optout::Wish;
 use kabar_engine::outgoing::{Accepted, Reason, Reference, SendError};
 use kabar_engine::overlay::decide::{Draft, PartClaim, PartOrder, Received};
 use kabar_engine::overlay::{Answer, Input, Key, Refusal};
@@ -33,6 +33,7 @@ pub enum Op {
     Statuses(Vec<(usize, u8)>),
     Receive { desk: usize, who: usize, say: u8, repeat: bool, alias: bool },
     Consent { desk: usize, who: usize, out: bool },
+    Keyed { key: u8, action: Action },
     Launch { score: usize },
     Freeze { score: usize },
     Move { score: usize, verb: u8 },
@@ -80,16 +81,15 @@ impl World {
             Op::Release { nth } => self.release(*nth),
             Op::Adopt { desk } => self.adopt(self.desks[desk % 3]),
             Op::Due { desk } => self.due(self.desks[desk % 3]),
-            Op::Cancel { nth } => self.cancel(*nth),
+            Op::Cancel { nth } => _ = self.carry_out(&Action::Cancel { nth: *nth }, None),
+            Op::Keyed { key, action } => _ = self.carry_out(action, Some(*key)),
             Op::Statuses(list) => self.statuses(list),
             Op::Receive { desk, who, say, repeat, alias } => {
                 self.receive(self.desks[desk % 3], *who, usize::from(*say), (*repeat, *alias));
             }
             Op::Consent { desk, who, out } => {
-                let Desk { tenant, shard, .. } = self.desks[desk % 3];
-                let wish = if *out { Wish::OptOut } else { Wish::OptIn };
-                let source = ConsentSource::Api;
-                self.ask(shard, &Input::Consent { tenant, address: person(who % 8), wish, source });
+                let (desk, who, out, named) = (*desk, *who, *out, true);
+                self.carry_out(&Action::Consent { desk, who, out, named }, None);
             }
             Op::Flush { shard: n, times } => (0..*times).for_each(|_| self.flush(shard(n))),
             Op::Torn { shard: n, bits } => self.torn(shard(n), bits_of(bits)),
@@ -108,16 +108,10 @@ impl World {
 
     fn act_campaign(&mut self, op: &Op) {
         match op {
-            Op::Launch { score } => {
-                let score = self.scores[score % 2].clone();
-                self.ask(score.shard(), &Input::Launch { tenant: score.tenant, campaign: score.campaign });
-            }
+            Op::Launch { score } => _ = self.carry_out(&Action::Launch { score: *score }, None),
             Op::Freeze { score } => self.freeze(score % 2),
             Op::Move { score, verb } => {
-                let score = self.scores[score % 2].clone();
-                let verb = [Verb::Pause, Verb::Resume, Verb::Cancel][usize::from(verb % 3)];
-                let (tenant, campaign) = (score.tenant, score.campaign);
-                self.ask(score.shard(), &Input::Move { tenant, campaign, verb });
+                self.carry_out(&Action::Move { score: *score, verb: *verb }, None);
             }
             Op::Order { score, part, told } => self.order(score % 2, *part, *told),
             Op::OldOrder { nth } => {
@@ -140,7 +134,8 @@ impl World {
     /// A send, and what its key promises.
     pub fn send(&mut self, desk: Desk, draft: Draft) {
         let (key, tenant) = (draft.idempotency, desk.tenant);
-        let before = key.and_then(|k| self.watch.keys.get(&(desk.session, k.key)).copied());
+        let scope = Scope::Session(desk.session);
+        let before = key.and_then(|k| self.watch.keys.get(&(scope, k.key)).copied());
         let asked = self.ask(desk.shard, &Input::Send(Box::new(draft)));
         match (before, &asked.reply) {
             (Some((body, first, at)), reply) if self.now.since_ms(at) < kabar_engine::time::DAY_MS => {
@@ -157,7 +152,7 @@ impl World {
                 assert!(!replayed, "a first request is called a repeat");
                 assert_eq!(message.shard(), ShardId::of_session(tenant, desk.session));
                 if let Some(k) = key {
-                    self.watch.keys.insert((desk.session, k.key), (k.body, *message, self.now));
+                    self.watch.keys.insert((scope, k.key), (k.body, *message, self.now));
                 }
             }
             (_, Err(Refusal::OptedOut | Refusal::WindowClosed)) => assert!(asked.entries.is_empty()),
@@ -239,14 +234,6 @@ impl World {
         let (tenant, session) = (desk.tenant, desk.session);
         let (proof_ms, resend) = self.policy;
         self.ask(desk.shard, &Input::Due { tenant, session, proof_ms, resend }).reply.expect("time passes");
-    }
-
-    fn cancel(&mut self, nth: usize) {
-        let Some(message) = pick(&self.watch.messages(), nth) else { return };
-        let desk = self.desk_of(Reference::Message(message));
-        let input = Input::CancelMessage { tenant: desk.tenant, message };
-        let asked = self.ask(desk.shard, &input);
-        assert!(matches!(asked.reply, Ok(Answer::Done) | Err(Refusal::WrongPhase)), "{:?}", asked.reply);
     }
 
     /// One batch of statuses of what the provider took, in any order and repeated.
@@ -393,7 +380,7 @@ impl World {
             (Reference::Message(id), 1) => {
                 Input::Answers { tenant, session, results: vec![(id, yes())], random: 1 }
             }
-            (Reference::Message(message), 2) => Input::CancelMessage { tenant, message },
+            (Reference::Message(message), 2) => Input::CancelMessage { tenant, message, idempotency: None },
             (Reference::Message(id), 3) => Input::Release { tenant, session, messages: vec![id] },
             (Reference::Message(_), 4) => Input::Adopt { tenant, session },
             (Reference::Message(_), 5) => Input::Due { tenant, session, proof_ms, resend: true },

@@ -1,6 +1,7 @@
 //! What must hold at any time: the picture of a shard by its rows, statuses that only go forward, totals that
 //! add up, people who are left alone. Judges; changes nothing.
 
+use crate::action::Scope;
 use crate::cast::Desk;
 use crate::views::Views;
 use kabar_engine::address::Address;
@@ -35,8 +36,8 @@ pub struct Watch {
     valid: BTreeMap<(CampaignId, u32), Timestamp>,
     /// Every id given by a shard.
     given: BTreeSet<u64>,
-    /// Idempotency keys used: body, message, when.
-    pub keys: BTreeMap<(SessionId, u128), (u128, MessageId, Timestamp)>,
+    /// Idempotency keys used: body, message (0 for an action), when.
+    pub keys: BTreeMap<(Scope, u128), (u128, MessageId, Timestamp)>,
     /// What people wrote, to be repeated.
     pub received: Vec<(SessionId, Received)>,
 }

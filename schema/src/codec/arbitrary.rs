@@ -9,6 +9,7 @@ use kabar_engine::entry::{
     StatusReport, What,
 };
 use kabar_engine::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId};
+use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
 use kabar_engine::pacing::Lane;
 use kabar_engine::part::{ChunkLine, PartStart};
@@ -78,6 +79,11 @@ fn cause() -> impl Strategy<Value = Cause> {
 
 fn verb() -> impl Strategy<Value = Verb> {
     prop::sample::select(vec![Verb::Launch, Verb::Pause, Verb::Resume, Verb::Cancel])
+}
+
+fn once() -> impl Strategy<Value = Option<Box<Once>>> {
+    let once = any::<(u64, u128, u128)>().prop_map(|(scope, key, body)| Box::new(Once { scope, key, body }));
+    option::of(once)
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
@@ -189,8 +195,17 @@ fn about_messages() -> BoxedStrategy<What> {
         vec((message(), outcome()), 0..9).prop_map(What::Results),
         vec(report(message()), 0..9).prop_map(What::Statuses),
         (any::<bool>(), messages()).prop_map(|(again, messages)| What::Resolved { again, messages }),
-        (option::of(cause()), messages()).prop_map(|(cause, messages)| What::Ended { cause, messages }),
-        (address(), wish, source).prop_map(|(address, wish, source)| What::Consent { address, wish, source }),
+        (option::of(cause()), messages(), once()).prop_map(|(cause, messages, once)| What::Ended {
+            cause,
+            messages,
+            once
+        }),
+        (address(), wish, source, once()).prop_map(|(address, wish, source, once)| What::Consent {
+            address,
+            wish,
+            source,
+            once
+        }),
     ]
     .boxed()
 }
@@ -198,10 +213,11 @@ fn about_messages() -> BoxedStrategy<What> {
 fn about_campaigns() -> BoxedStrategy<What> {
     prop_oneof![
         frozen(),
-        (campaign(), verb(), command()).prop_map(|(campaign, verb, command)| What::Moved {
+        (campaign(), verb(), command(), once()).prop_map(|(campaign, verb, command, once)| What::Moved {
             campaign,
             verb,
-            command
+            command,
+            once
         }),
         (campaign(), command(), vec(any::<u32>(), 0..9))
             .prop_map(|(campaign, command, parts)| What::Obeyed { campaign, command, parts }),

@@ -1,7 +1,7 @@
 //! Bytes of the entries about a campaign's phase. Not those of its parts.
 
 use super::row::{Reader, put_varint};
-use super::{DecodeError, kind};
+use super::{DecodeError, kind, once};
 use kabar_engine::campaign::Verb;
 use kabar_engine::entry::{Frozen, PartLine, What};
 use kabar_engine::id::{CampaignId, CommandId, SessionId};
@@ -13,11 +13,11 @@ pub(super) fn put(out: &mut Vec<u8>, what: &What) -> Option<u8> {
             put_frozen(out, frozen);
             kind::FROZEN
         }
-        What::Moved { campaign, verb, command } => {
+        What::Moved { campaign, verb, command, once } => {
             put_varint(out, campaign.0);
             out.push(*verb as u8);
             put_varint(out, command.0);
-            kind::MOVED
+            once::put(out, once.as_deref(), (kind::MOVED, kind::MOVED_ONCE))
         }
         What::Obeyed { campaign, command, parts } => {
             put_varint(out, campaign.0);
@@ -38,9 +38,12 @@ pub(super) fn put(out: &mut Vec<u8>, what: &What) -> Option<u8> {
 pub(super) fn read(kind: u8, reader: &mut Reader<'_>) -> Result<Option<What>, DecodeError> {
     Ok(Some(match kind {
         kind::FROZEN => What::Frozen(Box::new(read_frozen(reader)?)),
-        kind::MOVED => {
-            What::Moved { campaign: campaign(reader)?, verb: verb(reader)?, command: command(reader)? }
-        }
+        kind::MOVED | kind::MOVED_ONCE => What::Moved {
+            campaign: campaign(reader)?,
+            verb: verb(reader)?,
+            command: command(reader)?,
+            once: once::read(reader, kind, kind::MOVED_ONCE)?,
+        },
         kind::OBEYED => What::Obeyed {
             campaign: campaign(reader)?,
             command: command(reader)?,

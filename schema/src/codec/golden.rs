@@ -16,6 +16,7 @@ use kabar_engine::entry::{
     Position, Range, StatusReport, What,
 };
 use kabar_engine::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, ShardId, TenantId};
+use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
 use kabar_engine::pacing::Lane;
 use kabar_engine::part::{ChunkLine, PartStart};
@@ -86,7 +87,7 @@ fn message_kinds() -> Vec<What> {
             provider_id: Some("wamid.A".into()),
         }]),
         What::Resolved { again: true, messages: ids() },
-        What::Ended { cause: Some(Cause::OPTED_OUT), messages: ids() },
+        What::Ended { cause: Some(Cause::OPTED_OUT), messages: ids(), once: None },
         What::Inbound(Box::new(Inbound {
             id: MessageId(9),
             session: SESSION,
@@ -98,7 +99,7 @@ fn message_kinds() -> Vec<What> {
             content,
             context: None,
         })),
-        What::Consent { address: person(), wish: Wish::OptOut, source: ConsentSource::Word },
+        What::Consent { address: person(), wish: Wish::OptOut, source: ConsentSource::Word, once: None },
     ]
 }
 
@@ -116,7 +117,7 @@ fn campaign_kinds() -> Vec<What> {
             parts: vec![PartLine { session: SESSION, recipients: 9_980 }],
             digest: [0xab; 32],
         })),
-        What::Moved { campaign, verb: Verb::Pause, command },
+        What::Moved { campaign, verb: Verb::Pause, command, once: None },
         What::Obeyed { campaign, command, parts: vec![0, 3, 300] },
         What::Finished { campaign },
         What::PartStarted(Box::new(PartStart {
@@ -161,8 +162,24 @@ fn campaign_kinds() -> Vec<What> {
     ]
 }
 
+/// What was asked under an idempotency key.
+fn once_kinds() -> Vec<What> {
+    let (campaign, command) = (CAMPAIGN, CommandId(44));
+    let once = Some(Box::new(Once { scope: 1_234_567, key: 1 << 100, body: 2 }));
+    vec![
+        What::Moved { campaign, verb: Verb::Pause, command, once: once.clone() },
+        What::Consent {
+            address: person(),
+            wish: Wish::OptIn,
+            source: ConsentSource::Api,
+            once: once.clone(),
+        },
+        What::Ended { cause: Some(Cause::CANCELLED), messages: ids(), once },
+    ]
+}
+
 fn samples() -> Vec<Entry> {
-    let kinds = message_kinds().into_iter().chain(campaign_kinds());
+    let kinds = message_kinds().into_iter().chain(campaign_kinds()).chain(once_kinds());
     kinds.map(|what| Entry { tenant: TENANT, at: AT, what }).collect()
 }
 

@@ -4,7 +4,7 @@ use super::row::{
     Reader, put_address, put_ids, put_near, put_option, put_text, put_time, put_time_near, put_varint,
     put_wish,
 };
-use super::{DecodeError, Fields, Found, Stored, content_place, kind, read_content, write_content};
+use super::{DecodeError, Fields, Found, Stored, content_place, kind, once, read_content, write_content};
 use crate::seal::SealError;
 use kabar_engine::cause::Cause;
 use kabar_engine::entry::{
@@ -56,20 +56,20 @@ pub(super) fn put(to: &mut Fields<'_>, what: &What) -> Result<Option<u8>, SealEr
             put_ids(out, messages.iter().map(|id| id.0));
             kind::RESOLVED
         }
-        What::Ended { cause, messages } => {
+        What::Ended { cause, messages, once } => {
             put_cause(out, *cause);
             put_ids(out, messages.iter().map(|id| id.0));
-            kind::ENDED
+            once::put(out, once.as_deref(), (kind::ENDED, kind::ENDED_ONCE))
         }
         What::Inbound(inbound) => {
             put_inbound(to, inbound)?;
             kind::INBOUND
         }
-        What::Consent { address, wish, source } => {
+        What::Consent { address, wish, source, once } => {
             put_address(out, address);
             put_wish(out, *wish);
             out.push(*source as u8);
-            kind::CONSENT
+            once::put(out, once.as_deref(), (kind::CONSENT, kind::CONSENT_ONCE))
         }
         _ => return Ok(None),
     }))
@@ -98,12 +98,17 @@ pub(super) fn read(from: &mut Stored<'_>) -> Result<Option<Found>, DecodeError> 
         kind::RESULTS => What::Results(read_results(reader, at, |id| Ok(MessageId(id)))?),
         kind::STATUSES => What::Statuses(read_reports(reader, at, |id| Ok(MessageId(id)))?),
         kind::RESOLVED => What::Resolved { again: flag(reader)?, messages: messages(reader)? },
-        kind::ENDED => What::Ended { cause: read_cause(reader)?, messages: messages(reader)? },
+        kind::ENDED | kind::ENDED_ONCE => What::Ended {
+            cause: read_cause(reader)?,
+            messages: messages(reader)?,
+            once: once::read(reader, from.kind, kind::ENDED_ONCE)?,
+        },
         kind::INBOUND => return read_inbound(from).map(Some),
-        kind::CONSENT => What::Consent {
+        kind::CONSENT | kind::CONSENT_ONCE => What::Consent {
             address: reader.address("address")?,
             wish: reader.wish("wish")?,
             source: ConsentSource::from_byte(reader.byte("source")?).ok_or(DecodeError::Invalid("source"))?,
+            once: once::read(reader, from.kind, kind::CONSENT_ONCE)?,
         },
         _ => return Ok(None),
     };

@@ -7,6 +7,7 @@
 mod campaign;
 pub mod frame;
 mod message;
+mod once;
 mod part;
 pub mod row;
 
@@ -84,7 +85,11 @@ mod kind {
     pub(super) const PART_DEFERRED: u8 = 27;
     pub(super) const PART_FINISHED: u8 = 28;
     pub(super) const TOUCHED: u8 = 29;
-    pub(super) const LAST: u8 = TOUCHED;
+    // With the idempotency key they were asked under.
+    pub(super) const MOVED_ONCE: u8 = 30;
+    pub(super) const CONSENT_ONCE: u8 = 31;
+    pub(super) const ENDED_ONCE: u8 = 32;
+    pub(super) const LAST: u8 = ENDED_ONCE;
 }
 
 /// The highest entry kind this version knows.

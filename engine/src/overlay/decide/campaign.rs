@@ -4,6 +4,7 @@ use super::{Answer, Effect, Effects, Refusal, Wake, refuse};
 use crate::campaign::{CampaignRow, Verb};
 use crate::entry::{Frozen, What};
 use crate::id::{CampaignId, CommandId, TenantId};
+use crate::once::Once;
 use crate::overlay::Overlay;
 use crate::time::Timestamp;
 
@@ -17,31 +18,47 @@ impl Overlay {
         CommandId(sequence.next(self.shard, now))
     }
 
-    pub(super) fn launch(&self, tenant: TenantId, campaign: CampaignId, now: Timestamp) -> Vec<Effect> {
-        if self.campaigns.get(&campaign).is_some() {
-            return refuse(Refusal::WrongPhase);
+    pub(super) fn launch(
+        &self,
+        tenant: TenantId,
+        campaign: CampaignId,
+        once: Option<Once>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        match self.campaigns.get(&campaign) {
+            None => self.commanded((tenant, campaign), Verb::Launch, once, now),
+            Some(row) => {
+                let met = if row.tenant == tenant { self.met(once, now) } else { None };
+                met.unwrap_or_else(|| refuse(Refusal::WrongPhase))
+            }
         }
-        self.commanded(tenant, campaign, Verb::Launch, now)
     }
 
     pub(super) fn move_campaign(
         &self,
-        tenant: TenantId,
-        campaign: CampaignId,
+        whose: (TenantId, CampaignId),
         verb: Verb,
+        once: Option<Once>,
         now: Timestamp,
     ) -> Vec<Effect> {
-        match self.owned(tenant, campaign) {
-            None => refuse(Refusal::NotFound),
-            Some(row) if !row.may(verb) => refuse(Refusal::WrongPhase),
-            Some(_) => self.commanded(tenant, campaign, verb, now),
+        let Some(row) = self.owned(whose.0, whose.1) else { return refuse(Refusal::NotFound) };
+        match self.met(once, now) {
+            Some(met) => met,
+            None if row.may(verb) => self.commanded(whose, verb, once, now),
+            None => refuse(Refusal::WrongPhase),
         }
     }
 
-    fn commanded(&self, tenant: TenantId, campaign: CampaignId, verb: Verb, now: Timestamp) -> Vec<Effect> {
+    fn commanded(
+        &self,
+        (tenant, campaign): (TenantId, CampaignId),
+        verb: Verb,
+        once: Option<Once>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
         let mut effects = Effects::new(tenant, now);
         let command = self.command(now);
-        effects.append(What::Moved { campaign, verb, command });
+        effects.append(What::Moved { campaign, verb, command, once: once.map(Box::new) });
         effects.reply_and_wake(Answer::Commanded(command), Wake::Campaign(tenant, campaign))
     }
 

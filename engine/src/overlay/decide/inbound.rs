@@ -194,7 +194,7 @@ impl Desk<'_> {
         if let Some(wish) = m.content.text().and_then(optout::read) {
             for address in [Some(&m.from), m.alias.as_ref()].into_iter().flatten() {
                 let (address, source) = (address.clone(), ConsentSource::Word);
-                self.effects.append(What::Consent { address, wish, source });
+                self.effects.append(What::Consent { address, wish, source, once: None });
             }
         }
         true

@@ -70,6 +70,8 @@ pub enum Input {
         tenant: TenantId,
         /// Which.
         message: MessageId,
+        /// What makes a repeat recognisable.
+        idempotency: Option<Idempotency>,
     },
     /// The provider reported.
     Statuses {
@@ -93,12 +95,16 @@ pub enum Input {
     Consent {
         /// Whose.
         tenant: TenantId,
+        /// Through which number it was heard, if one is named.
+        session: Option<SessionId>,
         /// The person.
         address: Address,
         /// In or out.
         wish: Wish,
         /// Where it was said.
         source: ConsentSource,
+        /// What makes a repeat recognisable.
+        idempotency: Option<Idempotency>,
     },
     /// Start a campaign (its own shard).
     Launch {
@@ -106,6 +112,8 @@ pub enum Input {
         tenant: TenantId,
         /// Which.
         campaign: CampaignId,
+        /// What makes a repeat recognisable.
+        idempotency: Option<Idempotency>,
     },
     /// Its audience is frozen.
     Freeze {
@@ -122,6 +130,8 @@ pub enum Input {
         campaign: CampaignId,
         /// What is wanted.
         verb: Verb,
+        /// What makes a repeat recognisable.
+        idempotency: Option<Idempotency>,
     },
     /// Parts obeyed.
     Obey {

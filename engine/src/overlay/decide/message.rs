@@ -1,14 +1,17 @@
 //! Decisions about single messages: accept, claim, answer, expire, resolve, cancel.
 
 use super::{Answer, Draft, Effect, Effects, OUTBOX_LIMIT, Refusal, Wake, outcome, refuse, says_stop};
+use crate::address::Address;
 use crate::cause::Cause;
 use crate::conversation::{Barrier, may_send};
-use crate::entry::{ConversationOpened, Intent, Outcome, What};
+use crate::entry::{ConsentSource, ConversationOpened, Intent, Outcome, What};
 use crate::id::{ConversationId, MessageId, SessionId, TenantId};
 use crate::message::{MessageRow, Stage};
+use crate::once::Once;
+use crate::optout::Wish;
 use crate::outgoing::{Accepted, Outgoing, Reference, SendError};
 use crate::overlay::Overlay;
-use crate::time::{DAY_MS, Timestamp};
+use crate::time::Timestamp;
 use std::sync::Arc;
 
 /// Messages in one entry.
@@ -62,10 +65,7 @@ impl Overlay {
     /// The answer to a request that was seen before.
     fn replay(&self, draft: &Draft, now: Timestamp) -> Option<Result<Answer, Refusal>> {
         let asked = draft.idempotency?;
-        let row = self.idempotency.get(&(draft.session, asked.key))?;
-        if now.since_ms(row.at) >= DAY_MS {
-            return None;
-        }
+        let row = self.used((draft.session, asked.key), now)?;
         if self.messages.get(&row.message).is_some_and(|m| m.tenant != draft.tenant) {
             return Some(Err(Refusal::NotFound));
         }
@@ -197,16 +197,45 @@ impl Overlay {
         effects.done()
     }
 
-    pub(super) fn cancel_message(&self, tenant: TenantId, message: MessageId, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn cancel_message(
+        &self,
+        tenant: TenantId,
+        message: MessageId,
+        once: Option<Once>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
         let Some(row) = self.messages.get(&message).filter(|m| m.tenant == tenant) else {
             return refuse(Refusal::NotFound);
         };
+        if let Some(met) = self.met(once, now) {
+            return met;
+        }
         if row.stage != Stage::Waiting {
             return refuse(Refusal::WrongPhase);
         }
         let mut effects = Effects::new(tenant, now);
-        end(&mut effects, Some(Cause::CANCELLED), vec![message]);
+        let (cause, messages) = (Some(Cause::CANCELLED), vec![message]);
+        effects.append(What::Ended { cause, messages, once: once.map(Box::new) });
         effects.done()
+    }
+
+    /// A wish that was not said in a message: who it is of, which, and where it was said.
+    pub(super) fn consent(
+        &self,
+        (tenant, session): (TenantId, Option<SessionId>),
+        (address, wish, source): (&Address, Wish, ConsentSource),
+        once: Option<Once>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        if session.is_some_and(|session| self.is_foreign(tenant, session)) {
+            return refuse(Refusal::NotFound);
+        }
+        self.met(once, now).unwrap_or_else(|| {
+            let mut effects = Effects::new(tenant, now);
+            let (address, once) = (address.clone(), once.map(Box::new));
+            effects.append(What::Consent { address, wish, source, once });
+            effects.done()
+        })
     }
 }
 
@@ -217,7 +246,7 @@ fn may_resend(now: Timestamp) -> impl Fn(&MessageRow) -> bool {
 
 fn end(effects: &mut Effects, cause: Option<Cause>, messages: Vec<MessageId>) {
     if !messages.is_empty() {
-        effects.append(What::Ended { cause, messages });
+        effects.append(What::Ended { cause, messages, once: None });
     }
 }
 

@@ -6,6 +6,7 @@ mod campaign;
 mod inbound;
 mod input;
 mod message;
+mod once;
 mod part;
 
 pub use input::{Draft, Input, PartClaim, PartOrder, Received};
@@ -87,6 +88,8 @@ pub enum Answer {
     },
     /// The campaign's command.
     Commanded(CommandId),
+    /// An idempotency key met its earlier action: nothing was done now.
+    Replayed,
 }
 
 /// Why not. The api maps each to a problem with a remedy.
@@ -98,8 +101,8 @@ pub enum Refusal {
     /// Free-form content outside the window.
     #[error("the 24-hour window is closed")]
     WindowClosed,
-    /// The key was used with another body.
-    #[error("the idempotency key was used with another body")]
+    /// The key was used for another request.
+    #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
     /// The session's outbox is full.
     #[error("the session's outbox is full")]
@@ -142,7 +145,8 @@ impl Effects {
     /// The provider said that these people stopped marketing.
     fn stop(&mut self, people: Vec<Address>) {
         for address in people {
-            self.append(What::Consent { address, wish: Wish::OptOut, source: ConsentSource::Provider });
+            let source = ConsentSource::Provider;
+            self.append(What::Consent { address, wish: Wish::OptOut, source, once: None });
         }
     }
 
@@ -170,6 +174,7 @@ impl Overlay {
     /// What to do about `input`. Whatever [`Overlay::needs`] named must have been told before.
     #[must_use]
     pub fn decide(&self, input: &Input, now: Timestamp) -> Vec<Effect> {
+        let once = self.once(input);
         match input {
             Input::Send(draft) => self.send(draft, now),
             Input::Claim { tenant, session, max } => self.claim(*tenant, *session, (*max).min(256), now),
@@ -181,17 +186,17 @@ impl Overlay {
             Input::Due { tenant, session, proof_ms, resend } => {
                 self.due((*tenant, *session), *proof_ms, *resend, now)
             }
-            Input::CancelMessage { tenant, message } => self.cancel_message(*tenant, *message, now),
+            Input::CancelMessage { tenant, message, .. } => self.cancel_message(*tenant, *message, once, now),
             Input::Statuses { tenant, session, reports } => self.statuses(*tenant, *session, reports, now),
             Input::Receive { tenant, session, messages } => self.receive(*tenant, *session, messages, now),
-            Input::Consent { tenant, address, wish, source } => {
-                let mut effects = Effects::new(*tenant, now);
-                effects.append(What::Consent { address: address.clone(), wish: *wish, source: *source });
-                effects.done()
+            Input::Consent { tenant, session, address, wish, source, .. } => {
+                self.consent((*tenant, *session), (address, *wish, *source), once, now)
             }
-            Input::Launch { tenant, campaign } => self.launch(*tenant, *campaign, now),
+            Input::Launch { tenant, campaign, .. } => self.launch(*tenant, *campaign, once, now),
             Input::Freeze { tenant, frozen } => self.freeze(*tenant, frozen, now),
-            Input::Move { tenant, campaign, verb } => self.move_campaign(*tenant, *campaign, *verb, now),
+            Input::Move { tenant, campaign, verb, .. } => {
+                self.move_campaign((*tenant, *campaign), *verb, once, now)
+            }
             Input::Obey { tenant, campaign, command, parts } => {
                 self.obey((*tenant, *campaign), *command, parts, now)
             }

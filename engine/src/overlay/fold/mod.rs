@@ -11,6 +11,7 @@ use crate::conversation::ConversationRow;
 use crate::entry::{ConversationOpened, Entry, Inbound, Intent, Position, What};
 use crate::id::{ConversationId, MessageId, SessionId, TenantId};
 use crate::message::{MessageRow, Stage};
+use crate::once::Once;
 use crate::status::Status;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -43,7 +44,10 @@ impl Overlay {
             What::Released { messages, .. } => self.each(stamp, messages, MessageRow::released),
             What::Parked { messages, .. } => self.each(stamp, messages, |m| m.parked(now)),
             What::Resolved { again, messages } => self.each(stamp, messages, |m| m.resolved(now, *again)),
-            What::Ended { cause, messages } => self.each(stamp, messages, |m| end(m, now, *cause)),
+            What::Ended { cause, messages, once } => {
+                self.asked_under(stamp, once.as_deref());
+                self.each(stamp, messages, |m| end(m, now, *cause));
+            }
             What::Results(results) => {
                 for (id, outcomes) in by_message(results.iter().map(|(id, outcome)| (*id, outcome))) {
                     self.each(stamp, &[id], |m| outcomes.iter().for_each(|o| m.answered(now, o)));
@@ -55,7 +59,8 @@ impl Overlay {
                 }
             }
             What::Inbound(inbound) => self.inbound(stamp, inbound),
-            What::Consent { address, wish, source } => {
+            What::Consent { address, wish, source, once } => {
+                self.asked_under(stamp, once.as_deref());
                 let key = (entry.tenant, address.clone());
                 if self.consents.get(&key).is_none_or(|r| r.upto < at) {
                     let (tenant, shard) = (entry.tenant, self.shard);
@@ -173,6 +178,14 @@ impl Overlay {
         self.join(stamp.at, MessageRow::accepted(stamp.tenant, stamp.now, intent), None);
     }
 
+    /// Remembers the key an action was asked under.
+    fn asked_under(&mut self, stamp: Stamp, once: Option<&Once>) {
+        let Some(once) = once else { return };
+        let ((session, key), body) = (once.place(), once.body);
+        let (message, at, upto) = (MessageId(0), stamp.now, stamp.at);
+        self.idempotency.put((session, key), IdempotencyRow { session, key, body, message, at, upto });
+    }
+
     fn inbound(&mut self, stamp: Stamp, inbound: &Inbound) {
         let hash = super::decide::seen_hash(&inbound.provider_id);
         let (session, message, at) = (inbound.session, inbound.id, stamp.now);
@@ -188,7 +201,8 @@ impl Overlay {
     fn campaign_entry(&mut self, stamp: Stamp, what: &What) {
         let campaign = match what {
             What::Frozen(frozen) => frozen.campaign,
-            What::Moved { campaign, command, .. } => {
+            What::Moved { campaign, command, once, .. } => {
+                self.asked_under(stamp, once.as_deref());
                 self.sequence.seen(command.0);
                 *campaign
             }
