@@ -13,6 +13,7 @@ mod load;
 mod outbound;
 mod reads;
 mod store;
+mod store_cql;
 mod store_paths;
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +22,8 @@ const USAGE: &str = "usage: kabar-benches <store|outbound|reads|import> [--json]
 
   store      CPU microseconds per message of the API, inbound and campaign paths at 10^5 and 10^6 stored,
              acknowledgement at 15,000/s, restart with 100,000 pending
+  store --cql  the same paths on one Apache Cassandra node that is started for it (Java and Maven are needed): CPU of
+             client and server, acknowledgements, frames, and the bare driver beside them
   outbound   a bare HTTP client loop, API sends and campaign sends, everything of Kabar on one core
   reads      p50, p99 and CPU of every kind of read over HTTP when N messages are stored (--messages, 1,000,000)
   import     rows per second, CPU per row and memory of a contact file through the importer (--rows, 1,000,000)
@@ -32,6 +35,7 @@ fn main() -> Result<()> {
     let flag = |name: &str| arguments.iter().any(|a| a == name);
     let options = Options { json: flag("--json"), quick: flag("--quick") };
     match arguments.first().map(String::as_str) {
+        Some("store") if flag("--cql") => store_cql::run(options),
         Some("store") => store::run(options),
         Some("outbound") => outbound::run(options),
         Some("reads") => reads::run(options, number(&arguments, "--messages")?),

@@ -114,6 +114,11 @@ impl Cassandra {
         &self.address
     }
 
+    /// The number of the JVM's process; 0 while it does not run.
+    pub fn process(&self) -> i32 {
+        self.running.as_ref().map_or(0, |running| running.jvm.as_raw())
+    }
+
     /// Whether it answers a question of the protocol now.
     pub async fn answers(&self) -> bool {
         answers(&self.address).await
