@@ -8,6 +8,9 @@ use crate::leases::Leases;
 use crate::ledger::Ledger;
 use crate::memory::{MemoryContacts, MemoryJournal, MemoryLeases, MemoryLedger, MemoryRecords, MemoryViews};
 use crate::records::{Nouns, Records};
+use crate::scylla::{
+    self, CqlBlobs, CqlContacts, CqlJournal, CqlLeases, CqlLedger, CqlOptions, CqlRecords, CqlViews,
+};
 use crate::seal::{Keyring, MasterKey};
 use crate::sqlite::{Database, Kind, SqliteContacts, SqliteLeases, SqliteLedger, SqliteRecords, SqliteViews};
 use crate::views::Views;
@@ -150,6 +153,39 @@ impl Store {
             leases: Arc::new(SqliteLeases::new(records_file)),
             keyring,
             files: Some(Arc::new(files)),
+        })
+    }
+
+    /// Connects to a cluster, brings its keyspace to this version and wires the seams on it.
+    ///
+    /// # Errors
+    /// [`OpenError`]: no node answers, the keyspace is of a newer version, or the master key is another one.
+    pub async fn cql(options: CqlOptions) -> Result<Self, OpenError> {
+        Self::cql_with_buckets(options, scylla::BUCKET_BITS).await
+    }
+
+    /// With buckets of the journal of 2^`bits` positions. For tests alone: a keyspace keeps what it began with.
+    ///
+    /// # Errors
+    /// As [`Store::cql`].
+    #[doc(hidden)]
+    pub async fn cql_with_buckets(options: CqlOptions, bits: u32) -> Result<Self, OpenError> {
+        let cluster = scylla::connect(&options).await?;
+        let records: Arc<dyn Records> = Arc::new(CqlRecords::open(Arc::clone(&cluster)).await?);
+        let keyring = Arc::new(Keyring::new(options.master.clone(), Arc::clone(&records)));
+        keyring.load().await?;
+        let (at, keys) = (|| Arc::clone(&cluster), || Arc::clone(&keyring));
+        Ok(Self {
+            journal: Arc::new(CqlJournal::with_buckets(at(), keys(), bits).await?),
+            views: Arc::new(CqlViews::open(at(), keys()).await?),
+            nouns: Nouns::new(Arc::clone(&records), keys()),
+            ledger: Arc::new(CqlLedger::open(at(), keys()).await?),
+            contacts: Arc::new(CqlContacts::open(at(), keys()).await?),
+            blobs: Arc::new(CqlBlobs::open(at(), keys()).await?),
+            leases: Arc::new(CqlLeases::open(at()).await?),
+            records,
+            keyring,
+            files: None,
         })
     }
 

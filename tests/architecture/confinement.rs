@@ -21,7 +21,8 @@ const PURE_DEV: &[&str] = &["proptest"];
 /// Crates that belong to some rooms only.
 const CONFINED: &[(&str, &[&str])] = &[
     ("rusqlite", &["kabar-schema"]),
-    ("scylla", &["kabar-schema"]),
+    // The bench measures the bare driver beside the store.
+    ("scylla", &["kabar-schema", "kabar-benches"]),
     ("ractor", &["kabar-runtime"]),
     ("actix", &["kabar-runtime"]),
     ("rustls", &["kabar-connectors", "kabar-schema"]),

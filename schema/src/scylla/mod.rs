@@ -11,7 +11,7 @@ mod statement;
 mod tls;
 
 pub use cluster::{Cluster, CqlOptions, CqlTls};
-pub use journal::CqlJournal;
+pub use journal::{BUCKET_BITS, CqlJournal};
 
 use crate::error::OpenError;
 use std::sync::Arc;

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Positions of a bucket: 2^16 frames' worth at most, some ten megabytes.
-const BITS: u32 = 16;
+pub const BUCKET_BITS: u32 = 16;
 /// An append whose outcome stays unknown is given up after this: the shard is then taken again.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Pause before the cluster is asked again.
@@ -66,7 +66,7 @@ impl CqlJournal {
     /// # Errors
     /// [`OpenError::Cluster`] when a statement cannot be prepared.
     pub async fn open(cluster: Arc<Cluster>, keyring: Arc<Keyring>) -> Result<Self, OpenError> {
-        Self::with_buckets(cluster, keyring, BITS).await
+        Self::with_buckets(cluster, keyring, BUCKET_BITS).await
     }
 
     /// With buckets of 2^`bits` positions. For tests alone: a keyspace keeps the size it began with.
