@@ -9,6 +9,7 @@ pub mod frame;
 mod message;
 mod part;
 pub mod row;
+pub(crate) mod view;
 
 #[cfg(test)]
 mod arbitrary;

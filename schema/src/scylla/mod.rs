@@ -3,10 +3,15 @@
 //!
 //! Not the meaning of anything (that is the engine's) and not the placement of shards.
 
+mod cell;
 mod cluster;
 mod fault;
 mod migrate;
+mod slices;
 mod statement;
 mod tls;
+mod views;
 
 pub use cluster::{Cluster, CqlOptions, CqlTls};
+pub use migrate::run as migrate;
+pub use views::CqlViews;
