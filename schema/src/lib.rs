@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod records;
 pub mod scylla;
 pub mod seal;
+mod sealing;
 pub mod sqlite;
 pub mod store;
 pub mod views;

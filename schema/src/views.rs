@@ -1,5 +1,5 @@
 //! Views: everything anyone can look at, folded from the journal and written by the projector alone. The
-//! backends are [`crate::memory`] and [`crate::sqlite`]; both keep each row's `upto`, so that a flush applied
+//! backends are [`crate::memory`], [`crate::sqlite`] and [`crate::scylla`]; all keep each row's `upto`, so that a flush applied
 //! twice, late or in pieces comes to the same.
 //!
 //! Not what an entry means (that is the engine's fold) and not the records.
@@ -15,6 +15,7 @@ use kabar_engine::message::MessageRow;
 use kabar_engine::overlay::{Changes, DiscoveredRow, Key, OutboxKey, OutboxLine, Row, RunRow};
 use kabar_engine::part::PartRow;
 use kabar_engine::time::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The most parts `Key::SessionParts` answers, newest launch first.
@@ -47,6 +48,18 @@ pub struct ShardFlush {
 /// Whether `id` is one of the run's; both must be of the same shard.
 pub(crate) fn lies_in(run: &RunRow, id: MessageId) -> bool {
     run.base <= id && run.count > 0 && id <= run.base.plus(run.count - 1)
+}
+
+/// Whose rows with sealed columns the flushes carry.
+pub(crate) fn tenants(flushes: &[ShardFlush]) -> BTreeSet<TenantId> {
+    let changes = flushes.iter().map(|f| &f.changes);
+    changes
+        .flat_map(|c| {
+            let messages = c.messages.iter().map(|r| r.tenant);
+            let conversations = c.conversations.iter().map(|r| r.tenant);
+            messages.chain(conversations).chain(c.discovered.iter().map(|r| r.tenant))
+        })
+        .collect()
 }
 
 /// The store of views. What is read here may be a flush old; what must be current is asked of the shard's owner.

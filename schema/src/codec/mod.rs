@@ -10,6 +10,7 @@ mod message;
 mod once;
 mod part;
 pub mod row;
+pub(crate) mod view;
 
 #[cfg(test)]
 mod arbitrary;

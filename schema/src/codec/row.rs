@@ -37,12 +37,22 @@ pub fn put_address(out: &mut Vec<u8>, address: &Address) {
     put_text(out, address.value());
 }
 
-/// A wish as its stable byte.
-pub fn put_wish(out: &mut Vec<u8>, wish: Wish) {
-    out.push(match wish {
+/// A wish's stable byte.
+pub(crate) fn wish_byte(wish: Wish) -> u8 {
+    match wish {
         Wish::OptOut => 1,
         Wish::OptIn => 2,
-    });
+    }
+}
+
+/// The wish of a byte.
+pub(crate) fn wish_of(byte: u8) -> Option<Wish> {
+    [Wish::OptOut, Wish::OptIn].into_iter().find(|wish| wish_byte(*wish) == byte)
+}
+
+/// A wish as its stable byte.
+pub fn put_wish(out: &mut Vec<u8>, wish: Wish) {
+    out.push(wish_byte(wish));
 }
 
 /// Milliseconds since 1970.
@@ -217,11 +227,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`DecodeError::Invalid`] for an unknown byte.
     pub fn wish(&mut self, what: &'static str) -> Result<Wish> {
-        match self.byte(what)? {
-            1 => Ok(Wish::OptOut),
-            2 => Ok(Wish::OptIn),
-            _ => Err(DecodeError::Invalid(what)),
-        }
+        wish_of(self.byte(what)?).ok_or(DecodeError::Invalid(what))
     }
 
     /// A moment.

@@ -2,6 +2,7 @@
 //! `Unknown`: the driver tells of the last attempt only, and its enums grow.
 
 use crate::error::StoreError;
+use crate::sealing::Unsealed;
 use scylla::errors::{DbError, ExecutionError, PagerExecutionError, RequestAttemptError};
 
 /// The answer to a failed write. `once`: it was tried at most once, so that an error from before the sending is
@@ -54,4 +55,13 @@ pub(super) fn of_pages(error: &PagerExecutionError) -> StoreError {
 pub(super) fn damaged(what: &str) -> StoreError {
     tracing::error!(what, "a stored row cannot be read");
     StoreError::Unavailable
+}
+
+impl From<Unsealed> for StoreError {
+    fn from(error: Unsealed) -> Self {
+        match error {
+            Unsealed::Unavailable => Self::Unavailable,
+            Unsealed::Damaged(what) => damaged(what),
+        }
+    }
 }

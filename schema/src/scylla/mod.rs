@@ -3,15 +3,19 @@
 //!
 //! Not the meaning of anything (that is the engine's) and not the placement of shards.
 
+mod cell;
 mod cluster;
 mod fault;
 mod journal;
 mod migrate;
+mod slices;
 mod statement;
 mod tls;
+mod views;
 
 pub use cluster::{Cluster, CqlOptions, CqlTls};
 pub use journal::{BUCKET_BITS, CqlJournal};
+pub use views::CqlViews;
 
 use crate::error::OpenError;
 use std::sync::Arc;

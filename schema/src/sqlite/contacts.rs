@@ -3,11 +3,11 @@
 
 use super::database::{Database, Fault};
 use super::number::{Columns, damaged, int};
-use super::sealing::{Place, ensure, open, seal};
 use crate::Answer;
 use crate::contacts::{Contact, ContactDraft, Contacts, Private, Upserted};
 use crate::error::StoreError;
 use crate::seal::Keyring;
+use crate::sealing::{Place, ensure, open, seal};
 use kabar_engine::address::Address;
 use kabar_engine::id::{ContactId, ImportId, TenantId};
 use kabar_engine::time::Timestamp;

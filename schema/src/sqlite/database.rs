@@ -3,6 +3,7 @@
 
 use super::migrate::{Kind, migrate, prepare};
 use crate::error::{OpenError, StoreError};
+use crate::sealing::Unsealed;
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
@@ -41,6 +42,15 @@ impl From<rusqlite::Error> for Fault {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         Self::Refused(error)
+    }
+}
+
+impl From<Unsealed> for Fault {
+    fn from(error: Unsealed) -> Self {
+        match error {
+            Unsealed::Unavailable => Self::Refused(StoreError::Unavailable),
+            Unsealed::Damaged(what) => Self::Damaged(what),
+        }
     }
 }
 

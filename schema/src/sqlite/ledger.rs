@@ -2,13 +2,13 @@
 
 use super::database::{Database, Fault};
 use super::number::{Columns, damaged, int};
-use super::sealing::{Place, ensure, open, seal};
 use crate::Answer;
 use crate::error::StoreError;
 use crate::ledger::{
     Ledger, PartManifest, pack_addresses, pack_part, pack_variables, unpack, unpack_addresses, unpack_part,
 };
 use crate::seal::Keyring;
+use crate::sealing::{Place, ensure, open, seal};
 use kabar_engine::chunk::{Chunk, ChunkKey};
 use kabar_engine::id::{CampaignId, SessionId, TenantId};
 use rusqlite::{OptionalExtension, Transaction, params};

@@ -10,7 +10,6 @@ mod ledger;
 mod migrate;
 mod number;
 mod records;
-mod sealing;
 mod views;
 
 pub use database::Database;

@@ -1,12 +1,14 @@
 //! The backends a suite runs on, each with what it needs to be opened again. Not a suite.
 
-use crate::cluster::Keyspace;
+use crate::keyspace::Keyspace;
 use kabar_schema::journal::OnFailure;
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::{EmbeddedOptions, Store};
 use std::path::PathBuf;
-use std::sync::Arc;
 use tempfile::TempDir;
+
+/// Positions of a bucket of the cluster's journal in the suites, as a power of two: so few that many are crossed.
+const BUCKET_BITS: u32 = 5;
 
 /// Which backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,24 +18,17 @@ pub enum Backend {
     Cql,
 }
 
-/// An open store; the folder goes with it.
-pub struct Opened {
-    pub store: Store,
-    folder: Option<(TempDir, MasterKey)>,
-    keyspace: Option<Arc<Keyspace>>,
+/// Where an open store keeps what it remembers.
+enum Place {
+    Nowhere,
+    Folder(TempDir, MasterKey),
+    Keyspace(Keyspace),
 }
 
-/// Positions of a journal's bucket in the suites, as a power of two: so few that every one of them is crossed.
-const BUCKET_BITS: u32 = 5;
-
-async fn cql(keyspace: Arc<Keyspace>) -> Opened {
-    let cluster = kabar_schema::scylla::connect(&keyspace.options()).await.unwrap();
-    let mut store = Store::memory();
-    let keyring = Arc::clone(&store.keyring);
-    let journal =
-        kabar_schema::scylla::CqlJournal::with_buckets(cluster, keyring, BUCKET_BITS).await.unwrap();
-    store.journal = Arc::new(journal);
-    Opened { store, folder: None, keyspace: Some(keyspace) }
+/// An open store; its place goes with it.
+pub struct Opened {
+    pub store: Store,
+    place: Place,
 }
 
 pub fn options(folder: PathBuf, master: MasterKey) -> EmbeddedOptions {
@@ -46,33 +41,52 @@ pub fn options(folder: PathBuf, master: MasterKey) -> EmbeddedOptions {
 
 impl Backend {
     pub async fn open(self) -> Opened {
-        match self {
-            Self::Memory => return Opened { store: Store::memory(), folder: None, keyspace: None },
-            Self::Cql => return cql(Keyspace::empty().await).await,
-            Self::Embedded => {}
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let master = MasterKey::random();
-        let store = Store::embedded(options(folder.path().to_owned(), master.clone())).await.unwrap();
-        Opened { store, folder: Some((folder, master)), keyspace: None }
+        let place = match self {
+            Self::Memory => return Opened { store: Store::memory(), place: Place::Nowhere },
+            Self::Embedded => Place::Folder(tempfile::tempdir().unwrap(), MasterKey::random()),
+            Self::Cql => Place::Keyspace(Keyspace::empty().await),
+        };
+        place.open().await
+    }
+}
+
+impl Place {
+    async fn open(self) -> Opened {
+        let store = match &self {
+            Self::Nowhere => unreachable!("nothing in memory can be opened again"),
+            Self::Folder(folder, master) => {
+                Store::embedded(options(folder.path().to_owned(), master.clone())).await
+            }
+            Self::Keyspace(keyspace) => Store::cql_with_buckets(keyspace.options(), BUCKET_BITS).await,
+        };
+        Opened { store: store.unwrap(), place: self }
     }
 }
 
 impl Opened {
     /// Closes and opens again; in memory there is nothing to open again.
     pub async fn reopen(self) -> Self {
-        if let Some(keyspace) = &self.keyspace {
-            return cql(Arc::clone(keyspace)).await;
+        if matches!(self.place, Place::Nowhere) {
+            return self;
         }
-        let Some((folder, master)) = self.folder else { return self };
         self.store.close().await;
         drop(self.store);
-        let store = Store::embedded(options(folder.path().to_owned(), master.clone())).await.unwrap();
-        Self { store, folder: Some((folder, master)), keyspace: None }
+        self.place.open().await
     }
 
     pub fn folder(&self) -> PathBuf {
-        self.folder.as_ref().expect("only the embedded backend has a folder").0.path().to_owned()
+        match &self.place {
+            Place::Folder(folder, _) => folder.path().to_owned(),
+            _ => panic!("only the embedded backend has a folder"),
+        }
+    }
+
+    /// The keyspace, where a test needs a seam of the cluster itself.
+    pub fn keyspace(&self) -> &Keyspace {
+        match &self.place {
+            Place::Keyspace(keyspace) => keyspace,
+            _ => panic!("only the cluster has a keyspace"),
+        }
     }
 }
 

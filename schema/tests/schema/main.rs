@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "test code: a panic is the report")]
 
 mod backend;
-mod cluster;
 mod contacts_suite;
 mod disks;
 mod entries;
 mod fault_suite;
 mod journal_suite;
+mod keyspace;
 mod kill;
 mod measure;
 mod model;

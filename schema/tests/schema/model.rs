@@ -1,4 +1,4 @@
-//! The embedded views against memory as the model: random changes, repeats, late flushes, closing and opening,
+//! The views of every backend against memory as the model: random changes, repeats, late flushes, closing and opening,
 //! and after each of them every read is the same. Not the suite of fixed promises.
 
 use crate::backend::Backend;
@@ -34,9 +34,9 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-async fn run(acts: Vec<Act>) {
+async fn run(backend: Backend, acts: Vec<Act>) {
     let mut world = World::default();
-    let mut opened = Backend::Embedded.open().await;
+    let mut opened = backend.open().await;
     let model = MemoryViews::default();
     let mut done: Vec<Vec<ShardFlush>> = Vec::new();
     let end = [Act::Flush, Act::Reopen, Act::Read(2)];
@@ -69,12 +69,25 @@ async fn run(acts: Vec<Act>) {
     }
 }
 
+fn block_on(run: impl Future<Output = ()>) {
+    let builder = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    builder.unwrap().block_on(run);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn embedded_views_are_the_model_whatever_happens(acts in proptest::collection::vec(act(), 1..160)) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(run(acts));
+        block_on(run(Backend::Embedded, acts));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cql_views_are_the_model_whatever_happens(acts in proptest::collection::vec(act(), 1..160)) {
+        block_on(run(Backend::Cql, acts));
     }
 }

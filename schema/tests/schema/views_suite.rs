@@ -13,6 +13,7 @@ use kabar_engine::part::{PartRow, PartStart};
 use kabar_engine::time::DAY_MS;
 use kabar_schema::StoreError;
 use kabar_schema::memory::MemoryViews;
+use kabar_schema::scylla::CqlViews;
 use kabar_schema::views::{SESSION_PARTS_MAX, ShardFlush, ShardMark, Views};
 use std::sync::Arc;
 
@@ -132,8 +133,10 @@ async fn an_older_row_in_a_newer_flush_is_left_out(backend: Backend) {
     let before = snapshot(views, &world, 3).await;
     // The oldest last: nothing newer comes after it and mends what it broke.
     for mut flush in all.concat().into_iter().rev() {
-        // Lines of the outbox have no age of their own; rows have.
+        // Lines of the outbox and its floor have no age of their own; rows have.
         flush.changes.outbox.clear();
+        let last = all.concat().into_iter().rfind(|last| last.mark.shard == flush.mark.shard);
+        flush.changes.outbox_floor = last.and_then(|last| last.changes.outbox_floor);
         let mark = before.marks.iter().find(|mark| mark.shard == flush.mark.shard);
         flush.mark = *mark.expect("the shard was flushed");
         views.apply(vec![flush]).await.unwrap();
@@ -154,6 +157,33 @@ async fn a_flush_torn_after_any_single_write_is_whole_when_repeated() {
         views.apply(all.concat()).await.unwrap();
         assert_eq!(snapshot(&views, &world, 3).await, expected, "torn after {writes}");
     }
+}
+
+#[tokio::test]
+async fn a_flush_torn_on_the_cluster_is_whole_when_repeated() {
+    let mut world = World::default();
+    let all = flushes(&mut world, 120, 30);
+    let expected = model(&world, &all).await;
+    // Every row but a line that is written twice is written before the first mark.
+    let rows: usize = all.concat().iter().map(|f| f.changes.len() - f.changes.outbox.len()).sum();
+    let mut torn = 0;
+    for writes in (0..).step_by(47) {
+        let opened = Backend::Cql.open().await;
+        let cluster = kabar_schema::scylla::connect(&opened.keyspace().options()).await.unwrap();
+        let cut = CqlViews::open(cluster, Arc::clone(&opened.store.keyring)).await.unwrap();
+        let outcome = cut.apply_at_most(&all.concat(), writes).await;
+        if outcome == Ok(()) {
+            break;
+        }
+        assert_eq!(outcome, Err(StoreError::Unknown), "{writes}");
+        if writes <= rows {
+            assert_eq!(opened.store.views.marks().await.unwrap(), [], "the marks come last");
+        }
+        opened.store.views.apply(all.concat()).await.unwrap();
+        assert_eq!(snapshot(&*opened.store.views, &world, 3).await, expected, "torn after {writes}");
+        torn += 1;
+    }
+    assert!(torn > 5, "{torn}");
 }
 
 #[tokio::test]

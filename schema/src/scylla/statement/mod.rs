@@ -44,9 +44,11 @@ macro_rules! statements {
 
 mod journal;
 mod migration;
+mod views;
 
 pub(crate) use journal::Journal;
 pub(crate) use migration::Migration;
+pub(crate) use views::{ViewReads, ViewWrites};
 
 #[cfg(test)]
 mod tests {
@@ -55,7 +57,7 @@ mod tests {
 
     /// Every seam's statements.
     fn all() -> Vec<(&'static str, Kind, &'static str)> {
-        [Migration::TEXTS, Journal::TEXTS].concat()
+        [Migration::TEXTS, Journal::TEXTS, ViewReads::TEXTS, ViewWrites::TEXTS].concat()
     }
 
     #[test]
@@ -89,6 +91,14 @@ mod tests {
             let deletes = text.starts_with("DELETE");
             let allowed = ["unlock", "delete", "retire", "delete_list"];
             assert!(!deletes || allowed.contains(&name), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_views_row_is_never_written_without_its_timestamp_nor_over_a_condition() {
+        for (name, kind, text) in ViewWrites::TEXTS {
+            assert_eq!(*kind, Kind::Write, "{name}");
+            assert!(text.starts_with("INSERT INTO ") && text.ends_with("TIMESTAMP ?"), "{name}: {text}");
         }
     }
 

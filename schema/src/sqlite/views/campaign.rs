@@ -3,11 +3,10 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
 use super::{collect, one};
-use crate::codec::DecodeError;
-use crate::codec::row::{Reader, put_varint};
+use crate::codec::view::campaign::{pack_frozen, pack_parts, unpack_frozen, unpack_parts};
 use kabar_engine::campaign::{CampaignRow, Phase, Verb};
-use kabar_engine::entry::{Frozen, PartLine, Position};
-use kabar_engine::id::{CampaignId, CommandId, SessionId, ShardId, TenantId};
+use kabar_engine::entry::Position;
+use kabar_engine::id::{CampaignId, CommandId, ShardId, TenantId};
 use rusqlite::{Row, Transaction, params};
 use std::sync::Arc;
 
@@ -20,9 +19,6 @@ const UPSERT: &str = "INSERT INTO campaign (id, shard, tenant, phase, paused, la
 
 const COLUMNS: &str = "id, tenant, phase, paused, launched, ended, command, verb, obeyed, frozen, upto \
      FROM campaign";
-
-/// The first byte of a packed audience.
-const FORM: u8 = 1;
 
 /// Writes campaigns.
 pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &CampaignRow)]) -> Result<(), Fault> {
@@ -79,49 +75,4 @@ fn campaign(row: &Row<'_>) -> Result<CampaignRow, Fault> {
         frozen: frozen.map_err(|_| damaged("a frozen audience is damaged"))?.map(Box::new),
         upto: Position(row.id(10)?),
     })
-}
-
-fn pack_parts(parts: impl Iterator<Item = u32>) -> Vec<u8> {
-    let mut out = Vec::new();
-    parts.for_each(|part| put_varint(&mut out, u64::from(part)));
-    out
-}
-
-fn unpack_parts(bytes: &[u8]) -> Result<Vec<u32>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let mut parts = Vec::new();
-    while !reader.rest().is_empty() {
-        parts.push(reader.small("part")?);
-    }
-    Ok(parts)
-}
-
-fn pack_frozen(frozen: &Frozen) -> Vec<u8> {
-    let mut out = vec![FORM];
-    put_varint(&mut out, u64::from(frozen.attempt));
-    put_varint(&mut out, frozen.audience);
-    put_varint(&mut out, frozen.opted_out);
-    put_varint(&mut out, frozen.missing_variable);
-    out.extend_from_slice(&frozen.digest);
-    put_varint(&mut out, frozen.parts.len() as u64);
-    for line in &frozen.parts {
-        put_varint(&mut out, line.session.0);
-        put_varint(&mut out, u64::from(line.recipients));
-    }
-    out
-}
-
-fn unpack_frozen(campaign: CampaignId, bytes: &[u8]) -> Result<Frozen, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    if reader.byte("form")? != FORM {
-        return Err(DecodeError::Invalid("form"));
-    }
-    let (attempt, audience) = (reader.small("attempt")?, reader.varint("audience")?);
-    let (opted_out, missing_variable) = (reader.varint("opted out")?, reader.varint("missing")?);
-    let digest = reader.array("digest")?;
-    let parts = reader.list("parts", |r| {
-        Ok(PartLine { session: SessionId(r.varint("session")?), recipients: r.small("recipients")? })
-    })?;
-    reader.finish()?;
-    Ok(Frozen { campaign, attempt, audience, opted_out, missing_variable, parts, digest })
 }

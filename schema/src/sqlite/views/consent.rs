@@ -4,11 +4,11 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
 use super::{at_most, collect};
+use crate::codec::row::{wish_byte, wish_of};
 use kabar_engine::address::Address;
 use kabar_engine::consent::SuppressedRow;
 use kabar_engine::entry::{ConsentSource, Position};
 use kabar_engine::id::{ShardId, TenantId};
-use kabar_engine::optout::Wish;
 use kabar_engine::time::Timestamp;
 use rusqlite::{Row, Transaction, params};
 
@@ -22,17 +22,6 @@ const COLUMNS: &str = "tenant, address, shard, wish, at, source, upto FROM suppr
 /// Left alone, the planner reads all of a tenant's rows because they lie in the order that is wanted.
 const SINCE: &str = "INDEXED BY suppressed_minute WHERE tenant = ?1 AND minute >= ?2 ORDER BY address, shard";
 
-fn byte(wish: Wish) -> u8 {
-    match wish {
-        Wish::OptOut => 1,
-        Wish::OptIn => 2,
-    }
-}
-
-fn wish(byte: u8) -> Option<Wish> {
-    [Wish::OptOut, Wish::OptIn].into_iter().find(|w| self::byte(*w) == byte)
-}
-
 /// Writes consents.
 pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &SuppressedRow)]) -> Result<(), Fault> {
     let mut put = tx.prepare_cached(UPSERT)?;
@@ -41,7 +30,7 @@ pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &SuppressedRow)]) ->
             int(row.tenant.0),
             row.address.key(),
             row.shard.0,
-            byte(row.wish),
+            wish_byte(row.wish),
             row.at.0,
             row.at.minute(),
             row.source as u8,
@@ -97,7 +86,7 @@ fn suppressed(row: &Row<'_>) -> Result<SuppressedRow, Fault> {
         tenant: TenantId(row.id(0)?),
         address: row.address(1)?,
         shard: ShardId(row.get(2)?),
-        wish: row.choice(3, wish)?,
+        wish: row.choice(3, wish_of)?,
         at: row.time(4)?,
         source: ConsentSource::from_byte(row.get(5)?).ok_or(damaged("a consent has an unknown source"))?,
         upto: Position(row.id(6)?),

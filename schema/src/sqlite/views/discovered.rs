@@ -2,9 +2,9 @@
 
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
-use super::super::sealing::{Place, open_text, seal};
 use super::{at_most, collect};
 use crate::seal::Keyring;
+use crate::sealing::{Place, open_text, seal};
 use kabar_engine::address::Address;
 use kabar_engine::entry::Position;
 use kabar_engine::id::{SessionId, ShardId, TenantId};

@@ -3,9 +3,9 @@
 
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
-use super::super::sealing::{Place, open, seal};
 use super::{Current, one};
 use crate::seal::Keyring;
+use crate::sealing::{Place, open, seal};
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::entry::Position;

@@ -17,10 +17,10 @@ mod run;
 
 use super::database::{Database, Fault};
 use super::number::{Columns, int};
-use super::sealing::ensure;
 use crate::Answer;
 use crate::seal::Keyring;
-use crate::views::{ShardFlush, ShardMark, Views};
+use crate::sealing::ensure;
+use crate::views::{ShardFlush, ShardMark, Views, tenants};
 use generation::Tables;
 use kabar_engine::address::Address;
 use kabar_engine::campaign::CampaignRow;
@@ -33,7 +33,6 @@ use kabar_engine::overlay::{Changes, DiscoveredRow, Key, OutboxKey, OutboxLine, 
 use kabar_engine::part::PartRow;
 use kabar_engine::time::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The embedded views.
@@ -192,17 +191,6 @@ fn load(tx: &Transaction<'_>, keyring: &Keyring, tables: &Tables, key: &Key) -> 
         Key::Chunk(_) => None,
     };
     Ok(row.unwrap_or(Row::Absent))
-}
-
-fn tenants(flushes: &[ShardFlush]) -> BTreeSet<TenantId> {
-    let changes = flushes.iter().map(|f| &f.changes);
-    changes
-        .flat_map(|c| {
-            let messages = c.messages.iter().map(|r| r.tenant);
-            let conversations = c.conversations.iter().map(|r| r.tenant);
-            messages.chain(conversations).chain(c.discovered.iter().map(|r| r.tenant))
-        })
-        .collect()
 }
 
 impl Views for SqliteViews {

@@ -3,13 +3,11 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
 use super::{at_most, collect, one};
-use crate::codec::DecodeError;
-use crate::codec::row::{Reader, put_address, put_near, put_varint};
+use crate::codec::view::part::{Fixed, pack_start, unpack_start};
 use crate::views::SESSION_PARTS_MAX;
 use kabar_engine::entry::Position;
-use kabar_engine::id::{CampaignId, CommandId, MessageId, SessionId, ShardId, TenantId};
-use kabar_engine::part::{ChunkLine, PartPhase, PartRow, PartStart};
-use kabar_engine::time::Timestamp;
+use kabar_engine::id::{CampaignId, CommandId, SessionId, ShardId, TenantId};
+use kabar_engine::part::{PartPhase, PartRow};
 use rusqlite::{Row, Transaction, params};
 use std::sync::Arc;
 
@@ -20,9 +18,6 @@ const UPSERT: &str = "INSERT INTO part (campaign, part, shard, tenant, session, 
 
 const COLUMNS: &str =
     "campaign, part, tenant, session, launched, phase, command, finished, start, upto FROM part";
-
-/// The first byte of a packed start.
-const FORM: u8 = 1;
 
 /// Writes parts.
 pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &PartRow)]) -> Result<(), Fault> {
@@ -86,45 +81,4 @@ fn part(row: &Row<'_>) -> Result<PartRow, Fault> {
         finished: row.get(7)?,
         upto: Position(row.id(9)?),
     })
-}
-
-/// What of a start stands in columns of its own.
-struct Fixed {
-    campaign: CampaignId,
-    part: u32,
-    session: SessionId,
-    launched: Timestamp,
-}
-
-fn pack_start(start: &PartStart) -> Vec<u8> {
-    let mut out = vec![FORM];
-    put_varint(&mut out, u64::from(start.attempt));
-    put_varint(&mut out, start.valid_until.0.cast_unsigned());
-    put_varint(&mut out, start.command.0);
-    put_varint(&mut out, start.chunks.len() as u64);
-    let mut last = 0;
-    for line in &start.chunks {
-        put_address(&mut out, &line.first);
-        put_varint(&mut out, u64::from(line.count));
-        put_near(&mut out, &mut last, line.base.0);
-    }
-    out
-}
-
-fn unpack_start(fixed: &Fixed, bytes: &[u8]) -> Result<PartStart, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    if reader.byte("form")? != FORM {
-        return Err(DecodeError::Invalid("form"));
-    }
-    let attempt = reader.small("attempt")?;
-    let valid_until = Timestamp(reader.varint("valid until")?.cast_signed());
-    let command = CommandId(reader.varint("command")?);
-    let mut last = 0;
-    let chunks = reader.list("chunks", |r| {
-        let (first, count) = (r.address("first")?, r.small("count")?);
-        Ok(ChunkLine { first, count, base: MessageId(r.near(&mut last, "base")?) })
-    })?;
-    reader.finish()?;
-    let Fixed { campaign, part, session, launched } = *fixed;
-    Ok(PartStart { campaign, part, attempt, session, launched, valid_until, chunks, command })
 }

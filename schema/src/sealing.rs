@@ -1,13 +1,21 @@
-//! Sealing of single columns, and what a sealed column is bound to. Not the keys.
+//! Sealing of single columns, and what a sealed column is bound to; the same on every backend. Not the keys.
 
-use super::database::Fault;
 use crate::error::StoreError;
 use crate::seal::{Keyring, SealError};
 use kabar_engine::id::TenantId;
 
+/// Why a column could not be sealed or opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsealed {
+    /// A key is not at hand.
+    Unavailable,
+    /// The bytes are not what was sealed for this place.
+    Damaged(&'static str),
+}
+
 /// The column a value is sealed for: moved to another row or column it does not open.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Place<'a> {
+pub(crate) enum Place<'a> {
     /// A message's content.
     Content(u64),
     /// The name in a conversation.
@@ -48,54 +56,54 @@ fn numbered(bytes: &mut Vec<u8>, tag: u8, id: u64) {
 
 /// Seals what `write` writes into `out`, which is emptied first. False: the tenant was erased, and nothing is
 /// to be kept. The tenant's key must have been ensured.
-pub(super) fn seal(
+pub(crate) fn seal(
     keyring: &Keyring,
     tenant: TenantId,
     place: Place<'_>,
     out: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>),
-) -> Result<bool, Fault> {
+) -> Result<bool, Unsealed> {
     out.clear();
     match keyring.seal_into(tenant, out, &place.bytes(), write) {
         Ok(()) => Ok(true),
         Err(SealError::NoKey) if keyring.erased(tenant) == Ok(true) => Ok(false),
         Err(error) => {
             tracing::error!(%error, "a column could not be sealed");
-            Err(Fault::Refused(StoreError::Unavailable))
+            Err(Unsealed::Unavailable)
         }
     }
 }
 
 /// Opens a sealed column; `None` when the tenant's key is gone.
-pub(super) fn open(
+pub(crate) fn open(
     keyring: &Keyring,
     tenant: TenantId,
     place: Place<'_>,
     sealed: &[u8],
-) -> Result<Option<Vec<u8>>, Fault> {
+) -> Result<Option<Vec<u8>>, Unsealed> {
     keyring.open_bytes(tenant, sealed, &place.bytes()).map_err(|error| match error {
         SealError::NoKey => {
             tracing::error!(%error, "a sealed column was read before the keys");
-            Fault::Refused(StoreError::Unavailable)
+            Unsealed::Unavailable
         }
-        SealError::Broken => Fault::Damaged("a sealed column does not open"),
+        SealError::Broken => Unsealed::Damaged("a sealed column does not open"),
     })
 }
 
 /// Opens a sealed text.
-pub(super) fn open_text(
+pub(crate) fn open_text(
     keyring: &Keyring,
     tenant: TenantId,
     place: Place<'_>,
     sealed: Option<&[u8]>,
-) -> Result<Option<String>, Fault> {
+) -> Result<Option<String>, Unsealed> {
     let Some(sealed) = sealed else { return Ok(None) };
     let Some(plain) = open(keyring, tenant, place, sealed)? else { return Ok(None) };
-    String::from_utf8(plain).map(Some).map_err(|_| Fault::Damaged("a sealed name is no text"))
+    String::from_utf8(plain).map(Some).map_err(|_| Unsealed::Damaged("a sealed name is no text"))
 }
 
 /// Makes sure that what these tenants write can be sealed. A tenant that was erased stays so.
-pub(super) async fn ensure(
+pub(crate) async fn ensure(
     keyring: &Keyring,
     tenants: impl IntoIterator<Item = TenantId>,
 ) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use scylla::client::session_builder::SessionBuilder;
 use std::io::BufRead;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 struct Server {
     address: String,
@@ -51,7 +51,7 @@ impl Drop for Keyspace {
 
 impl Keyspace {
     /// An empty one. Making its tables takes seconds, so a used one is emptied instead.
-    pub async fn empty() -> Arc<Self> {
+    pub async fn empty() -> Self {
         let used = FREE.lock().pop();
         let name = match used {
             Some(name) => {
@@ -60,7 +60,7 @@ impl Keyspace {
             }
             None => format!("kabar_test_{:016x}", rand::random::<u64>()),
         };
-        Arc::new(Self { name, master: MasterKey::random() })
+        Self { name, master: MasterKey::random() }
     }
 
     pub fn options(&self) -> CqlOptions {
