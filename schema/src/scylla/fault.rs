@@ -55,3 +55,8 @@ pub(super) fn damaged(what: &str) -> StoreError {
     tracing::error!(what, "a stored row cannot be read");
     StoreError::Unavailable
 }
+
+/// The answer when something failed that only prepared a write: the write itself was never sent.
+pub(super) fn before(error: StoreError) -> StoreError {
+    if error == StoreError::Unknown { StoreError::Unavailable } else { error }
+}

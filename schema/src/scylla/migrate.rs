@@ -36,8 +36,17 @@ fn store(error: StoreError) -> OpenError {
     OpenError::Store(error)
 }
 
-/// Brings the keyspace to the newest version; tells which one it had.
-pub(super) async fn run(cluster: &Cluster) -> Result<usize, OpenError> {
+impl Cluster {
+    /// Brings the keyspace to the newest version; tells which one it had.
+    ///
+    /// # Errors
+    /// [`OpenError::Cluster`]: a newer version wrote here, or a table cannot be made.
+    pub async fn migrate(&self) -> Result<usize, OpenError> {
+        run(self).await
+    }
+}
+
+async fn run(cluster: &Cluster) -> Result<usize, OpenError> {
     for text in GROUND {
         cluster.define(text).await?;
     }

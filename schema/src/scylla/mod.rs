@@ -4,9 +4,17 @@
 //! Not the meaning of anything (that is the engine's) and not the placement of shards.
 
 mod cluster;
+mod contacts;
 mod fault;
+mod ledger;
 mod migrate;
+mod records;
+mod sealed;
+mod slices;
 mod statement;
 mod tls;
 
 pub use cluster::{Cluster, CqlOptions, CqlTls};
+pub use contacts::CqlContacts;
+pub use ledger::CqlLedger;
+pub use records::CqlRecords;

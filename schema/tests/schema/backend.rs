@@ -1,5 +1,6 @@
 //! The backends a suite runs on, each with what it needs to be opened again. Not a suite.
 
+use crate::keyspace::Keyspace;
 use kabar_schema::journal::OnFailure;
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::{EmbeddedOptions, Store};
@@ -11,12 +12,20 @@ use tempfile::TempDir;
 pub enum Backend {
     Memory,
     Embedded,
+    Cql,
 }
 
-/// An open store; the folder goes with it.
+/// Where an open store keeps what it remembers.
+pub enum Place {
+    Nowhere,
+    Folder(TempDir, MasterKey),
+    Keyspace(Keyspace, MasterKey),
+}
+
+/// An open store; its place goes with it.
 pub struct Opened {
     pub store: Store,
-    folder: Option<(TempDir, MasterKey)>,
+    pub place: Place,
 }
 
 pub fn options(folder: PathBuf, master: MasterKey) -> EmbeddedOptions {
@@ -29,33 +38,49 @@ pub fn options(folder: PathBuf, master: MasterKey) -> EmbeddedOptions {
 
 impl Backend {
     pub async fn open(self) -> Opened {
-        if self == Self::Memory {
-            return Opened { store: Store::memory(), folder: None };
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let master = MasterKey::random();
-        let store = Store::embedded(options(folder.path().to_owned(), master.clone())).await.unwrap();
-        Opened { store, folder: Some((folder, master)) }
+        let place = match self {
+            Self::Memory => return Opened { store: Store::memory(), place: Place::Nowhere },
+            Self::Embedded => Place::Folder(tempfile::tempdir().unwrap(), MasterKey::random()),
+            Self::Cql => Place::Keyspace(Keyspace::take().await, MasterKey::random()),
+        };
+        place.open().await
+    }
+}
+
+impl Place {
+    async fn open(self) -> Opened {
+        let store = match &self {
+            Self::Nowhere => unreachable!("nothing in memory can be opened again"),
+            Self::Folder(folder, master) => {
+                Store::embedded(options(folder.path().to_owned(), master.clone())).await.unwrap()
+            }
+            Self::Keyspace(keyspace, master) => keyspace.store(master.clone()).await,
+        };
+        Opened { store, place: self }
     }
 }
 
 impl Opened {
     /// Closes and opens again; in memory there is nothing to open again.
     pub async fn reopen(self) -> Self {
-        let Some((folder, master)) = self.folder else { return self };
+        if matches!(self.place, Place::Nowhere) {
+            return self;
+        }
         self.store.close().await;
         drop(self.store);
-        let store = Store::embedded(options(folder.path().to_owned(), master.clone())).await.unwrap();
-        Self { store, folder: Some((folder, master)) }
+        self.place.open().await
     }
 
     pub fn folder(&self) -> PathBuf {
-        self.folder.as_ref().expect("only the embedded backend has a folder").0.path().to_owned()
+        match &self.place {
+            Place::Folder(folder, _) => folder.path().to_owned(),
+            _ => panic!("only the embedded backend has a folder"),
+        }
     }
 }
 
-/// Each function once on memory and once embedded.
-macro_rules! on_every_backend {
+/// Each function once in memory and once embedded: seams the cluster does not have yet.
+macro_rules! on_one_node {
     ($($name:ident),+ $(,)?) => {
         mod memory {
             $(#[tokio::test]
@@ -67,6 +92,20 @@ macro_rules! on_every_backend {
             $(#[tokio::test]
             async fn $name() {
                 super::$name(crate::backend::Backend::Embedded).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_one_node;
+
+/// Each function once on every backend.
+macro_rules! on_every_backend {
+    ($($name:ident),+ $(,)?) => {
+        crate::backend::on_one_node!($($name),+);
+        mod cql {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::backend::Backend::Cql).await;
             })+
         }
     };

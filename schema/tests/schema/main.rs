@@ -8,6 +8,7 @@ mod disks;
 mod entries;
 mod fault_suite;
 mod journal_suite;
+mod keyspace;
 mod kill;
 mod measure;
 mod model;

@@ -42,9 +42,17 @@ macro_rules! statements {
     };
 }
 
+mod blobs;
+mod contacts;
+mod ledger;
 mod migration;
+mod records;
 
+pub(crate) use blobs::BlobsSql;
+pub(crate) use contacts::ContactsSql;
+pub(crate) use ledger::LedgerSql;
 pub(crate) use migration::Migration;
+pub(crate) use records::RecordsSql;
 
 #[cfg(test)]
 mod tests {
@@ -53,7 +61,7 @@ mod tests {
 
     /// Every seam's statements.
     fn all() -> Vec<(&'static str, Kind, &'static str)> {
-        [Migration::TEXTS].concat()
+        [Migration::TEXTS, RecordsSql::TEXTS, ContactsSql::TEXTS, LedgerSql::TEXTS, BlobsSql::TEXTS].concat()
     }
 
     #[test]
@@ -85,7 +93,7 @@ mod tests {
     fn nothing_is_a_queue_by_delete() {
         for (name, _, text) in all() {
             let deletes = text.starts_with("DELETE");
-            let allowed = ["unlock", "delete", "retire", "delete_list"];
+            let allowed = ["unlock", "delete", "retire", "delete_list", "delete_name", "delete_piece"];
             assert!(!deletes || allowed.contains(&name), "{name}: {text}");
         }
     }
