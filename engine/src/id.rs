@@ -142,6 +142,12 @@ impl EventId {
     }
 }
 
+/// The stable hash that keys are spread by: XXH3-64. Its values never change.
+#[must_use]
+pub fn hash64(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
+}
+
 fn by_time(at: Timestamp, low_bits: u32) -> u64 {
     let ms = u64::try_from(at.0.saturating_sub(ID_EPOCH_MS).max(0)).unwrap_or(0);
     (ms & ((1 << 41) - 1)) << low_bits

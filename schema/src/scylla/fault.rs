@@ -65,3 +65,8 @@ impl From<Unsealed> for StoreError {
         }
     }
 }
+
+/// The answer when something failed that only prepared a write: the write itself was never sent.
+pub(super) fn before(error: StoreError) -> StoreError {
+    if error == StoreError::Unknown { StoreError::Unavailable } else { error }
+}

@@ -40,7 +40,7 @@ fn store(error: StoreError) -> OpenError {
 ///
 /// # Errors
 /// [`OpenError::Cluster`]: a newer version wrote there, another migration does not end, a table cannot be made.
-pub async fn run(cluster: &Cluster) -> Result<usize, OpenError> {
+pub(super) async fn run(cluster: &Cluster) -> Result<usize, OpenError> {
     for text in GROUND {
         cluster.define(text).await?;
     }

@@ -5,16 +5,23 @@
 
 mod cell;
 mod cluster;
+mod contacts;
 mod fault;
 mod journal;
+mod ledger;
 mod migrate;
+mod records;
+mod sealed;
 mod slices;
 mod statement;
 mod tls;
 mod views;
 
 pub use cluster::{Cluster, CqlOptions, CqlTls};
+pub use contacts::CqlContacts;
 pub use journal::{BUCKET_BITS, CqlJournal};
+pub use ledger::CqlLedger;
+pub use records::CqlRecords;
 pub use views::CqlViews;
 
 use crate::error::OpenError;

@@ -4,17 +4,23 @@
 use crate::error::StoreError;
 use futures::future::try_join_all;
 use kabar_engine::address::Address;
-use kabar_engine::id::{SessionId, ShardId, TenantId};
+use kabar_engine::id::{hash64, SessionId, ShardId, TenantId};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 /// Slices of a list; for ever, like the hash below.
-const SLICES: i16 = 16;
+pub(super) const SLICES: i16 = 16;
 /// So many rows are asked of a slice at least.
 const FEW: usize = 16;
 
 fn of(hash: ShardId) -> i16 {
     i16::from(hash.0) % SLICES
+}
+
+/// The slice of a key that begins in its tenant's partitions.
+pub(super) fn of_key(key: &str) -> i16 {
+    let slice = hash64(key.as_bytes()) % u64::from(SLICES.unsigned_abs());
+    i16::try_from(slice).expect("invariant: less than sixteen")
 }
 
 /// The slice of an address.
@@ -92,6 +98,13 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(|n| of_address(TenantId(7), &phone(n))), ADDRESSES);
         assert_eq!([1, 2, 1 << 22, u64::MAX >> 1].map(|id| of_id(TenantId(7), id)), IDS);
     }
+
+    #[test]
+    fn slices_of_keys_are_golden() {
+        let keys = ["1:6281234567890", "1:6281234567891", "2:ID.7", "3:42"];
+        assert_eq!(keys.map(of_key), KEYS);
+    }
+    const KEYS: [i16; 4] = [0, 0, 0, 0];
     const ADDRESSES: [i16; 4] = [0, 0, 0, 0];
     const IDS: [i16; 4] = [0, 0, 0, 0];
 

@@ -1,6 +1,7 @@
 //! The cluster of the CQL suites: a running one (`KABAR_TEST_CQL=host:port`), or one that `deploy/cassandra/run`
 //! starts and that ends with this process; and keyspaces that are used again, emptied. Not a suite.
 
+use futures::StreamExt;
 use kabar_schema::scylla::CqlOptions;
 use kabar_schema::seal::MasterKey;
 use parking_lot::Mutex;
@@ -53,14 +54,23 @@ impl Keyspace {
     /// An empty one. Making its tables takes seconds, so a used one is emptied instead.
     pub async fn empty() -> Self {
         let used = FREE.lock().pop();
-        let name = match used {
-            Some(name) => {
-                clean(&name).await;
-                name
-            }
-            None => format!("kabar_test_{:016x}", rand::random::<u64>()),
+        let master = MasterKey::random();
+        let Some(name) = used else {
+            let keyspace = Self { name: format!("kabar_test_{:016x}", rand::random::<u64>()), master };
+            kabar_schema::scylla::upgrade(&keyspace.options()).await.unwrap();
+            return keyspace;
         };
-        Self { name, master: MasterKey::random() }
+        let keyspace = Self { name, master };
+        clean(&keyspace).await;
+        keyspace
+    }
+
+    /// A connection below the store: to look at rows, and to damage them.
+    pub async fn session(&self) -> Session {
+        let builder = SessionBuilder::new().known_node(server()).fetch_schema_metadata(false);
+        let session = builder.build().await.unwrap();
+        session.use_keyspace(&self.name, false).await.unwrap();
+        session
     }
 
     pub fn options(&self) -> CqlOptions {
@@ -68,24 +78,18 @@ impl Keyspace {
     }
 }
 
-async fn session() -> Session {
-    SessionBuilder::new().known_node(server()).auto_await_schema_agreement(false).build().await.unwrap()
-}
-
 /// Empties the tables that have something in them; the schema's own stay.
-async fn clean(keyspace: &str) {
-    let session = session().await;
-    let tables = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
-    let tables = session.query_unpaged(tables, (keyspace,)).await.unwrap().into_rows_result().unwrap();
-    for row in tables.rows::<(String,)>().unwrap() {
-        let (table,) = row.unwrap();
-        if table.starts_with("schema_") {
-            continue;
-        }
-        let any =
-            session.query_unpaged(format!("SELECT * FROM {keyspace}.{table} LIMIT 1"), ()).await.unwrap();
+async fn clean(keyspace: &Keyspace) {
+    let session = &keyspace.session().await;
+    let text = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+    let found = session.query_unpaged(text, (&keyspace.name,)).await.unwrap().into_rows_result().unwrap();
+    let tables: Vec<String> = found.rows::<(String,)>().unwrap().map(|row| row.unwrap().0).collect();
+    let tables = tables.into_iter().filter(|name| !name.starts_with("schema_"));
+    let each = futures::stream::iter(tables).for_each_concurrent(8, |table| async move {
+        let any = session.query_unpaged(format!("SELECT * FROM {table} LIMIT 1"), ()).await.unwrap();
         if any.into_rows_result().unwrap().rows_num() > 0 {
-            session.query_unpaged(format!("TRUNCATE {keyspace}.{table}"), ()).await.unwrap();
+            session.query_unpaged(format!("TRUNCATE {table}"), ()).await.unwrap();
         }
-    }
+    });
+    each.await;
 }

@@ -42,12 +42,20 @@ macro_rules! statements {
     };
 }
 
+mod blobs;
+mod contacts;
 mod journal;
+mod ledger;
 mod migration;
+mod records;
 mod views;
 
+pub(crate) use blobs::BlobsSql;
+pub(crate) use contacts::ContactsSql;
 pub(crate) use journal::Journal;
+pub(crate) use ledger::LedgerSql;
 pub(crate) use migration::Migration;
+pub(crate) use records::RecordsSql;
 pub(crate) use views::{ViewReads, ViewWrites};
 
 #[cfg(test)]
@@ -57,7 +65,17 @@ mod tests {
 
     /// Every seam's statements.
     fn all() -> Vec<(&'static str, Kind, &'static str)> {
-        [Migration::TEXTS, Journal::TEXTS, ViewReads::TEXTS, ViewWrites::TEXTS].concat()
+        [
+            Migration::TEXTS,
+            Journal::TEXTS,
+            ViewReads::TEXTS,
+            ViewWrites::TEXTS,
+            RecordsSql::TEXTS,
+            ContactsSql::TEXTS,
+            LedgerSql::TEXTS,
+            BlobsSql::TEXTS,
+        ]
+        .concat()
     }
 
     #[test]
@@ -89,7 +107,7 @@ mod tests {
     fn nothing_is_a_queue_by_delete() {
         for (name, _, text) in all() {
             let deletes = text.starts_with("DELETE");
-            let allowed = ["unlock", "delete", "retire", "delete_list"];
+            let allowed = ["unlock", "delete", "retire", "delete_list", "delete_name", "delete_piece"];
             assert!(!deletes || allowed.contains(&name), "{name}: {text}");
         }
     }
