@@ -74,7 +74,7 @@ impl Traffic {
             idempotency: None,
         };
         let mut row = MessageRow::accepted(here.tenant, now, &intent);
-        row.prev = prev;
+        (row.prev, row.number) = prev;
         row.claimed(now);
         row.answered(now, &Outcome::Accepted(format!("wamid.HBgLNjI4MTIzNDU2Nzg5FQIAERgS{id}").into()));
         row.upto = Position(self.position);

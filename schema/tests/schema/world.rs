@@ -174,7 +174,7 @@ impl World {
             idempotency: None,
         };
         let mut row = MessageRow::accepted(place.tenant, now, &intent);
-        row.prev = prev;
+        (row.prev, row.number) = prev;
         if seed % 7 == 6 {
             row.content = None;
             row.campaign = Some((CampaignId(77), u32::from(seed)));
