@@ -203,7 +203,8 @@ impl Plan {
             shards,
             files: files.into_values().collect(),
             digest: String::new(),
-        };
+        }
+        .sealed();
         let path = into.join(MANIFEST);
         let mut file = files::create(&path)?;
         let written = file.write_all(manifest.to_text().as_bytes()).and_then(|()| file.sync_all());

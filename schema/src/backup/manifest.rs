@@ -2,7 +2,6 @@
 //! shards stood; the paper itself carries a digest too, so that a damaged one is not believed.
 
 use super::{BackupError, damaged};
-use kabar_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::path::{Component, Path};
@@ -66,14 +65,14 @@ impl Manifest {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// The paper, with its digest set.
-    pub(super) fn to_text(&self) -> String {
-        let mut paper = Self { digest: String::new(), ..self.clone() };
-        paper.digest = hex(&Sha256::digest(paper.plain()));
-        paper.plain()
+    /// The manifest with its digest.
+    pub(super) fn sealed(self) -> Self {
+        let plain = Self { digest: String::new(), ..self };
+        Self { digest: hex(&Sha256::digest(plain.to_text())), ..plain }
     }
 
-    fn plain(&self) -> String {
+    /// The paper.
+    pub(super) fn to_text(&self) -> String {
         let text = serde_json::to_string_pretty(self);
         text.expect("invariant: numbers, texts and lists become JSON") + "\n"
     }
@@ -104,7 +103,8 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(&text)
             .map_err(|error| damaged(&path, format!("not readable: {error}")))?;
-        if manifest.to_text().as_bytes() != text {
+        // Blanks count too: every byte is either what was written or damage.
+        if manifest.to_text().as_bytes() != text || manifest.clone().sealed() != manifest {
             return Err(damaged(&path, "it is not what was written".to_owned()));
         }
         for file in &manifest.files {
@@ -114,12 +114,6 @@ impl Manifest {
             }
         }
         Ok(manifest)
-    }
-
-    /// When it began.
-    #[must_use]
-    pub fn began_at(&self) -> Option<Timestamp> {
-        Timestamp::from_rfc3339(&self.began)
     }
 }
 
