@@ -220,7 +220,8 @@ fn told(manifest: &Manifest, seconds: f64) -> serde_json::Value {
 fn shown(manifest: &Manifest, seconds: f64) -> String {
     let megabytes = manifest.bytes() as f64 / 1e6;
     format!(
-        "{} files, {megabytes:.1} MB in {seconds:.1} s ({:.0} MB/s); {} messages and {} later entries in {} shards, as of {}",
+        "{} files, {megabytes:.1} MB in {seconds:.1} s ({:.0} MB/s); {} messages and {} later entries in {} shards, \
+         as of {}",
         manifest.files.len(),
         megabytes / seconds.max(0.001),
         manifest.messages,
