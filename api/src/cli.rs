@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, its exit codes, its log. Not what the commands do.
 
+mod backup;
 mod campaign;
 mod contact;
 mod events;
@@ -38,6 +39,10 @@ enum Command {
     Demo(DemoArgs),
     /// Runs the simulated WhatsApp alone.
     Sandbox(sandbox::SandboxArgs),
+    /// Copies the store's folder; a server may run on it meanwhile.
+    Backup(backup::BackupArgs),
+    /// Brings a backup back into a new folder, or checks it.
+    Restore(backup::RestoreArgs),
     /// Checks the configuration and shows what is in force.
     CheckConfig,
     /// Brings the cluster's keyspace (`store.kind = "cql"`) to the version of this binary; `serve` does it as well.
@@ -148,6 +153,14 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sandbox(args) => {
             log(&config.log, "info");
             within(sandbox::run(args))
+        }
+        Command::Backup(args) => {
+            log(&config.log, "warn");
+            backup::backup(&config, args)
+        }
+        Command::Restore(args) => {
+            log(&config.log, "warn");
+            within(backup::restore(config, args))
         }
         Command::CheckConfig => {
             print!("{}", config.shown());

@@ -12,7 +12,7 @@ use kabar_schema::OpenError;
 use kabar_schema::journal::OnFailure;
 use kabar_schema::scylla::{CqlOptions, CqlTls};
 use kabar_schema::seal::MasterKey;
-use kabar_schema::store::{EmbeddedOptions, Store};
+use kabar_schema::store::{EmbeddedOptions, Store, holds_data};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// The master key's file in the store's folder.
+pub(crate) const MASTER_KEY: &str = "master.key";
+/// The operator's key's file in the store's folder.
+pub(crate) const OPERATOR_KEY: &str = "operator.key";
 
 /// Why a server does not start: what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -175,14 +180,23 @@ fn node_options(config: &Config) -> NodeOptions {
     }
 }
 
+/// The file of the master key; `None` when the configuration holds the key itself.
+pub(crate) fn master_key_file(config: &Config) -> Option<PathBuf> {
+    let place = || config.store.folder.join(MASTER_KEY);
+    config.store.master_key.is_none().then(|| config.store.master_key_file.clone().unwrap_or_else(place))
+}
+
 /// From the configuration, the named file, or the folder's own file, which is made when it is absent.
 pub(crate) fn master_key(config: &Config) -> Result<MasterKey, StartError> {
     if let Some(hex) = &config.store.master_key {
         return Ok(MasterKey::from_hex(hex).expect("invariant: the configuration was checked"));
     }
-    let named = config.store.master_key_file.clone();
-    let file = named.unwrap_or_else(|| config.store.folder.join("master.key"));
+    let file = master_key_file(config).expect("invariant: the configuration has no key itself");
     if !file.exists() {
+        if holds_data(&config.store.folder) {
+            let what = "it is not there, but the folder holds data: put the key it was written with there";
+            return Err(StartError::KeyFile { file, source: std::io::Error::other(what) });
+        }
         write_secret(&file, &MasterKey::random().to_hex())?;
     }
     Ok(MasterKey::from_file(&file)?)
@@ -193,7 +207,7 @@ fn operator_key(config: &Config) -> Result<(String, bool), StartError> {
     if let Some(key) = &config.auth.operator_key {
         return Ok((key.clone(), false));
     }
-    let file = config.store.folder.join("operator.key");
+    let file = config.store.folder.join(OPERATOR_KEY);
     match std::fs::read_to_string(&file) {
         Ok(text) if text.trim().len() >= 16 => Ok((text.trim().to_owned(), false)),
         Ok(_) => {

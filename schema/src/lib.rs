@@ -4,6 +4,7 @@
 //!
 //! It is not: the meaning of an entry (that is the engine's fold), and not a decision about anything.
 
+pub mod backup;
 pub mod codec;
 pub mod contacts;
 pub mod error;

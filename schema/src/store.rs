@@ -203,6 +203,12 @@ impl Store {
     }
 }
 
+/// Whether a store was ever opened in the folder: then its master key must exist already.
+#[must_use]
+pub fn holds_data(folder: &Path) -> bool {
+    folder.join(Kind::Records.file()).exists()
+}
+
 type Opened = (File, Arc<Database>, Arc<Database>);
 
 fn open_folder(folder: &Path) -> Result<Opened, OpenError> {

@@ -4,6 +4,7 @@
 
 mod audience;
 mod auth;
+mod backup;
 mod campaign;
 mod catalogue;
 mod contact;

@@ -4,6 +4,7 @@
 //! Not the views (they are folded from it), not a message queue: readers keep their own [`Cursor`].
 
 pub(crate) mod admission;
+pub(crate) mod archive;
 mod disk;
 mod embedded;
 mod header;

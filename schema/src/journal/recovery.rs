@@ -29,10 +29,11 @@ pub(super) struct Recovered {
     pub(super) newest: Timestamp,
 }
 
-struct Found {
-    path: PathBuf,
-    header: Header,
-    len: u64,
+/// A segment file whose head was read.
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) header: Header,
+    pub(super) len: u64,
 }
 
 /// Opens the folder's segments. An empty journal begins at the floors; one that ends below them is refused, since
@@ -42,7 +43,12 @@ pub(super) fn recover(
     floors: &[(ShardId, Position)],
     disk: &dyn Disk,
 ) -> Result<Recovered, OpenError> {
-    let found = heads(folder, disk)?;
+    let (found, torn) = heads(folder)?;
+    if let Some(path) = torn {
+        tracing::warn!(path = %path.display(), "a segment whose head was never finished is removed");
+        std::fs::remove_file(&path).map_err(OpenError::io("remove", &path))?;
+        disk.sync_folder(folder).map_err(OpenError::io("sync", folder))?;
+    }
     check_chain(&found)?;
     let mut spans = Vec::with_capacity(found.len() + 1);
     let mut newest = Timestamp(i64::MIN);
@@ -103,8 +109,8 @@ pub(super) fn create(folder: &Path, header: Header, disk: &dyn Disk) -> Result<(
     Ok((Span { segment, end: HEADER as u64, tips }, file))
 }
 
-/// Reads the heads of all segments. A last file whose head was torn holds nothing acknowledged: it goes.
-fn heads(folder: &Path, disk: &dyn Disk) -> Result<Vec<Found>, OpenError> {
+/// Reads the heads of all segments. A last file whose head was torn holds nothing acknowledged: it comes apart.
+pub(super) fn heads(folder: &Path) -> Result<(Vec<Found>, Option<PathBuf>), OpenError> {
     let listing = std::fs::read_dir(folder).map_err(OpenError::io("list", folder))?;
     let mut ordinals = Vec::new();
     for entry in listing {
@@ -126,22 +132,20 @@ fn heads(folder: &Path, disk: &dyn Disk) -> Result<Vec<Found>, OpenError> {
                 return Err(OpenError::Newer { file: path, found: u64::from(version), known: 1 });
             }
             Err(HeaderError::Bad) if place + 1 == ordinals.len() && len <= HEADER as u64 => {
-                tracing::warn!(segment = ordinal, "a segment whose head was never finished is removed");
-                std::fs::remove_file(&path).map_err(OpenError::io("remove", &path))?;
-                disk.sync_folder(folder).map_err(OpenError::io("sync", folder))?;
+                return Ok((found, Some(path)));
             }
             Ok(_) | Err(HeaderError::Bad) => return Err(damaged(&path, 0, "its head is not readable")),
         }
     }
-    Ok(found)
+    Ok((found, None))
 }
 
-fn damaged(file: &Path, offset: u64, what: impl Into<String>) -> OpenError {
+pub(super) fn damaged(file: &Path, offset: u64, what: impl Into<String>) -> OpenError {
     OpenError::Damaged { file: file.to_owned(), offset, what: what.into() }
 }
 
 /// Each segment begins where the one before it ends.
-fn check_chain(found: &[Found]) -> Result<(), OpenError> {
+pub(super) fn check_chain(found: &[Found]) -> Result<(), OpenError> {
     for pair in found.windows(2) {
         let (this, next) = (&pair[0], &pair[1]);
         if next.header.ordinal != this.header.ordinal + 1 {
@@ -222,15 +226,15 @@ fn last(this: &Found, disk: &dyn Disk) -> Result<(Span, Timestamp), OpenError> {
 }
 
 /// What a walk over a segment's frames has seen.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     path: &'a Path,
-    tips: Tips,
+    pub(super) tips: Tips,
     hints: Hints,
     newest: Timestamp,
 }
 
 impl<'a> Walk<'a> {
-    fn new(this: &'a Found) -> Self {
+    pub(super) fn new(this: &'a Found) -> Self {
         let (tips, newest) = (this.header.tips.clone(), this.header.newest);
         Self { path: &this.path, tips, hints: Hints::default(), newest }
     }
@@ -241,7 +245,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A good frame must follow its shard's last one and hold kinds this version knows.
-    fn pass(&mut self, offset: u64, frame: &Frame<'_>) -> Result<(), OpenError> {
+    pub(super) fn pass(&mut self, offset: u64, frame: &Frame<'_>) -> Result<(), OpenError> {
         let tip = self.tips.get(frame.shard);
         if frame.base.0 != tip.position + 1 {
             let (shard, base, tip) = (frame.shard.0, frame.base.0, tip.position);

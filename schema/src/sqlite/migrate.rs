@@ -50,6 +50,11 @@ impl Kind {
     }
 }
 
+/// The newest version this code knows.
+pub(super) fn newest(kind: Kind) -> u32 {
+    u32::try_from(kind.steps().len()).expect("invariant: a few steps")
+}
+
 /// What every writing connection is told first.
 pub(super) fn prepare(connection: &Connection, kind: Kind, cache_kib: u32) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", kind.page_bytes())?;
@@ -66,7 +71,7 @@ pub(super) fn migrate(connection: &mut Connection, kind: Kind, path: &Path) -> R
     let refuse =
         |error: rusqlite::Error| OpenError::Database { file: path.to_owned(), what: error.to_string() };
     let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(refuse)?;
-    let known = u32::try_from(kind.steps().len()).expect("invariant: a few steps");
+    let known = newest(kind);
     if found > known {
         let file = path.to_owned();
         return Err(OpenError::Newer { file, found: u64::from(found), known: u64::from(known) });

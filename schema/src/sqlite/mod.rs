@@ -4,6 +4,7 @@
 //! Not the journal: what is acknowledged on the hot path is durable there, and `views.db` may be a flush behind.
 
 mod contacts;
+pub(crate) mod copy;
 mod database;
 mod leases;
 mod ledger;

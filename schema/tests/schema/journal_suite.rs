@@ -1,7 +1,7 @@
 //! The journal half of the conformance suite: what every backend promises. What only files promise stands in
 //! `segments`, `torn_tail` and `kill`.
 
-use crate::backend::{Backend, on_one_node};
+use crate::backend::{Backend, on_every_backend};
 use crate::entries::{BEGIN, TENANT, check, entries, entry, fence, grow, large, read_all, read_on};
 use kabar_engine::entry::Position;
 use kabar_engine::id::ShardId;
@@ -13,7 +13,7 @@ use kabar_schema::store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-on_one_node!(
+on_every_backend!(
     what_was_appended_is_read_back_in_order,
     pages_of_any_size_come_to_the_same,
     only_the_shards_asked_for_are_read_and_only_behind_the_cursor,

@@ -1,7 +1,7 @@
 //! What every backend of the views must keep: twice is once, any prefix and then the rest is all at once, a torn
 //! apply is whole when repeated, every read equals the memory model's.
 
-use crate::backend::{Backend, on_one_node};
+use crate::backend::{Backend, on_every_backend};
 use crate::snapshot::{Held, Snapshot, load, snapshot};
 use crate::world::{BEGIN, SECRET, Step, World, phone, place, walk};
 use kabar_engine::consent::SuppressedRow;
@@ -17,7 +17,7 @@ use kabar_schema::scylla::CqlViews;
 use kabar_schema::views::{SESSION_PARTS_MAX, ShardFlush, ShardMark, Views};
 use std::sync::Arc;
 
-on_one_node!(
+on_every_backend!(
     every_read_is_the_models,
     twice_is_once,
     any_prefix_and_then_the_rest_is_all_at_once,
