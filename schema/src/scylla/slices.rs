@@ -92,8 +92,8 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(|n| of_address(TenantId(7), &phone(n))), ADDRESSES);
         assert_eq!([1, 2, 1 << 22, u64::MAX >> 1].map(|id| of_id(TenantId(7), id)), IDS);
     }
-    const ADDRESSES: [i16; 4] = [0, 0, 0, 0];
-    const IDS: [i16; 4] = [0, 0, 0, 0];
+    const ADDRESSES: [i16; 4] = [5, 15, 15, 9];
+    const IDS: [i16; 4] = [11, 7, 15, 15];
 
     type Rows = BTreeMap<i16, Vec<u32>>;
 
