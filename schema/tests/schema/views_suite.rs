@@ -166,7 +166,7 @@ async fn a_flush_torn_on_the_cluster_is_whole_when_repeated() {
     // Every row but a line that is written twice is written before the first mark.
     let rows: usize = all.concat().iter().map(|f| f.changes.len() - f.changes.outbox.len()).sum();
     let mut torn = 0;
-    for writes in (0..).step_by(47) {
+    for writes in (0..).step_by(71) {
         let opened = Backend::Cql.open().await;
         let outcome = opened.cql().apply_at_most(&all.concat(), writes).await;
         if outcome == Ok(()) {
@@ -180,7 +180,7 @@ async fn a_flush_torn_on_the_cluster_is_whole_when_repeated() {
         assert_eq!(snapshot(&*opened.store.views, &world, 3).await, expected, "torn after {writes}");
         torn += 1;
     }
-    assert!(torn > 5, "{torn}");
+    assert!(torn > 3, "{torn}");
 }
 
 #[tokio::test]
