@@ -9,7 +9,7 @@ use crate::ledger::Ledger;
 use crate::memory::{MemoryContacts, MemoryJournal, MemoryLeases, MemoryLedger, MemoryRecords, MemoryViews};
 use crate::records::{Nouns, Records};
 use crate::scylla::{
-    self, CqlBlobs, CqlContacts, CqlJournal, CqlLeases, CqlLedger, CqlOptions, CqlRecords, CqlViews,
+    self, CqlContacts, CqlJournal, CqlLedger, CqlOptions, CqlRecords, CqlViews,
 };
 use crate::seal::{Keyring, MasterKey};
 use crate::sqlite::{Database, Kind, SqliteContacts, SqliteLeases, SqliteLedger, SqliteRecords, SqliteViews};
@@ -181,8 +181,7 @@ impl Store {
             nouns: Nouns::new(Arc::clone(&records), keys()),
             ledger: Arc::new(CqlLedger::open(at(), keys()).await?),
             contacts: Arc::new(CqlContacts::open(at(), keys()).await?),
-            blobs: Arc::new(CqlBlobs::open(at(), keys()).await?),
-            leases: Arc::new(CqlLeases::open(at()).await?),
+            leases: Arc::new(MemoryLeases::default()),
             records,
             keyring,
             files: None,

@@ -105,8 +105,8 @@ mod tests {
         assert_eq!(keys.map(of_key), KEYS);
     }
     const KEYS: [i16; 4] = [0, 0, 0, 0];
-    const ADDRESSES: [i16; 4] = [0, 0, 0, 0];
-    const IDS: [i16; 4] = [0, 0, 0, 0];
+    const ADDRESSES: [i16; 4] = [5, 15, 15, 9];
+    const IDS: [i16; 4] = [11, 7, 15, 15];
 
     type Rows = BTreeMap<i16, Vec<u32>>;
 

@@ -167,7 +167,7 @@ async fn a_flush_torn_on_the_cluster_is_whole_when_repeated() {
     // Every row but a line that is written twice is written before the first mark.
     let rows: usize = all.concat().iter().map(|f| f.changes.len() - f.changes.outbox.len()).sum();
     let mut torn = 0;
-    for writes in (0..).step_by(47) {
+    for writes in (0..).step_by(71) {
         let opened = Backend::Cql.open().await;
         let cluster = kabar_schema::scylla::connect(&opened.keyspace().options()).await.unwrap();
         let cut = CqlViews::open(cluster, Arc::clone(&opened.store.keyring)).await.unwrap();
@@ -183,7 +183,7 @@ async fn a_flush_torn_on_the_cluster_is_whole_when_repeated() {
         assert_eq!(snapshot(&*opened.store.views, &world, 3).await, expected, "torn after {writes}");
         torn += 1;
     }
-    assert!(torn > 5, "{torn}");
+    assert!(torn > 3, "{torn}");
 }
 
 #[tokio::test]
@@ -346,13 +346,12 @@ async fn a_sweep_drops_what_is_old_and_nothing_else(backend: Backend) {
     assert_eq!(held(load(views, keys().collect()).await), [false, false, true, false, true, true]);
     // The same again once more, and new rows still find their place.
     views.sweep(BEGIN.plus_ms(10 * DAY_MS + 7_200_000)).await.unwrap();
-    let mut world = World::default();
-    world.step(Step { kind: 4, place: 0, slot: 0, seed: 1 });
-    world.step(Step { kind: 5, place: 0, slot: 0, seed: 1 });
-    let mut flush = world.flush();
-    flush[0].mark.position = Position(9);
-    views.apply(flush).await.unwrap();
-    let keys = vec![Key::Seen(here.session, u64::MAX >> 1), Key::Idempotency(here.session, u128::MAX)];
+    let (session, at) = (here.session, BEGIN.plus_ms(10 * DAY_MS + 7_200_000));
+    let (message, upto) = (MessageId(4), Position(9));
+    let seen = vec![Arc::new(SeenRow { session, hash: 4, message, at, upto })];
+    let idempotency = vec![Arc::new(IdempotencyRow { session, key: 4, body: 9, message, at, upto })];
+    views.apply(one(here.shard, 9, Changes { seen, idempotency, ..Changes::default() })).await.unwrap();
+    let keys = vec![Key::Seen(session, 4), Key::Idempotency(session, 4)];
     assert_eq!(held(load(views, keys).await), [true, true]);
 }
 
