@@ -1,12 +1,16 @@
 //! The store of one node: the seams wired together, in memory or embedded in one folder (`journal/`, `views.db`,
-//! `records.db`). Not a seam itself, and not the projector that carries entries into views.
+//! `records.db`, `media/`). Not a seam itself, and not the projector that carries entries into views.
 
+use crate::blobs::Blobs;
 use crate::contacts::Contacts;
 use crate::error::{OpenError, StoreError};
 use crate::journal::{EmbeddedJournal, Journal, JournalOptions, OnFailure};
 use crate::leases::Leases;
 use crate::ledger::Ledger;
-use crate::memory::{MemoryContacts, MemoryJournal, MemoryLeases, MemoryLedger, MemoryRecords, MemoryViews};
+use crate::media::EmbeddedBlobs;
+use crate::memory::{
+    MemoryBlobs, MemoryContacts, MemoryJournal, MemoryLeases, MemoryLedger, MemoryRecords, MemoryViews,
+};
 use crate::records::{Nouns, Records};
 use crate::seal::{Keyring, MasterKey};
 use crate::sqlite::{Database, Kind, SqliteContacts, SqliteLeases, SqliteLedger, SqliteRecords, SqliteViews};
@@ -68,6 +72,8 @@ pub struct Store {
     pub ledger: Arc<dyn Ledger>,
     /// Address books.
     pub contacts: Arc<dyn Contacts>,
+    /// Large values.
+    pub blobs: Arc<dyn Blobs>,
     /// Epochs.
     pub leases: Arc<dyn Leases>,
     /// The tenants' data keys.
@@ -103,6 +109,7 @@ impl Store {
             records,
             ledger: Arc::new(MemoryLedger::default()),
             contacts: Arc::new(MemoryContacts::default()),
+            blobs: Arc::new(MemoryBlobs::new(Arc::clone(&keyring))),
             leases: Arc::new(MemoryLeases::default()),
             keyring,
             files: None,
@@ -121,6 +128,8 @@ impl Store {
         let records: Arc<dyn Records> = Arc::new(SqliteRecords::new(Arc::clone(&records_file)));
         let keyring = Arc::new(Keyring::new(options.master.clone(), Arc::clone(&records)));
         keyring.load().await?;
+        let (media, keys) = (options.folder.join("media"), Arc::clone(&keyring));
+        let blobs = blocking(move || EmbeddedBlobs::open(media, keys)).await?;
         let views: Arc<dyn Views> = Arc::new(SqliteViews::new(Arc::clone(&views_file), Arc::clone(&keyring)));
         let floors: Vec<_> = views.marks().await?.into_iter().map(|m| (m.shard, m.position)).collect();
         let keys = Arc::clone(&keyring);
@@ -147,6 +156,7 @@ impl Store {
             records,
             ledger: Arc::new(SqliteLedger::new(Arc::clone(&records_file), Arc::clone(&keyring))),
             contacts: Arc::new(SqliteContacts::new(Arc::clone(&records_file), Arc::clone(&keyring))),
+            blobs: Arc::new(blobs),
             leases: Arc::new(SqliteLeases::new(records_file)),
             keyring,
             files: Some(Arc::new(files)),

@@ -3,6 +3,7 @@
 //!
 //! Not the meaning of anything (that is the engine's) and not the placement of shards.
 
+mod blobs;
 mod cluster;
 mod contacts;
 mod fault;
@@ -14,6 +15,7 @@ mod slices;
 mod statement;
 mod tls;
 
+pub use blobs::CqlBlobs;
 pub use cluster::{Cluster, CqlOptions, CqlTls};
 pub use contacts::CqlContacts;
 pub use ledger::CqlLedger;

@@ -3,7 +3,7 @@
 
 use futures::StreamExt;
 use kabar_schema::records::{Nouns, Records};
-use kabar_schema::scylla::{Cluster, CqlContacts, CqlLedger, CqlOptions, CqlRecords};
+use kabar_schema::scylla::{Cluster, CqlBlobs, CqlContacts, CqlLedger, CqlOptions, CqlRecords};
 use kabar_schema::seal::{Keyring, MasterKey};
 use kabar_schema::store::Store;
 use scylla::client::session::Session;
@@ -91,6 +91,7 @@ impl Keyspace {
         store.records = records;
         store.contacts =
             Arc::new(CqlContacts::open(Arc::clone(&cluster), Arc::clone(&keyring)).await.unwrap());
+        store.blobs = Arc::new(CqlBlobs::open(Arc::clone(&cluster), Arc::clone(&keyring)).await.unwrap());
         store.ledger = Arc::new(CqlLedger::open(cluster, Arc::clone(&keyring)).await.unwrap());
         store.keyring = keyring;
         store

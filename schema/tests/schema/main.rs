@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test code: a panic is the report")]
 
 mod backend;
+mod blobs_suite;
 mod contacts_suite;
 mod disks;
 mod entries;
