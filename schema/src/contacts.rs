@@ -112,7 +112,9 @@ pub(crate) struct Private {
 
 /// The store of contacts. Every method names a tenant and sees no other.
 pub trait Contacts: Send + Sync {
-    /// Writes all rows or none, and puts them on the list. Idempotent: what is already so is not written again.
+    /// Writes the rows, and puts them on the list. Idempotent: what is already so is not written again. On one node all
+    /// rows are written or none. On a cluster that holds for each batch of neighbours only: after an error some may be
+    /// written, and the same call again comes to the same.
     fn upsert(
         &self,
         tenant: TenantId,

@@ -1,16 +1,19 @@
-//! Kabar's schema: **it remembers**. The store's seams (journal, views, records, ledger, contacts, leases), the
+//! Kabar's schema: **it remembers**. The store's seams (journal, views, records, ledger, contacts,
+//! blobs, leases), the
 //! bytes of an entry, sealing at rest, and the backends `memory` (the model) and embedded (`journal/` segment
 //! files with `sqlite/` views behind them). The only room that speaks SQL or touches a data file.
 //!
 //! It is not: the meaning of an entry (that is the engine's fold), and not a decision about anything.
 
 pub mod backup;
+pub mod blobs;
 pub mod codec;
 pub mod contacts;
 pub mod error;
 pub mod journal;
 pub mod leases;
 pub mod ledger;
+pub mod media;
 pub mod memory;
 pub mod metrics;
 pub mod records;

@@ -1,15 +1,19 @@
 //! The store of one node: the seams wired together, in memory or embedded in one folder (`journal/`, `views.db`,
-//! `records.db`). Not a seam itself, and not the projector that carries entries into views.
+//! `records.db`, `media/`). Not a seam itself, and not the projector that carries entries into views.
 
+use crate::blobs::Blobs;
 use crate::contacts::Contacts;
 use crate::error::{OpenError, StoreError};
 use crate::journal::{EmbeddedJournal, Journal, JournalOptions, OnFailure};
 use crate::leases::Leases;
 use crate::ledger::Ledger;
-use crate::memory::{MemoryContacts, MemoryJournal, MemoryLeases, MemoryLedger, MemoryRecords, MemoryViews};
+use crate::media::EmbeddedBlobs;
+use crate::memory::{
+    MemoryBlobs, MemoryContacts, MemoryJournal, MemoryLeases, MemoryLedger, MemoryRecords, MemoryViews,
+};
 use crate::records::{Nouns, Records};
 use crate::scylla::{
-    self, CqlContacts, CqlJournal, CqlLedger, CqlOptions, CqlRecords, CqlViews,
+    self, CqlBlobs, CqlContacts, CqlJournal, CqlLeases, CqlLedger, CqlOptions, CqlRecords, CqlViews,
 };
 use crate::seal::{Keyring, MasterKey};
 use crate::sqlite::{Database, Kind, SqliteContacts, SqliteLeases, SqliteLedger, SqliteRecords, SqliteViews};
@@ -71,6 +75,8 @@ pub struct Store {
     pub ledger: Arc<dyn Ledger>,
     /// Address books.
     pub contacts: Arc<dyn Contacts>,
+    /// Large values.
+    pub blobs: Arc<dyn Blobs>,
     /// Epochs.
     pub leases: Arc<dyn Leases>,
     /// The tenants' data keys.
@@ -106,6 +112,7 @@ impl Store {
             records,
             ledger: Arc::new(MemoryLedger::default()),
             contacts: Arc::new(MemoryContacts::default()),
+            blobs: Arc::new(MemoryBlobs::new(Arc::clone(&keyring))),
             leases: Arc::new(MemoryLeases::default()),
             keyring,
             files: None,
@@ -124,6 +131,8 @@ impl Store {
         let records: Arc<dyn Records> = Arc::new(SqliteRecords::new(Arc::clone(&records_file)));
         let keyring = Arc::new(Keyring::new(options.master.clone(), Arc::clone(&records)));
         keyring.load().await?;
+        let (media, keys) = (options.folder.join("media"), Arc::clone(&keyring));
+        let blobs = blocking(move || EmbeddedBlobs::open(media, keys)).await?;
         let views: Arc<dyn Views> = Arc::new(SqliteViews::new(Arc::clone(&views_file), Arc::clone(&keyring)));
         let floors: Vec<_> = views.marks().await?.into_iter().map(|m| (m.shard, m.position)).collect();
         let keys = Arc::clone(&keyring);
@@ -150,6 +159,7 @@ impl Store {
             records,
             ledger: Arc::new(SqliteLedger::new(Arc::clone(&records_file), Arc::clone(&keyring))),
             contacts: Arc::new(SqliteContacts::new(Arc::clone(&records_file), Arc::clone(&keyring))),
+            blobs: Arc::new(blobs),
             leases: Arc::new(SqliteLeases::new(records_file)),
             keyring,
             files: Some(Arc::new(files)),
@@ -181,7 +191,8 @@ impl Store {
             nouns: Nouns::new(Arc::clone(&records), keys()),
             ledger: Arc::new(CqlLedger::open(at(), keys()).await?),
             contacts: Arc::new(CqlContacts::open(at(), keys()).await?),
-            leases: Arc::new(MemoryLeases::default()),
+            blobs: Arc::new(CqlBlobs::open(at(), keys()).await?),
+            leases: Arc::new(CqlLeases::open(at()).await?),
             records,
             keyring,
             files: None,

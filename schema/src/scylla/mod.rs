@@ -3,6 +3,7 @@
 //!
 //! Not the meaning of anything (that is the engine's) and not the placement of shards.
 
+mod blobs;
 mod cell;
 mod cluster;
 mod contacts;
@@ -17,6 +18,7 @@ mod statement;
 mod tls;
 mod views;
 
+pub use blobs::CqlBlobs;
 pub use cluster::{Cluster, CqlOptions, CqlTls};
 pub use contacts::CqlContacts;
 pub use journal::{BUCKET_BITS, CqlJournal};

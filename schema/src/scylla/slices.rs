@@ -104,7 +104,7 @@ mod tests {
         let keys = ["1:6281234567890", "1:6281234567891", "2:ID.7", "3:42"];
         assert_eq!(keys.map(of_key), KEYS);
     }
-    const KEYS: [i16; 4] = [0, 0, 0, 0];
+    const KEYS: [i16; 4] = [14, 0, 2, 2];
     const ADDRESSES: [i16; 4] = [5, 15, 15, 9];
     const IDS: [i16; 4] = [11, 7, 15, 15];
 

@@ -4,6 +4,7 @@
 
 mod backend;
 mod backup_suite;
+mod blobs_suite;
 mod contacts_suite;
 mod disks;
 mod entries;
