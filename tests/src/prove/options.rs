@@ -1,13 +1,17 @@
 //! What `prove` is told on its command line, read by hand. Not what the node is told.
 
+use super::leases;
+
 /// How it is called.
 const USAGE: &str = "usage: prove kill [--kills N] [--seed S] [--plant resend_ambiguous|ack_before_append|views_ahead] [--json]
-       prove plants [--kills N] [--seed S]";
+       prove plants [--kills N] [--seed S]
+       prove leases [--seeds N] [--seed S]";
 /// Kills of a whole proof.
 const KILLS: u32 = 20;
 /// Kills until a planted bug must have shown itself.
 const KILLS_OF_A_PLANT: u32 = 8;
 const KILLS_MAX: u32 = 1_000;
+const SEEDS_MAX: u32 = 100_000;
 
 /// What to prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,13 @@ pub enum Command {
     Kill(Options),
     /// That the kill proof finds planted bugs.
     Plants(Options),
+    /// That leases keep stale owners out.
+    Leases {
+        /// The first simulation.
+        seed: u64,
+        /// How many.
+        seeds: u32,
+    },
 }
 
 /// How to prove it.
@@ -67,6 +78,7 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
     let plants = match arguments.next().as_deref() {
         Some("kill") => false,
         Some("plants") => true,
+        Some("leases") => return read_leases(arguments).map_err(wrong),
         Some(other) => return Err(wrong(format!("`{other}` is no proof."))),
         None => return Err(USAGE.to_owned()),
     };
@@ -96,6 +108,23 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
     Ok(if plants { Command::Plants(options) } else { Command::Kill(options) })
 }
 
+fn read_leases(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let (mut seed, mut seeds) = (1, leases::SEEDS);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("`{name}` needs a value, or is not known."))?;
+        let refused = || format!("`{name} {value}` is not possible.");
+        match name.as_str() {
+            "--seed" => seed = value.parse::<u32>().map_err(|_| refused())?.into(),
+            "--seeds" => {
+                let count = value.parse().ok().filter(|n| (1..=SEEDS_MAX).contains(n));
+                seeds = count.ok_or_else(refused)?;
+            }
+            _ => return Err(refused()),
+        }
+    }
+    Ok(Command::Leases { seed, seeds })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,7 +139,18 @@ mod tests {
         assert_eq!(words("kill --kills 3 --seed 9 --plant views_ahead --json"), Ok(Command::Kill(options)));
         let Ok(Command::Kill(options)) = words("kill") else { panic!("the defaults") };
         assert_eq!((options.kills, options.plant, options.json), (20, None, false));
-        for wrong in ["", "live", "kill --kills 0", "kill --kills", "kill --plant weeds", "kill --sed 1"] {
+        assert_eq!(words("leases --seeds 3 --seed 9"), Ok(Command::Leases { seed: 9, seeds: 3 }));
+        assert_eq!(words("leases"), Ok(Command::Leases { seed: 1, seeds: leases::SEEDS }));
+        for wrong in [
+            "",
+            "live",
+            "leases --seeds 0",
+            "leases --kills 3",
+            "kill --kills 0",
+            "kill --kills",
+            "kill --plant weeds",
+            "kill --sed 1",
+        ] {
             assert!(words(wrong).is_err_and(|text| text.contains("usage")), "{wrong}");
         }
     }
