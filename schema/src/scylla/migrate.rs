@@ -37,7 +37,10 @@ fn store(error: StoreError) -> OpenError {
 }
 
 /// Brings the keyspace to the newest version; tells which one it had.
-pub(super) async fn run(cluster: &Cluster) -> Result<usize, OpenError> {
+///
+/// # Errors
+/// [`OpenError::Cluster`]: a newer version wrote there, another migration does not end, a table cannot be made.
+pub async fn run(cluster: &Cluster) -> Result<usize, OpenError> {
     for text in GROUND {
         cluster.define(text).await?;
     }

@@ -5,8 +5,11 @@
 
 mod cluster;
 mod fault;
+mod leases;
 mod migrate;
 mod statement;
 mod tls;
 
 pub use cluster::{Cluster, CqlOptions, CqlTls};
+pub use leases::CqlLeases;
+pub use migrate::run as migrate;

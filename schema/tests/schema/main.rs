@@ -9,6 +9,7 @@ mod entries;
 mod fault_suite;
 mod journal_suite;
 mod kill;
+mod leases_suite;
 mod measure;
 mod model;
 mod records_suite;

@@ -57,7 +57,7 @@ impl Traffic {
         // A walk over the conversations that is neither in order nor even.
         let at = (n.wrapping_mul(0x9e37_79b9) ^ self.batch) as usize % CONVERSATIONS;
         let conversation = &mut self.conversations[at];
-        let prev = conversation.joined(id);
+        let (prev, number) = conversation.joined(id);
         self.position += 1;
         conversation.upto = Position(self.position);
         let body = "Halo, pesanan Anda sudah dikirim dan akan tiba besok pagi. ".repeat(5);
@@ -74,7 +74,7 @@ impl Traffic {
             idempotency: None,
         };
         let mut row = MessageRow::accepted(here.tenant, now, &intent);
-        row.prev = prev;
+        (row.prev, row.number) = (prev, number);
         row.claimed(now);
         row.answered(now, &Outcome::Accepted(format!("wamid.HBgLNjI4MTIzNDU2Nzg5FQIAERgS{id}").into()));
         row.upto = Position(self.position);

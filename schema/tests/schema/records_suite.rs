@@ -35,7 +35,6 @@ on_every_backend!(
     no_tenant_sees_anothers_contacts,
     a_chunk_is_written_once,
     a_part_is_written_once,
-    epochs_rise,
     everything_survives_closing_and_opening,
 );
 
@@ -391,14 +390,6 @@ async fn a_part_is_written_once(backend: Backend) {
     assert_eq!(ledger.get_part(A, campaign, 1, 0).await, Ok(Some(manifest(512))));
     assert_eq!(ledger.get_part(B, campaign, 1, 0).await, Ok(None));
     assert_eq!(ledger.get_part(A, campaign, 2, 0).await, Ok(None));
-}
-
-async fn epochs_rise(backend: Backend) {
-    let opened = backend.open().await;
-    assert_eq!(opened.store.leases.take().await, Ok(1));
-    assert_eq!(opened.store.leases.take().await, Ok(2));
-    let again = opened.reopen().await;
-    assert_eq!(again.store.leases.take().await, Ok(3));
 }
 
 async fn everything_survives_closing_and_opening(backend: Backend) {

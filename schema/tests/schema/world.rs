@@ -153,7 +153,7 @@ impl World {
         let place = place(number);
         let mut conversation = self.opened(number, slot);
         let id = MessageId(self.id(place));
-        let prev = conversation.joined(id);
+        let (prev, how_manieth) = conversation.joined(id);
         let content = match seed % 4 {
             0 => Content::plain(&format!("{SECRET} halo {seed} — ünï")),
             1 => Content::Other { kind: "order".into(), value: serde_json::json!({"n": seed, "s": SECRET}) },
@@ -174,7 +174,7 @@ impl World {
             idempotency: None,
         };
         let mut row = MessageRow::accepted(place.tenant, now, &intent);
-        row.prev = prev;
+        (row.prev, row.number) = (prev, how_manieth);
         if seed % 7 == 6 {
             row.content = None;
             row.campaign = Some((CampaignId(77), u32::from(seed)));

@@ -12,7 +12,7 @@ mod world;
 use world::World;
 
 /// Seeds of a whole proof: more than a million items.
-pub const SEEDS: u32 = 60;
+pub const SEEDS: u32 = 64;
 /// Simulated time of one seed (ms).
 const LENGTH_MS: u64 = 30 * 60_000;
 

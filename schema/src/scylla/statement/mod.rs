@@ -42,8 +42,10 @@ macro_rules! statements {
     };
 }
 
+mod leases;
 mod migration;
 
+pub(crate) use leases::Leases;
 pub(crate) use migration::Migration;
 
 #[cfg(test)]
@@ -53,7 +55,7 @@ mod tests {
 
     /// Every seam's statements.
     fn all() -> Vec<(&'static str, Kind, &'static str)> {
-        [Migration::TEXTS].concat()
+        [Leases::TEXTS, Migration::TEXTS].concat()
     }
 
     #[test]

@@ -29,6 +29,10 @@ const CLUSTER_MS: u64 = 2_000;
 const CALM_MS: RangeInclusive<u64> = 5_000..=115_000;
 /// How long a process stands still (ms).
 const PAUSE_MS: RangeInclusive<u64> = 100..=25_000;
+/// How long the answers to a process are slow before nothing of it arrives any more, for as long as a pause.
+const SLOW_MS: RangeInclusive<u64> = 0..=10_000;
+/// A slow answer (ms).
+const SLOW_ANSWER_MS: RangeInclusive<u64> = 500..=4_900;
 /// How long it is away after a kill or an orderly end (ms).
 const AWAY_MS: RangeInclusive<u64> = 1_000..=20_000;
 
@@ -57,6 +61,9 @@ struct Process {
     /// Stands still at the end of its next turn, for so long.
     stumbles: Option<u64>,
     leaving: bool,
+    /// Its answers are slow until, and then it is cut off until.
+    slow_until: u64,
+    cut_until: u64,
 }
 
 /// The world.
@@ -75,7 +82,15 @@ pub struct World {
 impl World {
     /// The world of a seed.
     pub fn new(seed: u64, fenced: bool) -> Self {
-        let process = || Process { node: None, life: 0, stands_until: 0, stumbles: None, leaving: false };
+        let process = || Process {
+            node: None,
+            life: 0,
+            stands_until: 0,
+            stumbles: None,
+            leaving: false,
+            slow_until: 0,
+            cut_until: 0,
+        };
         let mut world = Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
             now: 0,
@@ -198,7 +213,11 @@ impl World {
         let process = &mut self.processes[at];
         let Some(node) = &mut process.node else { return };
         match which {
-            0..=6 => process.stumbles = Some(self.rng.random_range(PAUSE_MS)),
+            0..=3 => process.stumbles = Some(self.rng.random_range(PAUSE_MS)),
+            4..=6 => {
+                process.slow_until = self.now + self.rng.random_range(SLOW_MS);
+                process.cut_until = process.slow_until + self.rng.random_range(PAUSE_MS);
+            }
             7..=8 => {
                 let me = node.me().clone();
                 for shard in 0..SHARDS {
@@ -220,9 +239,14 @@ impl World {
     fn send(&mut self, at: usize, shard: usize, question: Question) {
         let (there, back) = (self.rng.random_range(WAY_MS), self.rng.random_range(WAY_MS));
         let late = self.rng.random_range(LATE_MS);
+        let process = &self.processes[at];
+        let (slow, cut) = (self.now < process.slow_until, self.now < process.cut_until);
+        let slowly = self.rng.random_range(SLOW_ANSWER_MS);
         let unknown = |after: u64| Some((self.now + after, false));
         // Arrives after so long, or never; is answered then, truly or not.
         let (arrives, answer) = match self.rng.random_range(0..1_000) {
+            _ if slow => (Some(there), Some((self.now + there + slowly, true))),
+            _ if cut => (None, unknown(PATIENCE_MS)),
             0..=1 => (Some(late), (late + back <= PATIENCE_MS).then_some((self.now + late + back, true))),
             2..=4 => (None, unknown(PATIENCE_MS)),
             5..=7 => (Some(there), unknown(PATIENCE_MS)),
