@@ -10,6 +10,7 @@ pub mod conversation;
 pub mod dispatcher;
 mod freeze;
 pub mod import;
+mod lease;
 pub mod metrics;
 mod name;
 pub mod node;

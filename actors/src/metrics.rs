@@ -29,6 +29,16 @@ pub fn flushed(rows: usize, seconds: f64, lag_seconds: f64) {
     gauge!("kabar_projector_lag_seconds").set(lag_seconds);
 }
 
+/// Leases that were lost, or ran out before they could be renewed.
+pub fn lease_lost(count: u64) {
+    counter!("kabar_leases_lost_total").increment(count);
+}
+
+/// Leases this node holds; told only where the store is shared.
+pub fn leases_held(count: usize) {
+    gauge!("kabar_leases_held").set(count as f64);
+}
+
 /// Recipients that wait for proof.
 pub fn reopened() {
     counter!("kabar_shard_reopened_total").increment(1);

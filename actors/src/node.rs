@@ -10,6 +10,7 @@ pub use stats::NodeStats;
 use crate::campaign::{self, Campaign};
 use crate::conversation::{self, Conversation};
 use crate::dispatcher::Dispatcher;
+use crate::lease::{self, Terms};
 use crate::name::Name;
 use crate::open;
 use crate::part::{self, Part, PartName};
@@ -117,7 +118,7 @@ pub struct Node {
     projector: Projector,
     draining: AtomicBool,
     ready: AtomicBool,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Node {
@@ -128,9 +129,11 @@ impl Node {
     pub async fn start(options: NodeOptions, store: Store, clock: Clock) -> Result<Arc<Self>, StartError> {
         let me: Arc<OnceLock<Weak<Self>>> = Arc::new(OnceLock::new());
         let waker = Arc::clone(&me);
+        let terms = Terms::new(Arc::clone(&store.leases), clock.clone());
         let parts = Arc::new(ShardParts {
             store: store.clone(),
             clock: clock.clone(),
+            terms: Arc::clone(&terms),
             wake: Arc::new(move |wake| {
                 if let Some(node) = waker.get().and_then(Weak::upgrade) {
                     node.wake(wake);
@@ -139,7 +142,13 @@ impl Node {
             hurry: Arc::new(Notify::new()),
             plant: options.plant,
         });
-        let opened = open::all(&parts).await?;
+        let opened = match open::all(&parts).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                terms.release().await;
+                return Err(error);
+            }
+        };
         let mut runtime = kabar_runtime::NodeOptions::with_clock(clock.clone());
         runtime.compute =
             ComputeOptions { workers: options.compute_workers.max(1), ..ComputeOptions::default() };
@@ -164,10 +173,13 @@ impl Node {
         });
         debug_assert_eq!(node.shards.len(), SHARDS);
         let _first = me.set(Arc::downgrade(&node));
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(crate::projector::run(Arc::downgrade(&node))),
             tokio::spawn(open::keep(Arc::downgrade(&node))),
         ];
+        if !node.store.leases.exclusive() {
+            tasks.push(tokio::spawn(lease::watch(Arc::downgrade(&node))));
+        }
         *node.tasks.lock() = tasks;
         node.ready.store(true, Ordering::Release);
         Ok(node)
@@ -179,7 +191,7 @@ impl Node {
         Dispatcher::new(Arc::clone(self))
     }
 
-    /// Lets calls in flight finish, stops the actors, flushes, closes the store.
+    /// Lets calls in flight finish, stops the actors, flushes, gives the leases back, closes the store.
     pub async fn shutdown(&self) {
         self.draining.store(true, Ordering::Release);
         let mut waited = 0;
@@ -191,6 +203,7 @@ impl Node {
         self.tasks.lock().drain(..).for_each(|task| task.abort());
         self.runtime.shutdown().await;
         self.flush().await;
+        self.terms().release().await;
         self.store.close().await;
     }
 
@@ -262,6 +275,10 @@ impl Node {
     #[must_use]
     pub fn shard_of_campaign(&self, tenant: TenantId, campaign: CampaignId) -> Arc<Shard> {
         self.shard(ShardId::of_campaign(tenant, campaign))
+    }
+
+    pub(crate) fn terms(&self) -> &Arc<Terms> {
+        &self.parts.terms
     }
 
     pub(crate) fn shard_parts(&self) -> &Arc<ShardParts> {

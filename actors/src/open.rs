@@ -25,32 +25,32 @@ const KEEP_MS: u64 = 500;
 const SWEEP_MS: i64 = MINUTE_MS;
 /// How long the journal is kept: the horizon of Meta's repeats, and of our own event log.
 const RETENTION_MS: i64 = 7 * DAY_MS;
+/// Shards that fail, each for itself, before the store is taken to be away and the rest waits for the next turn.
+const GIVE_UP: u32 = 2;
 /// Rounds of loading one entry may take.
 const LOAD_ROUNDS: usize = 16;
 
+/// Shards with the epochs they are owned under.
+type Epochs = BTreeMap<ShardId, u64>;
+
 /// Takes every shard.
 pub async fn all(parts: &Arc<ShardParts>) -> Result<Vec<Shard>, StartError> {
-    let epoch = parts.store.leases.take().await?;
-    take(parts, epoch, &ShardId::all().collect::<Vec<_>>()).await
+    let epochs = parts.terms.all().await?;
+    take(parts, &epochs).await
 }
 
-/// Takes one shard again after its append failed.
-async fn again(parts: &Arc<ShardParts>, shard: ShardId) -> Result<Option<Shard>, StartError> {
-    let epoch = parts.store.leases.take().await?;
-    Ok(take(parts, epoch, &[shard]).await?.pop())
-}
-
-async fn take(parts: &Arc<ShardParts>, epoch: u64, ids: &[ShardId]) -> Result<Vec<Shard>, StartError> {
+/// Takes shards whose leases are held, each under its epoch.
+async fn take(parts: &Arc<ShardParts>, epochs: &Epochs) -> Result<Vec<Shard>, StartError> {
     let store = &parts.store;
     let mut tips = BTreeMap::new();
-    for id in ids {
+    for (shard, epoch) in epochs {
         // First the fence: after this nobody of an older epoch appends, so the tail read below is complete.
-        tips.insert(*id, store.journal.open(Fence { shard: *id, epoch }).await?);
+        tips.insert(*shard, store.journal.open(Fence { shard: *shard, epoch: *epoch }).await?);
     }
     let marks: BTreeMap<ShardId, ShardMark> =
         store.views.marks().await?.into_iter().map(|m| (m.shard, m)).collect();
     let mut overlays = BTreeMap::new();
-    for id in ids {
+    for id in epochs.keys() {
         let mark = marks.get(id).copied();
         let (position, last_id) = mark.map_or((Position(0), 0), |m| (m.position, m.last_id));
         let tip = tips.get(id).copied().unwrap_or_default();
@@ -64,10 +64,10 @@ async fn take(parts: &Arc<ShardParts>, epoch: u64, ids: &[ShardId]) -> Result<Ve
         overlays.insert(*id, overlay);
     }
     replay(parts, &mut overlays).await?;
-    let mut shards = Vec::with_capacity(ids.len());
+    let mut shards = Vec::with_capacity(epochs.len());
     for (id, overlay) in overlays {
         debug_assert_eq!(tips.get(&id), Some(&overlay.position()));
-        shards.push(open(parts, epoch, id, overlay).await?);
+        shards.push(open(parts, epochs[&id], id, overlay).await?);
     }
     Ok(shards)
 }
@@ -194,31 +194,67 @@ async fn sweep(node: &Arc<Node>, now: Timestamp) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes broken shards again; gives those that were.
+/// Takes broken shards again; gives those that were. First the leases: a shard without one waits.
 async fn mend(node: &Arc<Node>) -> Vec<ShardId> {
-    let mut mended = Vec::new();
-    let broken: Vec<ShardId> = node.all_shards().filter(|s| s.is_broken()).map(|s| s.id()).collect();
-    for id in broken {
-        node.stop_actors(id).await;
-        match again(node.shard_parts(), id).await {
-            Ok(Some(shard)) => {
-                metrics::reopened();
-                tracing::info!(shard = id.0, "the shard was taken again");
-                node.replace_shard(shard);
-                mended.push(id);
+    let broken: Vec<(ShardId, u64)> =
+        node.all_shards().filter(|s| s.is_broken()).map(|s| (s.id(), s.epoch())).collect();
+    if broken.is_empty() {
+        return Vec::new();
+    }
+    for (id, _) in &broken {
+        node.stop_actors(*id).await;
+    }
+    let epochs = node.terms().again(&broken).await;
+    // All at once: after an outage it is all of them.
+    let error = match retake(node, &epochs).await {
+        Ok(shards) => return shards,
+        Err(error) => error,
+    };
+    let (mut mended, mut failed) = (Vec::new(), 0);
+    if epochs.len() == 1 {
+        tracing::warn!(%error, "a shard cannot be taken again yet");
+        return mended;
+    }
+    for (id, epoch) in epochs {
+        let alone = node.terms().again(&[(id, epoch)]).await;
+        match retake(node, &alone).await {
+            Ok(shards) => mended.extend(shards),
+            Err(error) => {
+                failed += 1;
+                tracing::warn!(shard = id.0, %error, "the shard cannot be taken again yet");
             }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(shard = id.0, %error, "the shard cannot be taken again yet"),
+        }
+        if failed == GIVE_UP {
+            break;
         }
     }
     mended
+}
+
+/// Takes these and puts them in their places. What fails may have been opened: it needs a new epoch.
+async fn retake(node: &Arc<Node>, epochs: &Epochs) -> Result<Vec<ShardId>, StartError> {
+    if epochs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let taken = take(node.shard_parts(), epochs).await;
+    if taken.is_err() {
+        epochs.iter().for_each(|(id, epoch)| node.terms().renounce(*id, *epoch));
+    }
+    let mut retaken = Vec::with_capacity(epochs.len());
+    for shard in taken? {
+        metrics::reopened();
+        tracing::info!(shard = shard.id().0, epoch = shard.epoch(), "the shard was taken again");
+        retaken.push(shard.id());
+        node.replace_shard(shard);
+    }
+    Ok(retaken)
 }
 
 /// Wakes whoever has something to do and does not live: after a start, a passivation, a refused activation.
 async fn rouse(node: &Arc<Node>) {
     let now = Timestamp(node.clock().now_ms());
     let mut wakes = Vec::new();
-    for shard in node.all_shards() {
+    for shard in node.all_shards().filter(|shard| !shard.is_broken()) {
         shard.peek(|overlay| {
             for (tenant, session) in overlay.due_sessions(now) {
                 wakes.push(Wake::Session(tenant, session));

@@ -2,6 +2,7 @@
 //! decides and folds under the lock without waiting, hands the entries to the journal, and answers only when
 //! they are durable. It decides nothing and knows no actor but by [`Wake`].
 
+use crate::lease::Terms;
 use crate::metrics;
 use crate::plant::Plant;
 use kabar_engine::address::Address;
@@ -62,6 +63,8 @@ pub struct ShardParts {
     pub store: Store,
     /// The node's clock.
     pub clock: Clock,
+    /// What the node holds.
+    pub terms: Arc<Terms>,
     /// Called with everybody who has something to do.
     pub wake: Arc<dyn Fn(Wake) + Send + Sync>,
     /// Rung when the projector should not wait for its next turn.
@@ -105,7 +108,19 @@ impl Shard {
         self.id
     }
 
-    /// Whether an append failed: the overlay is ahead of the journal and must be dropped.
+    /// Under which epoch it was taken.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether its lease holds now. What goes to the outside is held back when it does not.
+    #[must_use]
+    pub fn holds_lease(&self) -> bool {
+        self.parts.terms.holds(self.id, self.epoch)
+    }
+
+    /// Whether an append failed or the lease is gone: the overlay must be dropped.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
@@ -232,12 +247,26 @@ impl Shard {
 
     /// A failed or fenced append: everything folded since is void.
     fn fail(&self, error: &StoreError) {
-        if !self.broken.swap(true, Ordering::AcqRel) {
+        if self.shatter() {
             tracing::error!(shard = self.id.0, %error, "an append failed; the shard is dropped");
+        }
+    }
+
+    /// The lease is gone: somebody else may own the shard, so nothing that stands here is known to be so.
+    pub(crate) fn lapse(&self) {
+        if self.shatter() {
+            tracing::warn!(shard = self.id.0, epoch = self.epoch, "the lease is gone; the shard is dropped");
+        }
+    }
+
+    fn shatter(&self) -> bool {
+        let first = !self.broken.swap(true, Ordering::AcqRel);
+        if first {
             // Wakes whoever waits for a position that will never come.
             self.durable.send_modify(|_| {});
             self.parts.hurry.notify_one();
         }
+        first
     }
 
     /// Waits until everything up to `position` is durable.
@@ -286,6 +315,9 @@ impl Shard {
     /// What the store could not do.
     pub async fn read<T>(&self, keys: &[Key], look: impl Fn(&Overlay) -> T + Send) -> Result<T, DoorError> {
         for _ in 0..LOAD_ROUNDS {
+            if self.is_broken() {
+                return Err(DoorError::Unavailable);
+            }
             let (generation, missing, seen) = {
                 let mut overlay = self.overlay.lock();
                 let missing: Vec<Key> = keys.iter().filter(|k| !overlay.knows(k)).cloned().collect();

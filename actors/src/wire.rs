@@ -6,6 +6,7 @@ use crate::node::Node;
 use crate::shard::{DoorError, Shard};
 use futures::stream::{FuturesUnordered, StreamExt};
 use kabar_connectors::Connector;
+use kabar_engine::cause::Cause;
 use kabar_engine::outgoing::{Accepted, Outgoing, SendError};
 use kabar_engine::overlay::Input;
 use kabar_engine::pacing::Throttle;
@@ -20,8 +21,11 @@ const BATCH: usize = 128;
 const LINGER: Duration = Duration::from_millis(5);
 /// Waits between tries to hand answers to a shard that is being reopened.
 const REOPEN_WAIT_MS: u64 = 100;
-/// Tries to hand answers over before they are given up; the claims are then adopted as ambiguous.
-const REOPEN_TRIES: u32 = 50;
+/// Tries to hand answers over before they are given up; the claims are then adopted as ambiguous. A minute: a store
+/// that was away for a while is not to make of every call in flight one whose outcome is not known.
+const REOPEN_TRIES: u32 = 600;
+/// A message that was held back because its shard's lease was gone waits this long.
+const HELD_BACK_MS: u64 = 1_000;
 
 /// What came back from the provider for one message.
 pub type Told = Result<Accepted, SendError>;
@@ -114,12 +118,14 @@ pub async fn transmit<K: Copy + Send + 'static>(
 ) -> Feedback {
     let mut feedback =
         Feedback { done: u32::try_from(parcels.len()).unwrap_or(u32::MAX), ..Feedback::default() };
-    let connector = &route.connector;
+    let (connector, shard) = (&route.connector, &route.shard);
     let mut calls: FuturesUnordered<_> = parcels
         .iter()
         .map(|parcel| async move {
             let told = match &parcel.instead {
                 Some(error) => Err(error.clone()),
+                // The last look before the first byte: without the lease somebody else may own the claim.
+                None if !shard.holds_lease() => Err(held_back()),
                 None => connector.send(&parcel.outgoing).await,
             };
             (parcel.key, pair_key(&parcel.outgoing), told)
@@ -144,6 +150,13 @@ pub async fn transmit<K: Copy + Send + 'static>(
     drop(calls);
     drop(route.held);
     feedback
+}
+
+/// What a claim is answered that was not called because its shard's lease is gone: certainly not sent. If the shard
+/// comes back to this node, the message waits and goes; if it does not, its next owner finds a claim without an
+/// answer and parks it.
+fn held_back() -> SendError {
+    SendError::RetryAfter { throttle: Throttle::Transient, after_ms: HELD_BACK_MS, cause: Cause::INTERNAL }
 }
 
 /// Hands answers to the shard's current owner; while the shard is being reopened they wait. `false`: given up.

@@ -15,6 +15,7 @@ pub mod conversation;
 pub mod entry;
 pub mod event;
 pub mod id;
+pub mod lease;
 pub mod mark;
 pub mod message;
 pub mod once;

@@ -15,7 +15,8 @@ pub enum Kind {
 
 const VIEWS: &[&str] =
     &[include_str!("../../sql/views/001_begin.sql"), include_str!("../../sql/views/002_number.sql")];
-const RECORDS: &[&str] = &[include_str!("../../sql/records/001_begin.sql")];
+const RECORDS: &[&str] =
+    &[include_str!("../../sql/records/001_begin.sql"), include_str!("../../sql/records/002_lease.sql")];
 
 impl Kind {
     /// The file's name in the folder.
@@ -99,7 +100,20 @@ mod tests {
         migrate(&mut connection, Kind::Records, path).unwrap();
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection, Kind::Records, path);
-        assert!(matches!(refused, Err(OpenError::Newer { found: 99, known: 1, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(OpenError::Newer { found: 99, known: 2, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn the_one_epoch_of_an_older_folder_is_the_floor_of_every_shards() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(RECORDS[0]).unwrap();
+        connection.execute_batch("UPDATE lease SET epoch = 41; PRAGMA user_version = 1").unwrap();
+        migrate(&mut connection, Kind::Records, Path::new("records.db")).unwrap();
+        let told = "SELECT count(*), min(shard), max(shard), min(epoch), max(epoch), count(owner) FROM lease";
+        let columns = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Vec<i64>> {
+            (0..6).map(|at| row.get(at)).collect()
+        };
+        assert_eq!(connection.query_row(told, [], columns), Ok(vec![256, 0, 255, 41, 41, 0]));
     }
 
     #[test]

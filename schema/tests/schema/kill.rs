@@ -4,6 +4,7 @@
 use crate::backend::options;
 use crate::disks::{self, Gate};
 use crate::entries::{TENANT, check, entries, fence, grow, read_on};
+use crate::leases_suite::take_all;
 use kabar_engine::entry::Position;
 use kabar_engine::id::ShardId;
 use kabar_schema::journal::{Cursor, EmbeddedJournal, Journal, JournalOptions, OnFailure, ShardSet};
@@ -75,7 +76,7 @@ async fn child_of_the_kill_test() {
     }
     let store = store(Path::new(&folder)).await;
     store.keyring.ensure(TENANT).await.unwrap();
-    let epoch = store.leases.take().await.unwrap();
+    let epoch = take_all(&store).await;
     let early = std::env::var_os(EARLY).is_some();
     let mut writers = tokio::task::JoinSet::new();
     for shard in 0..SHARDS {

@@ -12,6 +12,7 @@ mod fault_suite;
 mod journal_suite;
 mod keyspace;
 mod kill;
+mod leases_suite;
 mod measure;
 mod model;
 mod records_suite;

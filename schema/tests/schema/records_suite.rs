@@ -394,21 +394,6 @@ async fn a_part_is_written_once(backend: Backend) {
     assert_eq!(ledger.get_part(A, campaign, 2, 0).await, Ok(None));
 }
 
-#[tokio::test]
-async fn epochs_rise_in_memory() {
-    let leases = MemoryLeases::default();
-    assert_eq!((leases.take().await, leases.take().await), (Ok(1), Ok(2)));
-}
-
-#[tokio::test]
-async fn epochs_rise_also_over_closing_and_opening() {
-    let opened = Backend::Embedded.open().await;
-    assert_eq!(opened.store.leases.take().await, Ok(1));
-    assert_eq!(opened.store.leases.take().await, Ok(2));
-    let again = opened.reopen().await;
-    assert_eq!(again.store.leases.take().await, Ok(3));
-}
-
 async fn everything_survives_closing_and_opening(backend: Backend) {
     let opened = backend.open().await;
     let store = &opened.store;

@@ -1,7 +1,8 @@
 //! `prove`: the proofs that need the real binary and real kills. `kill` kills it at random instants and counts what
-//! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each.
+//! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each; `leases`
+//! simulates the leases of several nodes.
 
-use kabar_tests::prove::{Command, Options, kill, outage, plants, read};
+use kabar_tests::prove::{Command, Options, kill, leases, outage, plants, read};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -17,6 +18,11 @@ async fn main() -> ExitCode {
         Command::Kill(options) => run(options).await,
         Command::Plants(options) => plants::run(&options).await,
         Command::Outage(options) => outage::run(&options).await,
+        Command::Leases { seed, seeds } => {
+            let proof = leases::run(seed, seeds);
+            println!("{}", proof.json());
+            Ok(proof.holds())
+        }
     };
     match held {
         Ok(true) => ExitCode::SUCCESS,

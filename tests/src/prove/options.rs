@@ -1,11 +1,14 @@
 //! What `prove` is told on its command line, read by hand. Not what the node is told.
 
+use super::leases;
+
 /// How it is called.
 const USAGE: &str =
     "usage: prove kill [--kills N] [--seed S] [--plant resend_ambiguous|ack_before_append|views_ahead]
                   [--cql HOST:PORT] [--json]
        prove plants [--kills N] [--seed S] [--cql HOST:PORT]
-       prove outage [--seconds N] [--seed S] [--json]";
+       prove outage [--seconds N] [--seed S] [--json]
+       prove leases [--seeds N] [--seed S]";
 /// Kills of a whole proof.
 const KILLS: u32 = 20;
 /// Kills until a planted bug must have shown itself.
@@ -14,6 +17,7 @@ const KILLS_MAX: u32 = 1_000;
 /// Seconds of an outage.
 const SECONDS: u64 = 20;
 const SECONDS_MAX: u64 = 600;
+const SEEDS_MAX: u32 = 100_000;
 
 /// What to prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,13 @@ pub enum Command {
     Plants(Options),
     /// That a cluster that is killed or frozen under the node loses and doubles nothing.
     Outage(Options),
+    /// That leases keep stale owners out.
+    Leases {
+        /// The first simulation.
+        seed: u64,
+        /// How many.
+        seeds: u32,
+    },
 }
 
 /// How to prove it.
@@ -80,6 +91,7 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
     let plants = match proof.as_deref() {
         Some("kill" | "outage") => false,
         Some("plants") => true,
+        Some("leases") => return read_leases(arguments).map_err(wrong),
         Some(other) => return Err(wrong(format!("`{other}` is no proof."))),
         None => return Err(USAGE.to_owned()),
     };
@@ -120,6 +132,23 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
     })
 }
 
+fn read_leases(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let (mut seed, mut seeds) = (1, leases::SEEDS);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("`{name}` needs a value, or is not known."))?;
+        let refused = || format!("`{name} {value}` is not possible.");
+        match name.as_str() {
+            "--seed" => seed = value.parse::<u32>().map_err(|_| refused())?.into(),
+            "--seeds" => {
+                let count = value.parse().ok().filter(|n| (1..=SEEDS_MAX).contains(n));
+                seeds = count.ok_or_else(refused)?;
+            }
+            _ => return Err(refused()),
+        }
+    }
+    Ok(Command::Leases { seed, seeds })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,9 +173,13 @@ mod tests {
         assert_eq!(options.seconds, 5);
         let Ok(Command::Kill(options)) = words("kill") else { panic!("the defaults") };
         assert_eq!((options.kills, options.plant, options.json), (20, None, false));
+        assert_eq!(words("leases --seeds 3 --seed 9"), Ok(Command::Leases { seed: 9, seeds: 3 }));
+        assert_eq!(words("leases"), Ok(Command::Leases { seed: 1, seeds: leases::SEEDS }));
         for wrong in [
             "",
             "live",
+            "leases --seeds 0",
+            "leases --kills 3",
             "kill --kills 0",
             "kill --kills",
             "kill --plant weeds",

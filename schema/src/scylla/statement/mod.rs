@@ -46,6 +46,7 @@ mod blobs;
 mod contacts;
 mod journal;
 mod ledger;
+mod leases;
 mod migration;
 mod records;
 mod views;
@@ -54,6 +55,7 @@ pub(crate) use blobs::BlobsSql;
 pub(crate) use contacts::ContactsSql;
 pub(crate) use journal::Journal;
 pub(crate) use ledger::LedgerSql;
+pub(crate) use leases::Leases;
 pub(crate) use migration::Migration;
 pub(crate) use records::RecordsSql;
 pub(crate) use views::{ViewReads, ViewWrites};
@@ -74,6 +76,7 @@ mod tests {
             ContactsSql::TEXTS,
             LedgerSql::TEXTS,
             BlobsSql::TEXTS,
+            Leases::TEXTS,
         ]
         .concat()
     }
