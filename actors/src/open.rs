@@ -5,6 +5,7 @@
 use crate::metrics;
 use crate::node::{Node, StartError};
 use crate::shard::{Shard, ShardParts};
+use futures::{StreamExt, TryStreamExt, stream};
 use kabar_engine::entry::{Entry, Position, What};
 use kabar_engine::id::{ShardId, TenantId};
 use kabar_engine::overlay::{Key, Overlay, Row, Wake};
@@ -27,6 +28,8 @@ const SWEEP_MS: i64 = MINUTE_MS;
 const RETENTION_MS: i64 = 7 * DAY_MS;
 /// Shards that fail, each for itself, before the store is taken to be away and the rest waits for the next turn.
 const GIVE_UP: u32 = 2;
+/// Shards that are opened at the same time: a store behind a wire answers many as fast as one.
+const AT_ONCE: usize = 32;
 /// Rounds of loading one entry may take.
 const LOAD_ROUNDS: usize = 16;
 
@@ -42,14 +45,15 @@ pub async fn all(parts: &Arc<ShardParts>) -> Result<Vec<Shard>, StartError> {
 /// Takes shards whose leases are held, each under its epoch.
 async fn take(parts: &Arc<ShardParts>, epochs: &Epochs) -> Result<Vec<Shard>, StartError> {
     let store = &parts.store;
-    let mut tips = BTreeMap::new();
-    for (shard, epoch) in epochs {
-        // First the fence: after this nobody of an older epoch appends, so the tail read below is complete.
-        tips.insert(*shard, store.journal.open(Fence { shard: *shard, epoch: *epoch }).await?);
-    }
+    // First the fence: after this nobody of an older epoch appends, so the tail read below is complete.
+    let fences: Vec<Fence> =
+        epochs.iter().map(|(shard, epoch)| Fence { shard: *shard, epoch: *epoch }).collect();
+    let fenced = stream::iter(fences)
+        .map(|fence| async move { Ok::<_, StoreError>((fence.shard, store.journal.open(fence).await?)) });
+    let tips: BTreeMap<ShardId, Position> = fenced.buffer_unordered(AT_ONCE).try_collect().await?;
     let marks: BTreeMap<ShardId, ShardMark> =
         store.views.marks().await?.into_iter().map(|m| (m.shard, m)).collect();
-    let mut overlays = BTreeMap::new();
+    let mut empty = Vec::with_capacity(epochs.len());
     for id in epochs.keys() {
         let mark = marks.get(id).copied();
         let (position, last_id) = mark.map_or((Position(0), 0), |m| (m.position, m.last_id));
@@ -58,18 +62,21 @@ async fn take(parts: &Arc<ShardParts>, epochs: &Epochs) -> Result<Vec<Shard>, St
             let (views, journal) = (position.0, tip.0);
             return Err(StartError::ViewsAhead { shard: id.0, views, journal });
         }
-        let mut overlay = Overlay::new(*id, position, last_id);
-        // Also at position 0: a torn first flush may have left rows whose position was never written.
+        empty.push(Overlay::new(*id, position, last_id));
+    }
+    // Also at position 0: a torn first flush may have left rows whose position was never written.
+    let recalled = stream::iter(empty).map(|mut overlay| async move {
         recall(parts, &mut overlay).await?;
-        overlays.insert(*id, overlay);
-    }
+        Ok::<_, StoreError>((overlay.shard(), overlay))
+    });
+    let mut overlays: BTreeMap<ShardId, Overlay> = recalled.buffer_unordered(AT_ONCE).try_collect().await?;
     replay(parts, &mut overlays).await?;
-    let mut shards = Vec::with_capacity(epochs.len());
-    for (id, overlay) in overlays {
+    let opened = stream::iter(overlays).map(|(id, overlay)| {
         debug_assert_eq!(tips.get(&id), Some(&overlay.position()));
-        shards.push(open(parts, epochs[&id], id, overlay).await?);
-    }
-    Ok(shards)
+        open(parts, epochs[&id], id, overlay)
+    });
+    // In the order of their numbers: the node finds a shard by its place.
+    Ok(opened.buffered(AT_ONCE).try_collect().await?)
 }
 
 /// What the views say is unfinished: parts, campaigns, outbox.

@@ -251,7 +251,8 @@ async fn frames(server: &Server, session: &Session, count: u64) -> Result<Cost> 
 /// The design the journal replaced: 50 rows of an outbox claimed by one conditional batch. The cost is a row's; the
 /// intents' inserts and the results that it needs as well are not in it.
 async fn claims(server: &Server, session: &Session, count: u64) -> Result<Cost> {
-    let fill = session.prepare("INSERT INTO bare.outbox (shard, slot, mid, payload) VALUES (?, ?, ?, ?)").await?;
+    let fill =
+        session.prepare("INSERT INTO bare.outbox (shard, slot, mid, payload) VALUES (?, ?, ?, ?)").await?;
     let guard = "UPDATE bare.outbox SET owner_epoch = 1 WHERE shard = ? AND slot = ? IF owner_epoch = ?";
     let claim = "UPDATE bare.outbox SET state = 1, claim_epoch = 1, attempt = 1, provider_ref = ? \
                  WHERE shard = ? AND slot = ? AND mid = ?";

@@ -4,7 +4,7 @@
 use crate::error::StoreError;
 use futures::future::try_join_all;
 use kabar_engine::address::Address;
-use kabar_engine::id::{hash64, SessionId, ShardId, TenantId};
+use kabar_engine::id::{SessionId, ShardId, TenantId, hash64};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 

@@ -19,7 +19,7 @@ pub enum Backend {
 }
 
 /// Where an open store keeps what it remembers.
-enum Place {
+pub enum Place {
     Nowhere,
     Folder(TempDir, MasterKey),
     Keyspace(Keyspace),
@@ -28,7 +28,7 @@ enum Place {
 /// An open store; its place goes with it.
 pub struct Opened {
     pub store: Store,
-    place: Place,
+    pub place: Place,
 }
 
 pub fn options(folder: PathBuf, master: MasterKey) -> EmbeddedOptions {

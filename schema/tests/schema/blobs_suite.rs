@@ -133,7 +133,7 @@ async fn a_flipped_bit_is_an_error_and_never_other_bytes(backend: Backend) {
 
 /// The files or pieces there should be, for a blob of so many pieces.
 fn expected(opened: &Opened, pieces: usize) -> usize {
-    match opened.place {
+    match &opened.place {
         Place::Nowhere => 0,
         Place::Folder(..) => pieces.min(1),
         Place::Keyspace(..) => pieces,
@@ -145,7 +145,7 @@ async fn stored(opened: &Opened) -> usize {
     match &opened.place {
         Place::Nowhere => 0,
         Place::Folder(..) => files(opened).len(),
-        Place::Keyspace(keyspace, _) => {
+        Place::Keyspace(keyspace) => {
             let session = keyspace.session().await;
             let found = session.query_unpaged("SELECT stored FROM blob_piece", ()).await.unwrap();
             found.into_rows_result().unwrap().rows_num()
@@ -173,7 +173,7 @@ async fn flip(opened: &Opened, at: usize) {
             file.seek(at).and_then(|_| file.read_exact(&mut byte)).unwrap();
             file.seek(at).and_then(|_| file.write_all(&[byte[0] ^ 1])).unwrap();
         }
-        Place::Keyspace(keyspace, _) => {
+        Place::Keyspace(keyspace) => {
             let session = keyspace.session().await;
             let all = "SELECT tenant, stored, piece, bytes FROM blob_piece";
             let found = session.query_unpaged(all, ()).await.unwrap().into_rows_result().unwrap();

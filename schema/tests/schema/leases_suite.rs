@@ -2,18 +2,16 @@
 //! that uses it is simulated in `kabar-tests`.
 
 use crate::backend::Backend;
+use crate::keyspace::Keyspace;
 use kabar_engine::id::{SHARDS, ShardId};
 use kabar_engine::lease::{LeaseRow, Owner};
 use kabar_schema::error::StoreError;
 use kabar_schema::journal::ShardSet;
 use kabar_schema::leases::{Leases, Outcome};
-use kabar_schema::scylla::{Cluster, CqlLeases, CqlOptions, migrate};
-use kabar_schema::seal::MasterKey;
+use kabar_schema::scylla::CqlLeases;
 use kabar_schema::store::Store;
 use std::sync::Arc;
 
-/// Where a running server is.
-const SERVER: &str = "KABAR_TEST_CQL";
 /// Who race for one row.
 const RACERS: u64 = 6;
 
@@ -148,12 +146,8 @@ async fn the_table_keeps_its_promises_in_a_folder_and_survives_closing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_table_keeps_its_promises_on_a_cluster_and_its_rows_are_made_once() {
-    let server = std::env::var(SERVER)
-        .unwrap_or_else(|_| panic!("{SERVER}=host:port names no server; deploy/cassandra/run starts one"));
-    let keyspace = format!("kabar_test_{:016x}", rand::random::<u64>());
-    let cluster = Cluster::connect(&CqlOptions::new(vec![server], keyspace, MasterKey::random())).await;
-    let cluster = Arc::new(cluster.unwrap());
-    migrate(&cluster).await.unwrap();
+    let keyspace = Keyspace::empty().await;
+    let cluster = kabar_schema::scylla::connect(&keyspace.options()).await.unwrap();
     // Two nodes that start at once.
     let (one, two) =
         tokio::join!(CqlLeases::open(Arc::clone(&cluster)), CqlLeases::open(Arc::clone(&cluster)));

@@ -11,9 +11,7 @@ use kabar_engine::id::{CampaignId, ContactId, ImportId, KeyId, SessionId, Tenant
 use kabar_engine::schedule::Hours;
 use kabar_engine::time::Timestamp;
 use kabar_schema::contacts::{Contact, ContactDraft, Upserted};
-use kabar_schema::leases::Leases;
 use kabar_schema::ledger::PartManifest;
-use kabar_schema::memory::MemoryLeases;
 use kabar_schema::records::{
     Campaign, Key, MetaApp, Origin, Record, Relation, Session, Stray, Tenant, Timing,
 };
