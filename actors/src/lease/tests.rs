@@ -2,7 +2,7 @@
 //! table can be robbed and can fall silent.
 
 use super::*;
-use crate::{DispatchError, NodeOptions, StartError};
+use crate::{DispatchError, NodeOptions, StartError, Told};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use kabar_engine::address::Address;
@@ -122,7 +122,8 @@ fn person(nth: u32) -> Address {
 }
 
 async fn opt_out(node: &Arc<Node>, nth: u32) -> Result<(), DispatchError> {
-    node.dispatcher().consent(TENANT, None, person(nth), Wish::OptOut).await
+    let told = Told { session: None, address: person(nth), wish: Wish::OptOut };
+    node.dispatcher().consent(TENANT, told, None).await.map(|_| ())
 }
 
 #[tokio::test(start_paused = true)]
