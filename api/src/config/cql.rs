@@ -46,8 +46,8 @@ fn both(
     match (s.optional(first)?, s.optional(second)?) {
         (Some(a), Some(b)) => Ok(Some((a, b))),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(s.refuse(second, &format!("a value when `{first}` has one"))),
-        (None, Some(_)) => Err(s.refuse(first, &format!("a value when `{second}` has one"))),
+        (Some(_), None) => Err(s.refuse(second, format!("a value when `{first}` has one"))),
+        (None, Some(_)) => Err(s.refuse(first, format!("a value when `{second}` has one"))),
     }
 }
 
