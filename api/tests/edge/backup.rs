@@ -209,7 +209,7 @@ async fn a_backup_that_is_killed_leaves_none_and_the_next_one_clears_up() {
     let (data, backup) = (place.path().join("data"), place.path().join("backup"));
     let mut server = Server::start(&data, "").await;
     // Something that takes a while to carry.
-    std::fs::create_dir(data.join("media")).unwrap();
+    std::fs::create_dir_all(data.join("media")).unwrap();
     let blob = std::fs::File::create(data.join("media/blob")).unwrap();
     blob.set_len(2 << 30).unwrap();
     let to = backup.to_str().unwrap();

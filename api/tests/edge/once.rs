@@ -2,6 +2,7 @@
 //! was killed meanwhile, before and after what it knew was in the views.
 
 use super::house::{Answer, House, Tenant, template};
+use kabar_engine::time::Timestamp;
 use kabar_schema::store::Store;
 use serde_json::{Value, json};
 
@@ -64,12 +65,17 @@ async fn in_every_life(lives: &Lives, first: House, check: impl AsyncFn(&Tenant<
     last
 }
 
-/// A campaign that runs and reaches nobody: its provider is a closed port.
+/// A campaign that runs and reaches nobody, however slow the test: all days around this one are blacked out.
 async fn running(tenant: &Tenant<'_>) -> String {
+    const DAY_MS: i64 = 86_400_000;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let day = |off: i64| Timestamp(now + off * DAY_MS).to_rfc3339()[..10].to_owned();
+    let blackout: Vec<_> = (-1..=2).map(day).collect();
     let session = tenant.idle_session("106000000000001").await;
     let spec = json!({
         "name": "c", "senders": [session], "audience": {"recipients": [{"to": ANA}]},
         "message": {"type": "template", "template": {"name": "halo", "language": {"code": "id"}}},
+        "options": {"blackout": blackout},
     });
     let id = tenant.call("POST /v1/campaigns", spec).await.id();
     let launch = format!("POST /v1/campaigns/{id}/launch");

@@ -28,6 +28,8 @@ const WORK_MS: std::ops::Range<u64> = 30..2_600;
 const AIM_MS: u64 = 100;
 /// A kill this long (ms) after a claim or a flush is near one.
 pub(super) const NEAR_MS: i64 = 100;
+/// The same on a cluster, where a claim takes several milliseconds to be durable, and the last flush cannot be dated.
+pub(super) const NEAR_ON_CLUSTER_MS: i64 = 500;
 /// Kills for one that counts.
 const TRIES: u32 = 3;
 
@@ -73,7 +75,7 @@ struct Hunt {
 impl Hunt {
     async fn kills(&mut self, wanted: u32, verdict: &mut Verdict) -> Result<()> {
         for nth in 1..=wanted * TRIES {
-            let near = verdict.kills.iter().filter(|k| k.counts && k.is_near()).count();
+            let near = verdict.near();
             if verdict.counted() >= wanted && near * 2 >= verdict.counted() as usize {
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! What the proof came to: the kills, the counts, the broken promises, and how they are told.
 
-use super::kill::NEAR_MS;
+use super::kill::{NEAR_MS, NEAR_ON_CLUSTER_MS};
 use super::options::Options;
 use kabar_engine::outgoing::Reference;
 use serde_json::json;
@@ -24,8 +24,8 @@ pub(super) struct Kill {
 }
 
 impl Kill {
-    pub(super) fn is_near(&self) -> bool {
-        self.claim_ago <= NEAR_MS || self.flush_ago <= NEAR_MS
+    fn is_near(&self, ms: i64) -> bool {
+        self.claim_ago <= ms || self.flush_ago <= ms
     }
 }
 
@@ -48,6 +48,7 @@ pub struct Verdict {
     wanted: u32,
     seed: u64,
     pub(super) is_planted: bool,
+    near_ms: i64,
     pub(super) kills: Vec<Kill>,
     /// Messages whose 202 arrived.
     pub(super) accepted: u64,
@@ -72,11 +73,17 @@ pub struct Verdict {
 impl Verdict {
     pub(super) fn new(options: &Options) -> Self {
         let is_planted = options.plant.is_some();
-        Self { wanted: options.kills, seed: options.seed, is_planted, ..Self::default() }
+        let near_ms = if options.cql.is_some() { NEAR_ON_CLUSTER_MS } else { NEAR_MS };
+        Self { wanted: options.kills, seed: options.seed, is_planted, near_ms, ..Self::default() }
     }
 
     pub(super) fn counted(&self) -> u32 {
         u32::try_from(self.kills.iter().filter(|kill| kill.counts).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Kills that count and were near a claim or a flush.
+    pub(super) fn near(&self) -> usize {
+        self.kills.iter().filter(|kill| kill.counts && kill.is_near(self.near_ms)).count()
     }
 
     /// Claims open at the kills, summed over all of them.
@@ -94,7 +101,7 @@ impl Verdict {
     /// What follows from the counts; called once, when all of them are known.
     pub(super) fn judge(&mut self) {
         let (counted, wanted) = (self.counted(), self.wanted);
-        let near = self.kills.iter().filter(|k| k.counts && k.is_near()).count();
+        let near = self.near();
         let open = self.open_claims();
         self.promise(counted >= wanted, || format!("only {counted} of {wanted} kills count"));
         self.promise(near * 2 >= counted as usize, || {
