@@ -147,6 +147,10 @@ pub trait Contacts: Send + Sync {
     /// Conflict when another version is stored, or none.
     fn replace(&self, contact: Contact, expect: u64) -> Answer<'_, u64>;
 
+    /// Writes a contact as it was elsewhere, with its times and its version (at least 1), and puts it on these lists.
+    /// The same again is Ok; when another contact stands under the address, `Conflict`.
+    fn restore(&self, contact: Contact, lists: Vec<ImportId>) -> Answer<'_, ()>;
+
     /// Deletes the contact and takes it off every list; whether there was one.
     fn delete(&self, tenant: TenantId, id: ContactId) -> Answer<'_, bool>;
 }

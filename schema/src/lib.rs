@@ -22,6 +22,7 @@ pub mod seal;
 mod sealing;
 pub mod sqlite;
 pub mod store;
+pub mod transfer;
 pub mod views;
 
 pub use error::{OpenError, StoreError};

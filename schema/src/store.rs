@@ -16,7 +16,9 @@ use crate::scylla::{
     self, CqlBlobs, CqlContacts, CqlJournal, CqlLeases, CqlLedger, CqlOptions, CqlRecords, CqlViews,
 };
 use crate::seal::{Keyring, MasterKey};
-use crate::sqlite::{Database, Kind, SqliteContacts, SqliteLeases, SqliteLedger, SqliteRecords, SqliteViews};
+use crate::sqlite::{
+    Database, Export, Kind, SqliteContacts, SqliteLeases, SqliteLedger, SqliteRecords, SqliteViews,
+};
 use crate::views::Views;
 use parking_lot::Mutex;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -103,8 +105,14 @@ impl Store {
     /// A store in memory: the model, and what most tests run on. Nothing survives it.
     #[must_use]
     pub fn memory() -> Self {
+        Self::memory_under(MasterKey::random())
+    }
+
+    /// A store in memory under this master key: what was wrapped elsewhere with the same one opens here.
+    #[must_use]
+    pub fn memory_under(master: MasterKey) -> Self {
         let records: Arc<dyn Records> = Arc::new(MemoryRecords::default());
-        let keyring = Arc::new(Keyring::new(MasterKey::random(), Arc::clone(&records)));
+        let keyring = Arc::new(Keyring::new(master, Arc::clone(&records)));
         Self {
             journal: Arc::new(MemoryJournal::default()),
             views: Arc::new(MemoryViews::default()),
@@ -197,6 +205,13 @@ impl Store {
             keyring,
             files: None,
         })
+    }
+
+    /// The tables of an embedded store, row after row, for a move; `None` for a store of another kind.
+    pub(crate) fn export(&self) -> Option<Export> {
+        let files = self.files.as_ref()?;
+        let (views, records) = (Arc::clone(&files.views), Arc::clone(&files.records));
+        Some(Export::new(views, records, Arc::clone(&self.keyring)))
     }
 
     /// Writes what waits and closes the files; every later call answers `Unavailable`. Not needed for safety:

@@ -47,6 +47,10 @@ impl Records for Troubled {
         }
     }
 
+    fn restore(&self, record: Record) -> Answer<'_, ()> {
+        self.inner.restore(record)
+    }
+
     fn delete(&self, kind: &'static str, tenant: TenantId, id: u64, expect: u64) -> Answer<'_, ()> {
         self.inner.delete(kind, tenant, id, expect)
     }

@@ -69,6 +69,11 @@ impl Admission {
         self.take(epoch)
     }
 
+    /// An empty shard's stream begins behind `tip`; whoever had it must take it again.
+    pub(crate) fn begin_at(&mut self, tip: Position) {
+        *self = Self::new(tip, self.epoch);
+    }
+
     /// Gives the shard to a new owner; tells its tip.
     pub(crate) fn take(&mut self, epoch: u64) -> Result<Position, StoreError> {
         if epoch <= self.epoch {

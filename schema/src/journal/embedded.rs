@@ -198,6 +198,10 @@ impl Journal for EmbeddedJournal {
         .boxed()
     }
 
+    fn begin_at(&self, _shard: ShardId, _position: Position) -> Answer<'_, ()> {
+        futures::future::ready(Err(StoreError::Unavailable)).boxed()
+    }
+
     fn read<'a>(&'a self, shards: &'a ShardSet, after: &'a Cursor, max_entries: usize) -> Answer<'a, Page> {
         let read = Read::new(*shards, after, max_entries);
         let (index, keyring) = (Arc::clone(&self.index), Arc::clone(&self.keyring));

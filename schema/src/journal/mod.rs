@@ -176,6 +176,12 @@ pub trait Journal: Send + Sync {
     /// answer. `Fenced` when the epoch is not higher.
     fn open(&self, fence: Fence) -> Answer<'_, Position>;
 
+    /// Lets an empty shard's stream begin behind `position`, as if everything up to it had been retired: for a
+    /// journal that is moved here. The same again is Ok while nothing was appended. `Conflict` when the shard is not
+    /// empty. Segment files tell their begin of all shards at once, so the embedded journal knows no such begin and
+    /// answers `Unavailable`: nothing can be moved into a folder.
+    fn begin_at(&self, shard: ShardId, position: Position) -> Answer<'_, ()>;
+
     /// Durable entries of `shards` after the cursor, at most `max_entries` (at least 1). Entries that were
     /// retired are gone: a position may then be more than one above the cursor's.
     fn read<'a>(&'a self, shards: &'a ShardSet, after: &'a Cursor, max_entries: usize) -> Answer<'a, Page>;

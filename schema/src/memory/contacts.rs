@@ -47,6 +47,21 @@ impl State {
         Ok(version)
     }
 
+    fn restore(&mut self, contact: Contact, lists: Vec<ImportId>) -> Result<(), StoreError> {
+        let (tenant, address) = (contact.tenant, contact.address.clone());
+        match self.contacts.get(&(tenant, address.clone())) {
+            Some(stored) if *stored == contact => {}
+            None if contact.version > 0 => {
+                self.contacts.insert((tenant, address.clone()), contact);
+            }
+            _ => return Err(StoreError::Conflict),
+        }
+        for list in lists {
+            self.lists.entry((tenant, list)).or_default().insert(address.clone());
+        }
+        Ok(())
+    }
+
     fn find(&self, tenant: TenantId, id: ContactId) -> Option<&Contact> {
         self.contacts.values().find(|c| c.tenant == tenant && c.id == id)
     }
@@ -112,6 +127,10 @@ impl Contacts for MemoryContacts {
 
     fn replace(&self, contact: Contact, expect: u64) -> Answer<'_, u64> {
         Box::pin(ready(self.0.lock().replace(contact, expect)))
+    }
+
+    fn restore(&self, contact: Contact, lists: Vec<ImportId>) -> Answer<'_, ()> {
+        Box::pin(ready(self.0.lock().restore(contact, lists)))
     }
 
     fn delete(&self, tenant: TenantId, id: ContactId) -> Answer<'_, bool> {

@@ -204,6 +204,10 @@ impl Journal for FaultJournal {
         .boxed()
     }
 
+    fn begin_at(&self, shard: ShardId, position: Position) -> Answer<'_, ()> {
+        self.inner.begin_at(shard, position)
+    }
+
     fn read<'a>(&'a self, shards: &'a ShardSet, after: &'a Cursor, max_entries: usize) -> Answer<'a, Page> {
         if self.faults.read_fails() {
             return ready(Err(StoreError::Unavailable)).boxed();

@@ -95,6 +95,19 @@ impl Inner {
         page
     }
 
+    fn begin_at(&mut self, shard: ShardId, position: Position) -> Result<(), StoreError> {
+        let stream = &mut self.streams[usize::from(shard.0)];
+        if stream.entries.is_empty() && stream.retired == position.0 {
+            return Ok(());
+        }
+        if !stream.entries.is_empty() || stream.retired > 0 {
+            return Err(StoreError::Conflict);
+        }
+        stream.retired = position.0;
+        stream.admission.begin_at(position);
+        Ok(())
+    }
+
     fn retire(&mut self, positions: &[(ShardId, Position)], older_than: Timestamp) -> u64 {
         let mut gone = 0;
         for (shard, position) in positions {
@@ -124,6 +137,10 @@ impl Journal for MemoryJournal {
     fn open(&self, fence: Fence) -> Answer<'_, Position> {
         let mut inner = self.inner.lock();
         ready(inner.streams[usize::from(fence.shard.0)].admission.take(fence.epoch)).boxed()
+    }
+
+    fn begin_at(&self, shard: ShardId, position: Position) -> Answer<'_, ()> {
+        ready(self.inner.lock().begin_at(shard, position)).boxed()
     }
 
     fn read<'a>(&'a self, shards: &'a ShardSet, after: &'a Cursor, max_entries: usize) -> Answer<'a, Page> {

@@ -39,6 +39,19 @@ impl MemoryRecords {
         Ok(expect + 1)
     }
 
+    fn restore_now(&self, record: Record) -> Result<(), StoreError> {
+        let mut map = self.0.lock();
+        let key = (record.kind, record.tenant, record.id);
+        match map.get(&key) {
+            Some(stored) if bare(stored) == bare(&record) => Ok(()),
+            None if record.version > 0 => {
+                map.insert(key, record);
+                Ok(())
+            }
+            _ => Err(StoreError::Conflict),
+        }
+    }
+
     fn delete_now(&self, key: Key, expect: u64) -> Result<(), StoreError> {
         let mut map = self.0.lock();
         if expect == 0 || Self::version(&map, key) != expect {
@@ -62,6 +75,10 @@ impl Records for MemoryRecords {
 
     fn put(&self, record: Record, expect: u64) -> Answer<'_, u64> {
         Box::pin(ready(self.put_now(record, expect)))
+    }
+
+    fn restore(&self, record: Record) -> Answer<'_, ()> {
+        Box::pin(ready(self.restore_now(record)))
     }
 
     fn delete(&self, kind: &'static str, tenant: TenantId, id: u64, expect: u64) -> Answer<'_, ()> {

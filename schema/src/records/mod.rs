@@ -9,6 +9,7 @@ mod import;
 mod import_errors;
 mod key;
 mod meta_app;
+mod moved;
 mod noun;
 mod session;
 mod stray;
@@ -21,6 +22,7 @@ pub use import::{Checkpoint, ConsentBasis, Import, ImportState, Problem};
 pub use import_errors::{ErrorRow, ImportErrors};
 pub use key::Key;
 pub use meta_app::MetaApp;
+pub use moved::{Moved, MovedKind};
 pub use noun::{Noun, Nouns, Versioned};
 pub use session::Session;
 pub use stray::Stray;
@@ -78,6 +80,10 @@ pub trait Records: Send + Sync {
 
     /// Deletes when the stored version is `expect`; otherwise, also when there is none, `Conflict`.
     fn delete(&self, kind: &'static str, tenant: TenantId, id: u64, expect: u64) -> Answer<'_, ()>;
+
+    /// Writes a record as it was elsewhere, with its version (at least 1) and its indexes. The same again is Ok;
+    /// when something else stands there, `Conflict`, and nothing is written.
+    fn restore(&self, record: Record) -> Answer<'_, ()>;
 
     /// A tenant's records of a kind by (created, id), at most `limit`; with an index only those whose value
     /// equals it.

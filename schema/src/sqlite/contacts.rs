@@ -134,6 +134,20 @@ impl<'t> Writer<'t> {
         Ok(contact.version)
     }
 
+    fn restore(&mut self, contact: &Contact, lists: &[ImportId]) -> Result<(), Fault> {
+        let key = contact.address.key();
+        let stored = select(&mut self.find, self.keyring, params![int(self.tenant.0), key])?.pop();
+        let n = match stored {
+            Some((n, stored)) if stored == *contact => n,
+            None if contact.version > 0 => self.add(contact, &key)?,
+            _ => return Err(StoreError::Conflict.into()),
+        };
+        for list in lists {
+            self.list.execute(params![int(self.tenant.0), int(list.0), key, n])?;
+        }
+        Ok(())
+    }
+
     fn rewrite(&mut self, n: i64, contact: &Contact) -> Result<(), Fault> {
         self.seal(contact)?;
         let version = int(contact.version);
@@ -224,6 +238,45 @@ fn page(
     Ok(found.into_iter().map(|(_, contact)| contact).collect())
 }
 
+/// A contact with its lists, and the number of its row.
+pub(super) type Numbered = (i64, Option<(Contact, Vec<ImportId>)>);
+
+/// All tenants' contacts in the order of their rows, behind the row `after`. Without the contact where the tenant
+/// was erased.
+pub(super) fn numbered(
+    tx: &Transaction<'_>,
+    keyring: &Keyring,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Numbered>, Fault> {
+    let sql = format!("SELECT {COLUMNS} FROM contact c WHERE c.n > ?1 ORDER BY c.n LIMIT ?2");
+    let mut statement = tx.prepare_cached(&sql)?;
+    let mut rows = statement.query([after, limit])?;
+    // From list to list by the key, because lists are not kept by member.
+    let mut next = tx.prepare_cached("SELECT min(list) FROM contact_list WHERE tenant = ?1 AND list > ?2")?;
+    let mut member = tx.prepare_cached(
+        "SELECT 1 FROM contact_list WHERE tenant = ?1 AND list = ?2 AND address = ?3 AND n = ?4",
+    )?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.next()? {
+        let n = row.get(0)?;
+        let Some((_, contact)) = contact(row, keyring)? else {
+            list.push((n, None));
+            continue;
+        };
+        let (tenant, key) = (int(contact.tenant.0), contact.address.key());
+        let (mut lists, mut at) = (Vec::new(), -1_i64);
+        while let Some(found) = next.query_row([tenant, at], |row| row.get::<_, Option<i64>>(0))? {
+            at = found;
+            if member.exists(params![tenant, at, key, n])? {
+                lists.push(ImportId(at.cast_unsigned()));
+            }
+        }
+        list.push((n, Some((contact, lists))));
+    }
+    Ok(list)
+}
+
 fn delete(tx: &Transaction<'_>, tenant: TenantId, id: ContactId) -> Result<bool, Fault> {
     let tenant = int(tenant.0);
     let found: Option<(i64, String)> = tx
@@ -309,6 +362,15 @@ impl Contacts for SqliteContacts {
             ensure(&self.keyring, [tenant]).await?;
             let keyring = Arc::clone(&self.keyring);
             self.database.write(move |tx| Writer::new(tx, &keyring, tenant)?.replace(contact, expect)).await
+        })
+    }
+
+    fn restore(&self, contact: Contact, lists: Vec<ImportId>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let tenant = contact.tenant;
+            ensure(&self.keyring, [tenant]).await?;
+            let keyring = Arc::clone(&self.keyring);
+            self.database.write(move |tx| Writer::new(tx, &keyring, tenant)?.restore(&contact, &lists)).await
         })
     }
 

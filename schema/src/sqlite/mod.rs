@@ -6,6 +6,7 @@
 mod contacts;
 pub(crate) mod copy;
 mod database;
+mod export;
 mod leases;
 mod ledger;
 mod migrate;
@@ -14,6 +15,7 @@ mod records;
 mod views;
 
 pub use database::Database;
+pub(crate) use export::{Export, Names, ViewTable};
 pub use migrate::Kind;
 
 pub use contacts::SqliteContacts;

@@ -72,7 +72,6 @@ fn expected(
 
 fn put(tx: &Transaction<'_>, record: &Record, expect: u64) -> Result<u64, Fault> {
     let stored = expected(tx, (record.kind, record.tenant, record.id), expect)?;
-    let (tenant, id) = (int(record.tenant.0), int(record.id));
     let n = match stored {
         Some(n) => {
             tx.prepare_cached("UPDATE record SET version = ?2, created = ?3, body = ?4 WHERE n = ?1")?
@@ -80,12 +79,23 @@ fn put(tx: &Transaction<'_>, record: &Record, expect: u64) -> Result<u64, Fault>
             tx.prepare_cached("DELETE FROM record_index WHERE n = ?1")?.execute([n])?;
             n
         }
-        None => tx
-            .prepare_cached(
-                "INSERT INTO record (kind, tenant, id, version, created, body) VALUES (?1, ?2, ?3, 1, ?4, ?5)",
-            )?
-            .insert(params![record.kind, tenant, id, record.created.0, record.body])?,
+        None => insert(tx, record, 1)?,
     };
+    write_indexes(tx, record, n)?;
+    Ok(expect + 1)
+}
+
+/// A new row under this version; tells its number.
+fn insert(tx: &Transaction<'_>, record: &Record, version: u64) -> Result<i64, Fault> {
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO record (kind, tenant, id, version, created, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    let (tenant, id) = (int(record.tenant.0), int(record.id));
+    Ok(insert.insert(params![record.kind, tenant, id, int(version), record.created.0, record.body])?)
+}
+
+fn write_indexes(tx: &Transaction<'_>, record: &Record, n: i64) -> Result<(), Fault> {
+    let (tenant, id) = (int(record.tenant.0), int(record.id));
     let mut index = tx.prepare_cached(
         "INSERT OR REPLACE INTO record_index (kind, name, value, tenant, created, id, n) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -93,7 +103,20 @@ fn put(tx: &Transaction<'_>, record: &Record, expect: u64) -> Result<u64, Fault>
     for (name, value) in &record.indexes {
         index.execute(params![record.kind, name, value, tenant, record.created.0, id, n])?;
     }
-    Ok(expect + 1)
+    Ok(())
+}
+
+fn restore(tx: &Transaction<'_>, record: &Record) -> Result<(), Fault> {
+    let rest = "record r WHERE r.kind = ?1 AND r.tenant = ?2 AND r.id = ?3";
+    let stored = select(tx, record.kind, rest, params![record.kind, int(record.tenant.0), int(record.id)])?;
+    match stored.first() {
+        Some(stored) if *stored == (Record { indexes: Vec::new(), ..record.clone() }) => Ok(()),
+        None if record.version > 0 => {
+            let n = insert(tx, record, record.version)?;
+            write_indexes(tx, record, n)
+        }
+        _ => Err(StoreError::Conflict.into()),
+    }
 }
 
 fn delete(tx: &Transaction<'_>, key: (&'static str, TenantId, u64), expect: u64) -> Result<(), Fault> {
@@ -132,6 +155,10 @@ impl Records for SqliteRecords {
 
     fn put(&self, record: Record, expect: u64) -> Answer<'_, u64> {
         Box::pin(self.database.write(move |tx| put(tx, &record, expect)))
+    }
+
+    fn restore(&self, record: Record) -> Answer<'_, ()> {
+        Box::pin(self.database.write(move |tx| restore(tx, &record)))
     }
 
     fn delete(&self, kind: &'static str, tenant: TenantId, id: u64, expect: u64) -> Answer<'_, ()> {

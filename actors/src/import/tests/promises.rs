@@ -176,6 +176,9 @@ impl Contacts for Flaky {
     fn count(&self, tenant: TenantId, list: Option<ImportId>) -> Answer<'_, u64> {
         self.inner.count(tenant, list)
     }
+    fn restore(&self, contact: Contact, lists: Vec<ImportId>) -> Answer<'_, ()> {
+        self.inner.restore(contact, lists)
+    }
     fn replace(&self, contact: Contact, expect: u64) -> Answer<'_, u64> {
         self.inner.replace(contact, expect)
     }

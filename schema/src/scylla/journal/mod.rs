@@ -182,6 +182,20 @@ impl Inner {
         Err(StoreError::Unavailable)
     }
 
+    async fn begin_at(&self, shard: ShardId, position: Position) -> Result<(), StoreError> {
+        let floors = self.floors().await?;
+        let floor = floors.iter().find(|f| f.0 == shard).map_or(0, |f| f.2);
+        let bucket = self.bits.bucket(position.0 + 1);
+        // A stream has frames in its first bucket, or begins elsewhere and says so.
+        let first = if floor == 0 { 0 } else { self.bits.bucket(floor + 1) };
+        let empty = self.look(shard, first).await?.last.is_none();
+        if !empty || (floor != 0 && floor != position.0) || self.reached(shard).await? > floor {
+            return Err(StoreError::Conflict);
+        }
+        let position = big(position.0);
+        self.cluster.write(&self.sql.floor, (small(shard), big(bucket), position, position)).await
+    }
+
     /// Writes what waits in a shard's line, frame after frame, until nothing waits.
     async fn run(self: Arc<Self>, shard: ShardId) {
         while let Some((owner, mut batches)) = self.line(shard).next() {
@@ -326,6 +340,10 @@ impl Journal for CqlJournal {
 
     fn open(&self, fence: Fence) -> Answer<'_, Position> {
         Box::pin(self.0.take(fence))
+    }
+
+    fn begin_at(&self, shard: ShardId, position: Position) -> Answer<'_, ()> {
+        Box::pin(self.0.begin_at(shard, position))
     }
 
     fn read<'a>(&'a self, shards: &'a ShardSet, after: &'a Cursor, max_entries: usize) -> Answer<'a, Page> {

@@ -83,7 +83,7 @@ fn marks(tx: &Transaction<'_>) -> Result<Vec<ShardMark>, Fault> {
 }
 
 /// All rows of a statement.
-fn collect<T>(
+pub(super) fn collect<T>(
     statement: &mut rusqlite::Statement<'_>,
     parameters: impl rusqlite::Params,
     read: impl Fn(&rusqlite::Row<'_>) -> Result<T, Fault>,
