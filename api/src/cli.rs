@@ -4,6 +4,7 @@ mod backup;
 mod campaign;
 mod contact;
 mod events;
+mod migrate_store;
 mod remote;
 mod sandbox;
 mod serve;
@@ -47,6 +48,8 @@ enum Command {
     CheckConfig,
     /// Brings the cluster's keyspace (`store.kind = "cql"`) to the version of this binary; `serve` does it as well.
     Migrate,
+    /// Moves everything of an embedded folder into a cluster, compares both sides, and goes on where it was broken off.
+    MigrateStore(migrate_store::MigrateStoreArgs),
     /// Prints the description of the API (OpenAPI 3.1, JSON).
     Openapi,
     /// Prints the completion script of a shell.
@@ -168,6 +171,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Migrate => within(serve::migrate(config)),
+        Command::MigrateStore(args) => {
+            log(&config.log, "warn");
+            within(migrate_store::run(config, args))
+        }
         Command::Tenant(Remote { access, verb }) => within(access.tenant(verb)),
         Command::Session(Remote { access, verb }) => within(access.session(verb)),
         Command::Contact(Remote { access, verb }) => within(access.contact(verb)),

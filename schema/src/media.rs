@@ -80,6 +80,35 @@ impl EmbeddedBlobs {
     }
 }
 
+/// The blobs below a store's `media/`, by tenant and hash.
+pub(crate) fn listed(folder: &Path) -> Result<Vec<(TenantId, BlobHash)>, StoreError> {
+    let names = |folder: &Path| -> Result<Vec<String>, StoreError> {
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| failed("list blobs", &error))?,
+        };
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            Ok(entry.map_err(|error| failed("list blobs", &error))?.file_name().to_string_lossy().into_owned())
+        };
+        entries.map(name).collect()
+    };
+    let mut list = Vec::new();
+    for name in names(folder)? {
+        let Ok(tenant) = u64::from_str_radix(&name, 16) else { continue };
+        for file in names(&folder.join(&name))? {
+            let byte = |n: usize| file.get(2 * n..2 * n + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
+            let hash: Option<Vec<u8>> = (0..32).map(byte).collect();
+            if let Some(hash) = hash.and_then(|bytes| BlobHash::try_from(bytes).ok())
+                && file.len() == 64
+            {
+                list.push((TenantId(tenant), hash));
+            }
+        }
+    }
+    list.sort_unstable();
+    Ok(list)
+}
+
 /// A file that has no name yet; what is not kept goes away with it.
 #[derive(Debug)]
 struct Half {

@@ -2,6 +2,7 @@
 //! broken off, and believed only after everything was read back and compared. Not a backup, and not the other way
 //! round: nothing is moved into a folder.
 
+mod blobs;
 mod copy;
 mod ground;
 mod stream;
@@ -15,6 +16,7 @@ use crate::sqlite::Export;
 use crate::store::{EmbeddedOptions, Store};
 use futures::StreamExt;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 /// What the mover is doing. The order is the order of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +29,8 @@ pub enum Phase {
     Contacts,
     /// Frozen audiences.
     Ledger,
+    /// Large values.
+    Blobs,
     /// The log of what happened.
     Journal,
     /// What it came to.
@@ -39,11 +43,12 @@ pub enum Phase {
 
 impl Phase {
     /// All, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Numbers,
         Self::Records,
         Self::Contacts,
         Self::Ledger,
+        Self::Blobs,
         Self::Journal,
         Self::Views,
         Self::Marks,
@@ -58,6 +63,7 @@ impl Phase {
             Self::Records => "records",
             Self::Contacts => "contacts",
             Self::Ledger => "ledger",
+            Self::Blobs => "blobs",
             Self::Journal => "journal",
             Self::Views => "views",
             Self::Marks => "marks",
@@ -164,6 +170,7 @@ pub struct Report {
 pub struct EmbeddedSource {
     store: Store,
     export: Export,
+    media: PathBuf,
 }
 
 impl EmbeddedSource {
@@ -177,9 +184,10 @@ impl EmbeddedSource {
             let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(OpenError::io("open", file)(missing));
         }
+        let media = options.folder.join("media");
         let store = Store::embedded(options).await?;
         let export = store.export().expect("invariant: an embedded store has tables");
-        Ok(Self { store, export })
+        Ok(Self { store, export, media })
     }
 
     /// The folder as a store, to be read.
@@ -198,6 +206,7 @@ impl EmbeddedSource {
 struct Mover<'a> {
     source: &'a Store,
     export: &'a Export,
+    media: &'a Path,
     target: &'a Store,
     progress: Listener<'a>,
 }
@@ -217,6 +226,7 @@ impl Mover<'_> {
             Phase::Records => copy::records(self).await,
             Phase::Contacts => copy::contacts(self).await,
             Phase::Ledger => copy::ledger(self).await,
+            Phase::Blobs => blobs::copy(self).await,
             Phase::Journal => stream::journal(self).await,
             Phase::Views => copy::views(self).await,
             Phase::Marks => copy::marks(self).await,
@@ -256,7 +266,7 @@ pub async fn transfer(
     target: &Store,
     progress: Listener<'_>,
 ) -> Result<Report, TransferError> {
-    let mover = Mover { source: &source.store, export: &source.export, target, progress };
+    let mover = Mover { source: &source.store, export: &source.export, media: &source.media, target, progress };
     let mut ground = ground::Ground::find(&mover).await?;
     if let Some(lines) = ground.finished()? {
         return Ok(Report { lines, again: true });

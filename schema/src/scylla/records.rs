@@ -75,6 +75,11 @@ fn pack(indexes: &[(&'static str, String)]) -> Vec<u8> {
     packed
 }
 
+/// As a record is read: without what it is found by.
+fn bare(record: &Record) -> Record {
+    Record { indexes: Vec::new(), ..record.clone() }
+}
+
 /// What a look at the row says about a write over version `expect` whose answer was lost.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
@@ -179,6 +184,34 @@ impl CqlRecords {
                 Verdict::Done => return Ok(expect + 1),
                 Verdict::NotDone => {}
                 Verdict::Over(error) => return Err(error),
+            }
+        }
+        // After each try the row was seen without it.
+        Err(StoreError::Unavailable)
+    }
+
+    async fn restore_now(&self, record: Record) -> Result<(), StoreError> {
+        if record.version == 0 {
+            return Err(StoreError::Conflict);
+        }
+        self.hint(&record).await.map_err(before)?;
+        let indexes = pack(&record.indexes);
+        let (kind, tenant, id) = (record.kind, record.tenant, record.id);
+        let key = (kind, tenant.0.cast_signed(), id.cast_signed());
+        let new: Option<i64> = None;
+        let (version, written) = (record.version.cast_signed(), rand::random::<i64>());
+        let values =
+            (version, record.created.0, &indexes, &record.body, written, key.0, key.1, key.2, new);
+        for _ in 0..TRIES {
+            match self.cluster.lwt(&self.sql.put, &values).await {
+                Ok(Lwt::Applied) => return Ok(()),
+                Ok(Lwt::Refused) | Err(StoreError::Unknown) => {}
+                Err(error) => return Err(error),
+            }
+            match self.look((kind, tenant, id)).await? {
+                Some(found) if found.indexes == indexes && found.record == bare(&record) => return Ok(()),
+                Some(_) => return Err(StoreError::Conflict),
+                None => {}
             }
         }
         // After each try the row was seen without it.
@@ -307,6 +340,10 @@ impl Records for CqlRecords {
 
     fn delete(&self, kind: &'static str, tenant: TenantId, id: u64, expect: u64) -> Answer<'_, ()> {
         Box::pin(self.delete_now((kind, tenant, id), expect))
+    }
+
+    fn restore(&self, record: Record) -> Answer<'_, ()> {
+        Box::pin(self.restore_now(record))
     }
 
     fn page<'a>(

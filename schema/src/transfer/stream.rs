@@ -5,9 +5,11 @@ use crate::Answer;
 use crate::codec;
 use crate::error::StoreError;
 use crate::journal::{Cursor, Fence, ShardSet};
+use crate::leases::Outcome;
 use crate::store::Store;
 use kabar_engine::entry::{Entry, Position, What};
 use kabar_engine::id::{ShardId, TenantId};
+use kabar_engine::lease::Owner;
 use kabar_engine::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,9 +23,38 @@ const AT_ONCE: usize = 16;
 /// The epoch that says of a place-holder what it is: no node ever has it.
 const NEVER: u64 = 0;
 
-/// The epoch under which the target's shards are written: higher than any before, lower than any node's after.
-async fn epoch(target: &Store) -> Result<u64, StoreError> {
-    target.leases.take().await
+/// The shards of the target as this move holds them. Whoever held them before is fenced off by the epochs.
+struct Held {
+    owner: Owner,
+    epochs: BTreeMap<ShardId, u64>,
+}
+
+impl Held {
+    async fn take(target: &Store) -> Result<Self, StoreError> {
+        let owner = Owner::new("migrate-store", rand::random());
+        let rows = target.leases.read(&ShardSet::all()).await?;
+        let answers = target.leases.take(&owner, &rows).await;
+        let mut epochs = BTreeMap::new();
+        for (row, answer) in rows.iter().zip(answers) {
+            // Refused: somebody else takes shards at this moment.
+            let Outcome::Done = answer? else { return Err(StoreError::Conflict) };
+            epochs.insert(row.shard, row.taken_by(&owner).epoch);
+        }
+        Ok(Self { owner, epochs })
+    }
+
+    fn fence(&self, shard: ShardId) -> Fence {
+        Fence { shard, epoch: self.epochs[&shard] }
+    }
+
+    /// A node that starts on the target has nobody to wait for.
+    async fn give_back(self, target: &Store) -> Result<(), StoreError> {
+        let mut releases: Vec<Answer<'_, Outcome>> = Vec::new();
+        for (shard, epoch) in &self.epochs {
+            releases.push(target.leases.release(*shard, &self.owner, *epoch));
+        }
+        all(AT_ONCE, releases).await.map(|_| ())
+    }
 }
 
 /// Stands at the position of an entry that cannot be read any more, because its tenant was erased. It means nothing.
@@ -64,8 +95,8 @@ impl Line {
 pub(super) async fn journal(m: &Mover<'_>) -> Result<(), TransferError> {
     let phase = Phase::Journal;
     let floor = m.source.journal.floor().await.on(Side::Source, phase)?;
-    let epoch = epoch(m.target).await.on(Side::Target, phase)?;
-    let mut lines = open(m, epoch, &floor).await.on(Side::Target, phase)?;
+    let held = Held::take(m.target).await.on(Side::Target, phase)?;
+    let mut lines = open(m, &held, &floor).await.on(Side::Target, phase)?;
     let mut cursor: Cursor = lines.iter().map(|(shard, line)| (*shard, line.tip)).collect();
     let marks = m.source.views.marks().await.on(Side::Source, phase)?;
     // Nearly the whole: what lies behind the views is a flush.
@@ -79,11 +110,11 @@ pub(super) async fn journal(m: &Mover<'_>) -> Result<(), TransferError> {
         for (shard, upto) in &page.cursor.0 {
             line(&mut lines, *shard).fill(*upto);
         }
-        done += write(m, epoch, &mut lines).await.on(Side::Target, phase)?;
+        done += write(m, &held, &mut lines).await.on(Side::Target, phase)?;
         m.tell(phase, done, total)?;
         cursor = page.cursor;
         if page.end {
-            return Ok(());
+            return held.give_back(m.target).await.on(Side::Target, phase);
         }
     }
 }
@@ -93,27 +124,26 @@ fn line(lines: &mut BTreeMap<ShardId, Line>, shard: ShardId) -> &mut Line {
 }
 
 /// Takes every shard of the target and finds out where it stands.
-async fn open(m: &Mover<'_>, epoch: u64, floor: &Cursor) -> Result<BTreeMap<ShardId, Line>, StoreError> {
+async fn open(m: &Mover<'_>, held: &Held, floor: &Cursor) -> Result<BTreeMap<ShardId, Line>, StoreError> {
     let begun = m.target.journal.floor().await?;
     for (shard, position) in &floor.0 {
         if begun.at(*shard) < *position {
             m.target.journal.begin_at(*shard, *position).await?;
         }
     }
-    let take: Vec<_> = ShardId::all().map(|shard| m.target.journal.open(Fence { shard, epoch })).collect();
+    let take: Vec<_> = ShardId::all().map(|shard| m.target.journal.open(held.fence(shard))).collect();
     let tips = all(AT_ONCE, take).await?;
     let line = |tip| Line { tip, waiting: Vec::new(), last: Timestamp::default() };
     Ok(ShardId::all().zip(tips).map(|(shard, tip)| (shard, line(tip))).collect())
 }
 
 /// Writes what waits, shards beside each other, each in order; tells how many entries that were.
-async fn write(m: &Mover<'_>, epoch: u64, lines: &mut BTreeMap<ShardId, Line>) -> Result<u64, StoreError> {
+async fn write(m: &Mover<'_>, held: &Held, lines: &mut BTreeMap<ShardId, Line>) -> Result<u64, StoreError> {
     let mut writes: Vec<Answer<'_, u64>> = Vec::new();
     for (shard, line) in lines.iter_mut().filter(|(_, line)| !line.waiting.is_empty()) {
         let (entries, base) = (std::mem::take(&mut line.waiting), line.tip.plus(1));
         line.tip = line.tip.plus(entries.len() as u64);
-        let fence = Fence { shard: *shard, epoch };
-        writes.push(Box::pin(append(m.target, fence, base, entries)));
+        writes.push(Box::pin(append(m.target, held.fence(*shard), base, entries)));
     }
     Ok(all(AT_ONCE, writes).await?.into_iter().sum())
 }

@@ -55,6 +55,8 @@ pub(super) async fn verify(m: &Mover<'_>) -> Result<Vec<Line>, TransferError> {
     records(m, &mut sums).await?;
     contacts(m, &mut sums).await?;
     ledger(m, &mut sums).await?;
+    sums.sums.insert("blobs", super::blobs::sums(m).await?);
+    sums.kinds.push("blobs");
     for (side, store) in sides(m) {
         journal(store, side, &mut sums).await.on(side, PHASE)?;
         sums.tell(m)?;

@@ -209,6 +209,10 @@ impl Contacts for CqlContacts {
         Box::pin(self.replace_one(contact, expect))
     }
 
+    fn restore(&self, contact: Contact, lists: Vec<ImportId>) -> Answer<'_, ()> {
+        Box::pin(self.restore_one(contact, lists))
+    }
+
     fn delete(&self, tenant: TenantId, id: ContactId) -> Answer<'_, bool> {
         Box::pin(self.delete_one(tenant, id))
     }

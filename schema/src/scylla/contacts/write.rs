@@ -273,6 +273,46 @@ impl CqlContacts {
         Err(after(sent.is_some())(StoreError::Overloaded))
     }
 
+    pub(super) async fn restore_one(
+        &self,
+        contact: Contact,
+        lists: Vec<ImportId>,
+    ) -> Result<(), StoreError> {
+        if contact.version == 0 {
+            return Err(StoreError::Conflict);
+        }
+        let (tenant, key) = (contact.tenant, contact.address.key());
+        let slice = of_key(&key);
+        ensure(&self.keyring, tenant).await?;
+        let mut values = put(&self.keyring, &contact, (key.clone(), slice), None, None)?;
+        values.7 = lists.iter().map(|list| list.0.cast_signed()).collect();
+        let stamp = self.stamps.next_timestamp();
+        self.name(std::slice::from_ref(&values), stamp).await?;
+        for round in 0..ROUNDS {
+            pause(round).await;
+            match self.cluster.lwt(&self.sql.put, &values).await {
+                Ok(Lwt::Applied) => {}
+                Ok(Lwt::Refused) | Err(StoreError::Unknown) => {
+                    let stored = self.stored(&self.sql.look, (tenant, slice), std::slice::from_ref(&key));
+                    match stored.await.map_err(after(true))?.remove(&key).map(|row| row.contact) {
+                        Some(Some(found)) if found == contact => {}
+                        Some(_) => return Err(StoreError::Conflict),
+                        None => continue,
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            let of = tenant.0.cast_signed();
+            let mut enlist: Vec<Answer<'_, ()>> = Vec::with_capacity(lists.len());
+            for list in &lists {
+                let member = (of, list.0.cast_signed(), slice, &key, stamp);
+                enlist.push(Box::pin(self.cluster.write(&self.sql.enlist, member)));
+            }
+            return all(AT_ONCE, enlist).await.map_err(after(true));
+        }
+        Err(StoreError::Unknown)
+    }
+
     pub(super) async fn delete_one(&self, tenant: TenantId, id: ContactId) -> Result<bool, StoreError> {
         let Some(key) = self.address_of(tenant, id).await? else { return Ok(false) };
         let slice = of_key(&key);
