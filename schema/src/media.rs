@@ -88,7 +88,11 @@ pub(crate) fn listed(folder: &Path) -> Result<Vec<(TenantId, BlobHash)>, StoreEr
             entries => entries.map_err(|error| failed("list blobs", &error))?,
         };
         let name = |entry: std::io::Result<std::fs::DirEntry>| {
-            Ok(entry.map_err(|error| failed("list blobs", &error))?.file_name().to_string_lossy().into_owned())
+            Ok(entry
+                .map_err(|error| failed("list blobs", &error))?
+                .file_name()
+                .to_string_lossy()
+                .into_owned())
         };
         entries.map(name).collect()
     };

@@ -266,7 +266,8 @@ pub async fn transfer(
     target: &Store,
     progress: Listener<'_>,
 ) -> Result<Report, TransferError> {
-    let mover = Mover { source: &source.store, export: &source.export, media: &source.media, target, progress };
+    let mover =
+        Mover { source: &source.store, export: &source.export, media: &source.media, target, progress };
     let mut ground = ground::Ground::find(&mover).await?;
     if let Some(lines) = ground.finished()? {
         return Ok(Report { lines, again: true });

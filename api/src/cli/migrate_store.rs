@@ -88,7 +88,10 @@ pub(super) async fn run(config: Config, args: MigrateStoreArgs) -> Result<(), Fa
         return Ok(());
     }
     for line in report.lines.iter().filter(|line| line.sum.rows > 0) {
-        println!("{:>20} {:>12} rows, the same on both sides ({:032x})", line.kind, line.sum.rows, line.sum.digest);
+        println!(
+            "{:>20} {:>12} rows, the same on both sides ({:032x})",
+            line.kind, line.sum.rows, line.sum.digest
+        );
     }
     let again = if report.again { ", finished before" } else { "" };
     println!(

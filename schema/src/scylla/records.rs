@@ -200,8 +200,7 @@ impl CqlRecords {
         let key = (kind, tenant.0.cast_signed(), id.cast_signed());
         let new: Option<i64> = None;
         let (version, written) = (record.version.cast_signed(), rand::random::<i64>());
-        let values =
-            (version, record.created.0, &indexes, &record.body, written, key.0, key.1, key.2, new);
+        let values = (version, record.created.0, &indexes, &record.body, written, key.0, key.1, key.2, new);
         for _ in 0..TRIES {
             match self.cluster.lwt(&self.sql.put, &values).await {
                 Ok(Lwt::Applied) => return Ok(()),

@@ -28,7 +28,11 @@ pub(super) async fn copy(m: &Mover<'_>) -> Result<(), TransferError> {
             let put = m.target.blobs.put(tenant, content, u64::MAX).await.on(Side::Target, phase)?;
             if put.hash != hash {
                 // The file's content is not what its name says.
-                return Err(TransferError::Store { phase, side: Side::Source, error: StoreError::Unavailable });
+                return Err(TransferError::Store {
+                    phase,
+                    side: Side::Source,
+                    error: StoreError::Unavailable,
+                });
             }
         }
         m.tell(phase, done as u64 + 1, total)?;

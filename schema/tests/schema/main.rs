@@ -20,5 +20,6 @@ mod seal_suite;
 mod segments;
 mod snapshot;
 mod torn_tail;
+mod transfer_suite;
 mod views_suite;
 mod world;

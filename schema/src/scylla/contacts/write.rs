@@ -273,11 +273,7 @@ impl CqlContacts {
         Err(after(sent.is_some())(StoreError::Overloaded))
     }
 
-    pub(super) async fn restore_one(
-        &self,
-        contact: Contact,
-        lists: Vec<ImportId>,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn restore_one(&self, contact: Contact, lists: Vec<ImportId>) -> Result<(), StoreError> {
         if contact.version == 0 {
             return Err(StoreError::Conflict);
         }
