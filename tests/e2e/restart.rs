@@ -61,12 +61,11 @@ async fn a_claim_on_its_way_to_the_disk_when_the_node_is_ended_is_sent_and_its_a
     journal.hold();
     wait::so("the claim waits for the disk", async || house.node.stats().open_claims == 1).await;
     let node = Arc::clone(&house.node);
-    let disk = tokio::spawn(async move {
+    let disk = async {
         wait::so("the node is being ended", async || !node.is_ready()).await;
         journal.release();
-    });
-    house.restart(async || open(folder.path(), &master).await).await;
-    disk.await.unwrap();
+    };
+    tokio::join!(house.restart(async || open(folder.path(), &master).await), disk);
     let row = house.desk().message(house.tenant, message).await.unwrap().unwrap().row;
     assert_eq!((row.status, house.sandbox.stats().accepted), (Status::Sent, 1));
     house.receiver.close();
