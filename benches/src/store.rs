@@ -46,9 +46,9 @@ async fn all(options: Options) -> Result<()> {
     println!("store: CPU us per message (all threads of the process; engine, journal, projector, views)");
     println!("{:<12}{:>12}{:>14}{:>16}", "path", "stored", "CPU us/msg", "journal B/msg");
     for (name, result) in [
-        ("api", with_node(|n| store_paths::api(n, marks)).await?),
-        ("inbound", with_node(|n| store_paths::inbound(n, marks)).await?),
-        ("campaign", with_node(|n| store_paths::campaign(n, marks)).await?),
+        ("api", with_node(|n| store_paths::api(n, 0, marks)).await?),
+        ("inbound", with_node(|n| store_paths::inbound(n, 0, marks)).await?),
+        ("campaign", with_node(|n| store_paths::campaign(n, 0, marks)).await?),
     ] {
         for mark in &result {
             println!("{name:<12}{:>12}{:>14.1}{:>16.0}", mark.stored, mark.cpu_us, mark.journal_bytes);

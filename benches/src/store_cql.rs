@@ -111,7 +111,8 @@ async fn all(options: Options) -> Result<()> {
     println!("store on one Apache Cassandra node, commit log synced per batch, CPU us per message");
     let node = server.node("kabar_bench").await?;
     // The server compiles itself while it runs: what is measured comes after as much again.
-    let (warm, stored) = (options.scaled(20_000), options.scaled(60_000));
+    // Whole parts of campaigns, and whole batches.
+    let (warm, stored) = (options.scaled(20_480), options.scaled(61_440));
     let mut told = serde_json::Map::new();
     println!("{:<22}{:>12}{:>14}{:>14}", "path", "per second", "client us", "server us");
     let paths = [
@@ -152,19 +153,19 @@ enum Path {
 
 /// One path: a first stretch to warm up, then the one that is measured, views drained.
 async fn path(server: &Server, node: &Arc<Node>, path: Path, [warm, stored]: [u64; 2]) -> Result<Cost> {
-    let run = async |count: u64| -> Result<Vec<Mark>> {
+    let run = async |turn: u64, count: u64| -> Result<Vec<Mark>> {
         let marks = [count / 2, count];
         let node = Arc::clone(node);
         match path {
-            Path::Api => store_paths::api(node, marks).await,
-            Path::Inbound => store_paths::inbound(node, marks).await,
-            Path::Campaign => store_paths::campaign(node, marks).await,
+            Path::Api => store_paths::api(node, turn, marks).await,
+            Path::Inbound => store_paths::inbound(node, turn, marks).await,
+            Path::Campaign => store_paths::campaign(node, turn, marks).await,
         }
     };
-    run(warm).await?;
+    run(0, warm).await?;
     node.flush().await;
     let meter = Meter::new(server)?;
-    run(stored).await?;
+    run(1, stored).await?;
     node.flush().await;
     meter.cost(server, stored)
 }
@@ -180,7 +181,7 @@ async fn acknowledgement(server: &Server, node: &Arc<Node>, count: u64) -> Resul
             for n in 0..count / CALLERS {
                 let session = SessionId(SESSION.0 + caller % SESSIONS);
                 let shard = node.shard_of_session(TENANT, session);
-                let nth = caller * 1_000_000 + n;
+                let nth = store_paths::first_of(2) + caller * 1_000_000 + n;
                 let input = store_paths::draft_of((TENANT, session), nth, Timestamp(node.clock().now_ms()));
                 let arrived = Instant::now();
                 store_paths::ask(&shard, input).await?;

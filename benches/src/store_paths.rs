@@ -123,15 +123,20 @@ pub fn draft_of((tenant, session): (TenantId, SessionId), n: u64, now: Timestamp
     }))
 }
 
+/// The first number of a turn: a path that is walked again on the same node repeats no key and no id.
+pub fn first_of(turn: u64) -> u64 {
+    turn << 32
+}
+
 /// Accept, claim, answer, sent, delivered and read of every message.
-pub async fn api(node: Arc<Node>, marks: [u64; 2]) -> Result<Vec<Mark>> {
+pub async fn api(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<Mark>> {
     let shard = node.shard_of_session(TENANT, SESSION);
     let mut meter = Meter::new(&node, marks);
     let (mut late, mut later): (VecDeque<Vec<MessageId>>, VecDeque<Vec<MessageId>>) = Default::default();
     for batch in 0..marks[1] / BATCH {
         let now = Timestamp(node.clock().now_ms());
         meter.at(batch * BATCH);
-        let sends = (0..BATCH).map(|n| ask(&shard, draft(batch * BATCH + n, now)));
+        let sends = (0..BATCH).map(|n| ask(&shard, draft(first_of(turn) + batch * BATCH + n, now)));
         for sent in futures::future::join_all(sends).await {
             sent?;
         }
@@ -184,14 +189,14 @@ async fn report(shard: &Arc<Shard>, ids: &[MessageId], status: Status, at: Times
 }
 
 /// Received messages of 10,000 people, durable before the answer.
-pub async fn inbound(node: Arc<Node>, marks: [u64; 2]) -> Result<Vec<Mark>> {
+pub async fn inbound(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<Mark>> {
     let shard = node.shard_of_session(TENANT, SESSION);
     let mut meter = Meter::new(&node, marks);
     for batch in 0..marks[1] / BATCH {
         let now = Timestamp(node.clock().now_ms());
         meter.at(batch * BATCH);
         let asked = (0..BATCH).map(|n| {
-            let n = batch * BATCH + n;
+            let n = first_of(turn) + batch * BATCH + n;
             let received = Received {
                 provider_id: Arc::from(format!("wamid.HBgMNjI4MTI{:020}", n)),
                 from: address(n.wrapping_mul(2_654_435_761)),
@@ -212,10 +217,10 @@ pub async fn inbound(node: Arc<Node>, marks: [u64; 2]) -> Result<Vec<Mark>> {
 }
 
 /// Claims, answers and three statuses of every recipient of campaigns of one part after the other.
-pub async fn campaign(node: Arc<Node>, marks: [u64; 2]) -> Result<Vec<Mark>> {
+pub async fn campaign(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<Mark>> {
     let shard = node.shard_of_session(TENANT, SESSION);
     let mut meter = Meter::new(&node, marks);
-    let (id, launched) = (CampaignId(7), Timestamp(node.clock().now_ms()));
+    let (id, launched) = (CampaignId(7 + turn), Timestamp(node.clock().now_ms()));
     let parts = u32::try_from(marks[1].div_ceil(u64::from(PART)))?;
     for part in 0..parts {
         let chunks = freeze(&node, id, part).await?;
