@@ -191,28 +191,22 @@ impl Node {
         Dispatcher::new(Arc::clone(self))
     }
 
-    /// Lets calls in flight finish, stops the actors, flushes, gives the leases back, closes the store.
+    /// Stops the actors, lets calls in flight finish, flushes, gives the leases back, closes the store.
     pub async fn shutdown(&self) {
         self.draining.store(true, Ordering::Release);
-        self.calls_end().await;
         self.ready.store(false, Ordering::Release);
         self.tasks.lock().drain(..).for_each(|task| task.abort());
+        // The actors first: each finishes the message in hand, and a claim that is on its way to the disk becomes a
+        // call. Waiting for calls while somebody can still make one waits for nothing certain.
         self.runtime.shutdown().await;
-        // A claim that was on its way to the disk at the first look has gone out since: its actor finished the
-        // message in hand. No actor lives now that could make another one.
-        self.calls_end().await;
-        self.flush().await;
-        self.terms().release().await;
-        self.store.close().await;
-    }
-
-    /// Returns when no call is in flight, or after [`DRAIN_MS`].
-    async fn calls_end(&self) {
         let mut waited = 0;
         while waited < DRAIN_MS && self.calls() > 0 {
             self.clock.sleep_ms(DRAIN_LOOK_MS).await;
             waited += DRAIN_LOOK_MS;
         }
+        self.flush().await;
+        self.terms().release().await;
+        self.store.close().await;
     }
 
     fn calls(&self) -> usize {
