@@ -1,14 +1,20 @@
-//! The one HTTP client towards third parties: pooled HTTP/1.1 connections, deadlines, a cap on answers,
-//! redirects never followed, and a guard on the connected address for URLs that tenants give.
+//! The one HTTP client towards third parties: pooled HTTP/1.1 connections, deadlines, a cap on answers, and a guard
+//! on the connected address for URLs that tenants give. A call's redirect is an answer; only `fetch` follows some.
 //!
 //! Its heart is the difference between [`CallError::NotSent`] and [`CallError::Unclear`]: whether a byte of the
 //! request can have reached the other side. It repeats nothing that was written; see `outcome` for how that
 //! is known.
 
 mod dial;
+mod fetch;
 mod guard;
+mod networks;
+mod resolve;
 
+pub use fetch::FetchError;
 pub use guard::Guard;
+pub use networks::Networks;
+pub use resolve::{Resolve, System};
 
 use bytes::{Bytes, BytesMut};
 use dial::{DialError, Limited};
@@ -18,6 +24,7 @@ use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -90,8 +97,8 @@ pub enum NotSent {
     /// The connection closed before the request was taken up.
     #[error("the connection closed before the request was written")]
     Closed,
-    /// The request itself cannot be sent: no absolute URL.
-    #[error("the request has no absolute URL")]
+    /// The request itself cannot be sent: no absolute URL of http or https.
+    #[error("the request has no absolute URL of http or https")]
     Request,
 }
 
@@ -129,11 +136,17 @@ impl Client {
     /// A client with these limits and this guard. Opens nothing yet.
     #[must_use]
     pub fn new(limits: Limits, guard: Guard) -> Self {
+        Self::with_resolver(limits, guard, Arc::new(System))
+    }
+
+    /// A client that asks this resolver what names mean.
+    #[must_use]
+    pub fn with_resolver(limits: Limits, guard: Guard, resolve: Arc<dyn Resolve>) -> Self {
         let pool = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_millis(limits.idle_ms))
             .pool_max_idle_per_host(limits.idle_per_host)
-            .build(Limited::new(guard, Duration::from_millis(limits.connect_ms)));
+            .build(Limited::new(guard, resolve, Duration::from_millis(limits.connect_ms)));
         Self { pool, answer_max: limits.answer_max }
     }
 
@@ -152,6 +165,9 @@ impl Client {
         mut request: Request<Full<Bytes>>,
         deadline: Duration,
     ) -> Result<Answer, CallError> {
+        if !matches!(request.uri().scheme_str(), Some("http" | "https")) {
+            return Err(CallError::NotSent(NotSent::Request));
+        }
         let until = Instant::now() + deadline;
         let chosen = capture_connection(&mut request);
         let response = match timeout_at(until, self.pool.request(request)).await {

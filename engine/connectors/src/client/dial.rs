@@ -2,11 +2,13 @@
 //! whatever fails here has written no byte of any request.
 
 use super::guard::Guard;
+use super::resolve::Resolve;
 use futures::future::BoxFuture;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -29,9 +31,10 @@ pub(super) enum DialError {
 }
 
 /// TCP with the guard.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Dial {
     guard: Guard,
+    resolve: Arc<dyn Resolve>,
 }
 
 impl Service<Uri> for Dial {
@@ -44,16 +47,19 @@ impl Service<Uri> for Dial {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(dial(self.guard, uri))
+        let Self { guard, resolve } = self.clone();
+        Box::pin(async move { dial(&guard, &*resolve, &uri).await })
     }
 }
 
-async fn dial(guard: Guard, uri: Uri) -> Result<TokioIo<TcpStream>, DialError> {
+/// The name is asked about once, and what is judged is what is connected: a name that means something else the next
+/// time gains nothing.
+async fn dial(guard: &Guard, resolve: &dyn Resolve, uri: &Uri) -> Result<TokioIo<TcpStream>, DialError> {
     let host = uri.host().ok_or(DialError::Dns)?;
     // An IPv6 literal stands in brackets in a URL and nowhere else.
     let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
-    let found = tokio::net::lookup_host((host, port)).await.map_err(|_| DialError::Dns)?;
+    let found = resolve.resolve(host, port).await.map_err(|_| DialError::Dns)?;
     let mut failed = DialError::Dns;
     for address in found {
         if !guard.allows(address.ip()) {
@@ -68,7 +74,7 @@ async fn dial(guard: Guard, uri: Uri) -> Result<TokioIo<TcpStream>, DialError> {
     Err(failed)
 }
 
-async fn connect(guard: Guard, address: SocketAddr) -> Result<TcpStream, DialError> {
+async fn connect(guard: &Guard, address: SocketAddr) -> Result<TcpStream, DialError> {
     let stream = TcpStream::connect(address).await.map_err(|_| DialError::Refused)?;
     // A request is one small write that waits for its answer: holding it back only costs time.
     stream.set_nodelay(true).map_err(|_| DialError::Refused)?;
@@ -77,7 +83,7 @@ async fn connect(guard: Guard, address: SocketAddr) -> Result<TcpStream, DialErr
 }
 
 /// TCP and TLS within one time limit.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Limited {
     secure: HttpsConnector<Dial>,
     limit: Duration,
@@ -86,13 +92,13 @@ pub(super) struct Limited {
 impl Limited {
     /// TLS by rustls with ring and Mozilla's roots; HTTP/1.1 only, so that one connection carries one request
     /// at a time and a broken one leaves one outcome open, not hundreds.
-    pub(super) fn new(guard: Guard, limit: Duration) -> Self {
+    pub(super) fn new(guard: Guard, resolve: Arc<dyn Resolve>, limit: Duration) -> Self {
         let secure = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
             .expect("invariant: ring supports the default TLS versions")
             .https_or_http()
             .enable_http1()
-            .wrap_connector(Dial { guard });
+            .wrap_connector(Dial { guard, resolve });
         Self { secure, limit }
     }
 }

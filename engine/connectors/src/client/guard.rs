@@ -3,33 +3,44 @@
 //!
 //! Not a filter of URLs: their text proves nothing.
 
+use super::networks::Networks;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The rule a client was built with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guard {
     /// Any address: for providers' base URLs, which come from configuration.
     Open,
     /// Only addresses of the public internet: for URLs that tenants give.
     PublicOnly,
+    /// The public internet, and what the operator allows besides.
+    PublicAnd(Networks),
 }
 
 impl Guard {
     /// Whether this address may be connected to.
     #[must_use]
-    pub fn allows(self, address: IpAddr) -> bool {
-        match (self, address) {
-            (Self::Open, _) => true,
-            (Self::PublicOnly, IpAddr::V4(v4)) => is_public_v4(v4),
-            (Self::PublicOnly, IpAddr::V6(v6)) => is_public_v6(v6),
+    pub fn allows(&self, address: IpAddr) -> bool {
+        match self {
+            Self::Open => true,
+            Self::PublicOnly => is_public(address),
+            Self::PublicAnd(networks) => is_public(address) || networks.hold(address),
         }
+    }
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
     }
 }
 
 /// Source: IANA's registry of special-purpose IPv4 addresses.
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
+    let [a, b, c, d] = address.octets();
     let special = a == 0
+        || (a, b, c, d) == (168, 63, 129, 16) // Azure's host, reached from inside only
         || (a == 100 && (64..128).contains(&b)) // shared by carriers
         || (a == 192 && b == 0 && c == 0) // protocol assignments
         || (a == 192 && b == 88 && c == 99) // 6to4 relays
@@ -87,6 +98,7 @@ mod tests {
             "224.0.0.1",
             "240.0.0.1",
             "255.255.255.255",
+            "168.63.129.16",
             "::",
             "::1",
             "::7f00:1",

@@ -46,7 +46,7 @@ async fn say(stream: &mut TcpStream, text: &str) {
     stream.write_all(text.as_bytes()).await.unwrap();
 }
 
-fn request(url: &str) -> Request<Full<Bytes>> {
+pub(crate) fn request(url: &str) -> Request<Full<Bytes>> {
     Request::post(url).body(Full::new(Bytes::from_static(b"body"))).unwrap()
 }
 
