@@ -147,6 +147,7 @@ impl Dispatcher {
             return match answer.await {
                 Ok(Ok(Answer::Accepted { message, replayed })) => {
                     metrics::accepted();
+                    tracing::debug!(%message, %session, replayed, "accepted");
                     Ok(Sent { message, replayed })
                 }
                 Ok(Ok(_)) => Err(DispatchError::Unknown),

@@ -28,7 +28,9 @@ mod wire;
 
 pub use contact_value::contact_value;
 pub use dispatcher::{Acted, DispatchError, Dispatcher, Told};
+pub use kabar_connectors::client::{Guard, Networks};
 pub use kabar_runtime::{Clock, Compute};
+pub use lease::Terms;
 pub use name::Name;
 pub use node::{Node, NodeOptions, NodeStats, StartError};
 pub use plant::Plant;

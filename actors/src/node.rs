@@ -19,7 +19,7 @@ use crate::projector::Projector;
 use crate::session::{self, Session};
 use crate::shard::{Shard, ShardParts};
 use dashmap::DashMap;
-use kabar_connectors::client::Client;
+use kabar_connectors::client::{Client, Guard};
 use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId};
 use kabar_engine::overlay::Wake;
 use kabar_runtime::{Clock, Compute, ComputeOptions, Handle, Limits, Refused};
@@ -37,6 +37,8 @@ const TRUST_MS: i64 = 5_000;
 /// A stop waits this long for calls in flight.
 const DRAIN_MS: u64 = 5_000;
 const DRAIN_LOOK_MS: u64 = 10;
+/// And then so long for those begun while its actors ended: with the edge's own time less than 10 s in all.
+const LAST_MS: u64 = 2_000;
 /// How long proof of an ambiguous send is waited for when the tenant says nothing.
 const PROOF_MS: i64 = 900_000;
 /// What a caller waits when the tenant's data key cannot be read now.
@@ -59,6 +61,8 @@ pub struct NodeOptions {
     pub compute_workers: usize,
     /// Largest webhook body.
     pub webhook_max_bytes: usize,
+    /// Which addresses URLs of tenants may lead to.
+    pub guard: Guard,
     /// A bug planted by a test.
     pub plant: Plant,
 }
@@ -72,6 +76,7 @@ impl Default for NodeOptions {
             connections_per_session: 512,
             compute_workers: 1,
             webhook_max_bytes: 3 * 1024 * 1024,
+            guard: Guard::PublicOnly,
             plant: Plant::None,
         }
     }
@@ -191,22 +196,35 @@ impl Node {
         Dispatcher::new(Arc::clone(self))
     }
 
-    /// Stops the actors, lets calls in flight finish, flushes, gives the leases back, closes the store.
-    pub async fn shutdown(&self) {
+    /// Makes no new call to a provider and lets those in flight finish, for a while. It still answers.
+    pub async fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.calls_end(DRAIN_MS).await;
+    }
+
+    /// Drains unless that was done, stops the actors, flushes, gives the leases back, closes the store.
+    pub async fn shutdown(&self) {
+        if !self.is_draining() {
+            self.drain().await;
+        }
         self.ready.store(false, Ordering::Release);
         self.tasks.lock().drain(..).for_each(|task| task.abort());
-        // The actors first: each finishes the message in hand, and a claim that is on its way to the disk becomes a
-        // call. Waiting for calls while somebody can still make one waits for nothing certain.
         self.runtime.shutdown().await;
-        let mut waited = 0;
-        while waited < DRAIN_MS && self.calls() > 0 {
-            self.clock.sleep_ms(DRAIN_LOOK_MS).await;
-            waited += DRAIN_LOOK_MS;
-        }
+        // A claim that was on its way to the disk at the first look has gone out since: its actor finished the
+        // message in hand. No actor lives now that could make another one.
+        self.calls_end(LAST_MS).await;
         self.flush().await;
         self.terms().release().await;
         self.store.close().await;
+    }
+
+    /// Returns when no call is in flight, or after so many ms.
+    async fn calls_end(&self, limit_ms: u64) {
+        let mut waited = 0;
+        while waited < limit_ms && self.calls() > 0 {
+            self.clock.sleep_ms(DRAIN_LOOK_MS).await;
+            waited += DRAIN_LOOK_MS;
+        }
     }
 
     fn calls(&self) -> usize {

@@ -1,11 +1,12 @@
 //! Bodies, queries and idempotency keys of requests, read into shapes that refuse what they do not know. Not the
 //! shapes themselves: those stand in the routes.
 
+use crate::edge::flow::Broken;
 use crate::problem::{Code, Problem};
 use crate::secret;
 use crate::state::ApiState;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
@@ -56,14 +57,36 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The whole body, at most `max` bytes.
 pub(crate) async fn collect(request: Request, max: usize) -> Result<Bytes, Problem> {
+    check_length(request.headers(), max as u64)?;
     let limited = Limited::new(request.into_body(), max);
     limited.collect().await.map(http_body_util::Collected::to_bytes).map_err(|error| {
         if error.downcast_ref::<LengthLimitError>().is_some() {
-            Problem::new(Code::BodyTooLarge, format!("The body is larger than {max} bytes."))
+            too_large(max as u64)
         } else {
-            Problem::new(Code::BodyUnreadable, "The connection ended before the body did.")
+            broken(&*error)
         }
     })
+}
+
+/// Refuses a body that says it is too large before a byte of it is read.
+pub(crate) fn check_length(headers: &HeaderMap, max: u64) -> Result<(), Problem> {
+    let said: Option<u64> = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if said.is_some_and(|length| length > max) { Err(too_large(max)) } else { Ok(()) }
+}
+
+fn too_large(max: u64) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("The body is larger than {max} bytes."))
+}
+
+fn broken(error: &(dyn std::error::Error + 'static)) -> Problem {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let stalled = causes.any(|cause| matches!(cause.downcast_ref(), Some(Broken::Stalled)));
+    let detail = if stalled {
+        "The body stood still for too long."
+    } else {
+        "The connection ended before the body did."
+    };
+    Problem::new(Code::BodyUnreadable, detail)
 }
 
 /// What serde says, as a problem. Its sentences name fields and kinds, and quote no value but ids and words of

@@ -6,6 +6,7 @@ mod contact;
 mod events;
 mod migrate_store;
 mod remote;
+mod rotate_key;
 mod sandbox;
 mod serve;
 mod table;
@@ -50,6 +51,8 @@ enum Command {
     Migrate,
     /// Moves everything of an embedded folder into a cluster, compares both sides, and goes on where it was broken off.
     MigrateStore(migrate_store::MigrateStoreArgs),
+    /// Puts everything under a new master key; the server is stopped. Goes on where it was broken off.
+    RotateKey(rotate_key::RotateKeyArgs),
     /// Prints the description of the API (OpenAPI 3.1, JSON).
     Openapi,
     /// Prints the completion script of a shell.
@@ -174,6 +177,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::MigrateStore(args) => {
             log(&config.log, "warn");
             within(migrate_store::run(config, args))
+        }
+        Command::RotateKey(args) => {
+            log(&config.log, "warn");
+            within(rotate_key::run(config, args))
         }
         Command::Tenant(Remote { access, verb }) => within(access.tenant(verb)),
         Command::Session(Remote { access, verb }) => within(access.session(verb)),

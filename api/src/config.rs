@@ -2,9 +2,11 @@
 //! first port opens. Not what tenants decide for themselves: that is records.
 
 mod cql;
+mod edge;
 mod source;
 
 pub use cql::Cql;
+pub use edge::{Edge, Outbound};
 pub use source::ConfigError;
 
 use source::Source;
@@ -23,6 +25,10 @@ const HIDDEN: &[(&str, &str)] = &[("test.plant", "")];
 pub struct Config {
     /// The HTTP side.
     pub server: Server,
+    /// What connections and requests may cost.
+    pub edge: Edge,
+    /// Where tenants' URLs may lead.
+    pub outbound: Outbound,
     /// What is remembered, and where.
     pub store: StoreFolder,
     /// The cluster that remembers, when the store is one.
@@ -78,6 +84,8 @@ pub struct StoreFolder {
     pub master_key_file: Option<PathBuf>,
     /// The master key as 64 hex digits, instead of a file.
     pub master_key: Option<String>,
+    /// The one before it, while it is replaced.
+    pub master_key_before: Option<String>,
 }
 
 impl std::fmt::Debug for StoreFolder {
@@ -175,6 +183,8 @@ impl Config {
     fn read(s: &Source) -> Result<Self, ConfigError> {
         Ok(Self {
             server: read_server(s)?,
+            edge: edge::read_edge(s)?,
+            outbound: edge::read_outbound(s)?,
             store: read_store(s)?,
             cql: cql::read(s)?,
             auth: read_auth(s)?,
@@ -187,7 +197,7 @@ impl Config {
     /// What is in force, as TOML; secrets are named and not shown.
     #[must_use]
     pub fn shown(&self) -> String {
-        let Self { server, store, cql, auth, engine, log, .. } = self;
+        let Self { server, edge, outbound, store, cql, auth, engine, log, .. } = self;
         let secret = |set: bool| if set { "\"(set)\"" } else { "\"\"" };
         let master = store.master_key_file.as_ref().map_or_else(String::new, |p| p.display().to_string());
         let mut text = String::new();
@@ -195,23 +205,25 @@ impl Config {
         let _ = write!(
             text,
             "[server]\nlisten = \"{}\"\nbody_max_kib = {}\nimport_max_mib = {}\nimports_max = {}\n\
-             request_timeout_ms = {}\ndrain_timeout_ms = {}\n\n",
+             request_timeout_ms = {}\ndrain_timeout_ms = {}\n\n{}",
             server.listen,
             server.body_max_bytes >> 10,
             server.import_max_bytes >> 20,
             server.imports_max,
             server.request_timeout_ms,
             server.drain_timeout_ms,
+            edge.shown(outbound),
         );
         let _ = write!(
             text,
             "[store]\nkind = \"{}\"\nfolder = {:?}\nsync_gap_ms = {}\nsegment_mib = {}\nmaster_key_file = {master:?}\n\
-             master_key = {}\n\n{}[auth]\noperator_key = {}\nkey_cache_ms = {}\n\n",
+             master_key = {}\nmaster_key_before = {}\n\n{}[auth]\noperator_key = {}\nkey_cache_ms = {}\n\n",
             if store.kind == StoreKind::Cql { "cql" } else { "embedded" },
             store.folder.display().to_string(),
             store.sync_gap_ms,
             store.segment_bytes >> 20,
             secret(store.master_key.is_some()),
+            secret(store.master_key_before.is_some()),
             cql.shown(),
             secret(auth.operator_key.is_some()),
             auth.key_cache_ms,
@@ -262,6 +274,10 @@ fn read_store(s: &Source) -> Result<StoreFolder, ConfigError> {
     if master_key.as_ref().is_some_and(|key| !hex(key)) {
         return Err(s.refuse("store.master_key", "64 hex digits"));
     }
+    let master_key_before = s.optional("store.master_key_before")?;
+    if master_key_before.as_ref().is_some_and(|key| !hex(key) || master_key.is_none()) {
+        return Err(s.refuse("store.master_key_before", "64 hex digits, beside store.master_key"));
+    }
     let kind = match s.text("store.kind")?.as_str() {
         "embedded" => StoreKind::Embedded,
         "cql" => StoreKind::Cql,
@@ -274,6 +290,7 @@ fn read_store(s: &Source) -> Result<StoreFolder, ConfigError> {
         segment_bytes: s.number("store.segment_mib", 1..=1_024)? << 20,
         master_key_file: s.optional("store.master_key_file")?.map(PathBuf::from),
         master_key,
+        master_key_before,
     })
 }
 
@@ -371,7 +388,7 @@ mod tests {
             (file("[server]\nport = 1\n"), vec!["server.port", "listen", "kabar.toml"]),
             (
                 file("[sever]\nlisten = \"a\"\n"),
-                vec!["sever.listen", "auth, cql, engine, log, server, store"],
+                vec!["sever.listen", "auth, cql, edge, engine, log, outbound, server, store"],
             ),
             (file("listen = \"a\"\n"), vec!["`listen`", "sections are"]),
             (file("[server\n"), vec!["not TOML", "line 1"]),

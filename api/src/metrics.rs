@@ -1,18 +1,33 @@
 //! What this room counts, and `/metrics`: everything the process recorded, and the node's own figures read at every
 //! scrape. Labels are words of closed sets: routes as they stand in `router.rs`, methods, status codes.
 
+mod catalogue;
+
 use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use kabar_actors::NodeStats;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Counter `{method, route, status}`: requests answered.
 pub const REQUESTS: &str = "kabar_http_requests_total";
 /// Histogram `{route}`: seconds from the request to its answer.
 pub const SECONDS: &str = "kabar_http_request_seconds";
+/// Counter `{cause}`: requests that were not taken up: `in_flight`, `draining`.
+pub const REFUSED: &str = "kabar_http_refused_total";
+/// Counter `{reason}`: connections closed by us: `full`, `idle`, `head`, `reader`, `linger`.
+pub const CLOSED: &str = "kabar_http_connections_closed_total";
+/// Counter: panics of handlers.
+pub const PANICS: &str = "kabar_http_panics_total";
+/// Gauge: requests in hand.
+pub const IN_FLIGHT: &str = "kabar_http_in_flight";
+/// Gauge: resident memory of the process, bytes.
+pub const RESIDENT: &str = "kabar_process_resident_bytes";
+/// Gauge: when the process started, seconds since 1970.
+pub const STARTED: &str = "kabar_process_start_time_seconds";
 /// Gauge `{kind}`: actors alive.
 pub const ACTORS: &str = "kabar_node_actors";
 /// Counter `{kind}`: actors restarted after a panic.
@@ -38,7 +53,10 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// What `/metrics` reads. A process has one recorder: the first server takes it, any further server of the same
 /// process (tests) shows its node's figures alone.
 #[derive(Clone)]
-pub struct Exposition(Option<PrometheusHandle>);
+pub struct Exposition {
+    recorder: Option<PrometheusHandle>,
+    started: f64,
+}
 
 impl Exposition {
     /// Installs the recorder, unless the process has one.
@@ -50,20 +68,15 @@ impl Exposition {
             .expect("invariant: there are bounds");
         let handle = builder.install_recorder().ok();
         if handle.is_some() {
-            metrics::describe_counter!(REQUESTS, "Requests answered");
-            metrics::describe_histogram!(
-                SECONDS,
-                metrics::Unit::Seconds,
-                "Time from a request to its answer"
-            );
-            kabar_schema::metrics::describe();
+            catalogue::describe();
         }
-        Self(handle)
+        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { recorder: handle, started: started.as_secs_f64() }
     }
 
     /// Drains the histograms until dropped; without this they grow between scrapes.
     pub(crate) async fn keep_up(self) {
-        let Some(handle) = self.0 else { return };
+        let Some(handle) = self.recorder else { return };
         let mut turn = tokio::time::interval(UPKEEP);
         loop {
             turn.tick().await;
@@ -72,8 +85,8 @@ impl Exposition {
     }
 
     /// Prometheus' text format.
-    pub(crate) fn render(&self, stats: &NodeStats) -> String {
-        let mut text = self.0.as_ref().map(PrometheusHandle::render).unwrap_or_default();
+    pub(crate) fn render(&self, stats: &NodeStats, in_flight: usize) -> String {
+        let mut text = self.recorder.as_ref().map(PrometheusHandle::render).unwrap_or_default();
         let alive: Vec<_> = stats.actors_alive.iter().map(|(kind, n)| (*kind, *n as u64)).collect();
         by_kind(&mut text, (ACTORS, "gauge", "Actors alive"), &alive);
         by_kind(&mut text, (RESTARTS, "counter", "Actors restarted after a panic"), &stats.restarts);
@@ -88,8 +101,18 @@ impl Exposition {
             stats.open_claims,
         );
         one(&mut text, (OVERLAY, "gauge", "Rows held in memory"), stats.overlay_rows);
+        one(&mut text, (IN_FLIGHT, "gauge", "Requests in hand"), in_flight);
+        one(&mut text, (RESIDENT, "gauge", "Resident memory"), resident());
+        one(&mut text, (STARTED, "gauge", "When the process started"), self.started);
         text
     }
+}
+
+/// Resident memory in bytes, as Linux tells it.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kib| kib << 10)
 }
 
 /// Writing into a string cannot fail.
@@ -111,15 +134,55 @@ fn by_kind(text: &mut String, about: (&str, &str, &str), values: &[(&'static str
     }
 }
 
+/// A connection was closed by us.
+pub(crate) fn closed(reason: &'static str) {
+    metrics::counter!(CLOSED, "reason" => reason).increment(1);
+}
+
+/// A request was not taken up.
+pub(crate) fn refused(cause: &'static str) {
+    metrics::counter!(REFUSED, "cause" => cause).increment(1);
+}
+
+/// A handler panicked.
+pub(crate) fn panicked() {
+    metrics::counter!(PANICS).increment(1);
+}
+
+/// The method as a label; what strangers invent is one word, or every new one would be kept for good.
+fn method(given: &Method) -> &'static str {
+    let known = [
+        (Method::GET, "GET"),
+        (Method::POST, "POST"),
+        (Method::PATCH, "PATCH"),
+        (Method::DELETE, "DELETE"),
+        (Method::PUT, "PUT"),
+        (Method::HEAD, "HEAD"),
+        (Method::OPTIONS, "OPTIONS"),
+    ];
+    known.iter().find(|(method, _)| method == given).map_or("other", |(_, word)| word)
+}
+
 /// Counts and times every request under its route.
 pub(crate) async fn measure(request: Request, next: Next) -> Response {
     let begin = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
-    let method = request.method().as_str().to_owned();
+    let method = method(request.method());
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
     metrics::counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status)
         .increment(1);
     metrics::histogram!(SECONDS, "route" => route).record(begin.elapsed().as_secs_f64());
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_that_nobody_knows_is_no_label_of_its_own() {
+        assert_eq!(method(&Method::PATCH), "PATCH");
+        assert_eq!(method(&Method::from_bytes(b"X4F2A").unwrap()), "other");
+    }
 }

@@ -16,7 +16,8 @@ pub(crate) const PATH: &str = "/openapi.json";
 const PROBLEMS: &str = "x-problems";
 
 /// What any operation may answer with.
-const ALWAYS: [Code; 4] = [Code::NotFound, Code::Overloaded, Code::Unavailable, Code::Deadline];
+const ALWAYS: [Code; 5] =
+    [Code::NotFound, Code::Overloaded, Code::Unavailable, Code::Deadline, Code::Internal];
 /// What one that needs a key may.
 const KEYED: [Code; 4] = [Code::MissingKey, Code::InvalidKey, Code::OperatorOnly, Code::TenantHeader];
 /// What one with a query may.

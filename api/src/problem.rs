@@ -5,7 +5,7 @@ mod catalogue;
 
 pub(crate) use catalogue::{Code, page};
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -17,6 +17,7 @@ use kabar_engine::overlay::decide::Refusal;
 use kabar_engine::template::PatternError;
 use kabar_schema::StoreError;
 use serde_json::{Map, Value, json};
+use tracing::Instrument;
 
 /// A request's name in answers and logs: 16 hex digits.
 pub(crate) const TRACE_ID: &str = "trace-id";
@@ -132,7 +133,10 @@ impl IntoResponse for Problem {
 pub(crate) async fn render(mut request: Request, next: Next) -> Response {
     let trace_id = format!("{:016x}", rand::random::<u64>());
     request.extensions_mut().insert(TraceId(trace_id.clone()));
-    let mut response = next.run(request).await;
+    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str);
+    // The address as it was asked may hold a number: the route does not.
+    let span = tracing::info_span!("request", trace_id, method = %request.method(), route);
+    let mut response = next.run(request).instrument(span).await;
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response));
     if let Some(problem) = problem {
         let entry = problem.code.entry();

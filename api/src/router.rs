@@ -1,6 +1,7 @@
 //! Every route on one page. What a route does stands in `routes/<noun>.rs`.
 
 use crate::body;
+use crate::edge::admission;
 use crate::metrics;
 use crate::openapi;
 use crate::problem;
@@ -11,7 +12,7 @@ use crate::routes::{
 use crate::state::ApiState;
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use bytes::Bytes;
 use serde_json::Value;
@@ -110,6 +111,7 @@ pub(crate) fn router(state: ApiState) -> Router {
     timed
         .merge(guarded(untimed()))
         .fallback(health::nowhere)
+        .layer(from_fn_with_state(state.clone(), admission::admit))
         .layer(from_fn(metrics::measure))
         .layer(from_fn(problem::render))
         .with_state(state)

@@ -1,13 +1,14 @@
 //! A running server: store, node and HTTP edge, wired in this order and taken down in the other. `kabar serve`,
 //! `kabar demo`, tests and benches all start here. Not the signals and not the words on the terminal.
 
-use crate::config::{Config, Planted, StoreKind};
+use crate::config::{Config, Edge, Planted, StoreKind};
+use crate::edge::Server;
+use crate::files;
 use crate::metrics::Exposition;
 use crate::router::router;
 use crate::secret;
 use crate::state::ApiState;
-use axum::serve::ListenerExt;
-use kabar_actors::{Clock, Node, NodeOptions, Plant};
+use kabar_actors::{Clock, Guard, Node, NodeOptions, Plant};
 use kabar_schema::OpenError;
 use kabar_schema::journal::OnFailure;
 use kabar_schema::scylla::{CqlOptions, CqlTls};
@@ -19,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// The master key's file in the store's folder.
@@ -65,8 +65,7 @@ pub struct Running {
     /// Whether the key was made by this start; then it has never been shown.
     pub operator_key_is_new: bool,
     store: Store,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
+    server: Server,
     upkeep: JoinHandle<()>,
     drain: Duration,
 }
@@ -121,22 +120,12 @@ pub async fn start_on(config: Config, store: Store, operator_key: String) -> Res
     let addr = listener.local_addr().map_err(|source| StartError::Listen { listen, source })?;
     let node = Node::start(node_options(&config), store.clone(), Clock::system()).await?;
     let drain = Duration::from_millis(config.server.drain_timeout_ms);
+    let limits = Edge { connections_max: files::room(config.edge.connections_max), ..config.edge.clone() };
     let state = ApiState::new(Arc::clone(&node), config, operator_key.clone(), exposition.clone());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let listener = listener.tap_io(|stream| {
-        // Answers are small and wait for nobody; where this fails the connection fails anyway.
-        let _ = stream.set_nodelay(true);
-    });
-    let server = axum::serve(listener, router(state)).with_graceful_shutdown(async move {
-        let _ = stopped.await;
-    });
-    let serving = tokio::spawn(async move {
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the HTTP server ended");
-        }
-    });
+    let draining = state.admission.draining.clone();
+    let server = Server::start(listener, router(state), limits, draining);
     let upkeep = tokio::spawn(exposition.keep_up());
-    Ok(Running { addr, node, operator_key, operator_key_is_new: false, store, stop, serving, upkeep, drain })
+    Ok(Running { addr, node, operator_key, operator_key_is_new: false, store, server, upkeep, drain })
 }
 
 impl Running {
@@ -146,15 +135,11 @@ impl Running {
         format!("http://{}", self.addr)
     }
 
-    /// Takes no further request, lets those in flight end, then the node, then the store.
+    /// Takes no further request, lets those in flight end and calls to providers as well, then the node, then the
+    /// store.
     pub async fn shutdown(self) {
-        let Self { node, store, stop, mut serving, upkeep, drain, .. } = self;
-        // The receiver is gone only when the server has ended by itself.
-        let _ = stop.send(());
-        if tokio::time::timeout(drain, &mut serving).await.is_err() {
-            tracing::warn!("requests were still in flight when their time was over");
-            serving.abort();
-        }
+        let Self { node, store, server, upkeep, drain, .. } = self;
+        tokio::join!(server.drain(drain), node.drain());
         upkeep.abort();
         node.shutdown().await;
         store.close().await;
@@ -171,6 +156,7 @@ fn node_options(config: &Config) -> NodeOptions {
         connections_per_session: engine.connections_per_session,
         compute_workers: engine.compute_workers.unwrap_or_else(|| cores.saturating_sub(1).max(1)),
         webhook_max_bytes: engine.webhook_max_bytes,
+        guard: Guard::PublicAnd(config.outbound.allow_networks.clone()),
         plant: match config.plant {
             Planted::Nothing => Plant::None,
             Planted::ResendAmbiguous => Plant::ResendAmbiguous,
@@ -186,10 +172,20 @@ pub(crate) fn master_key_file(config: &Config) -> Option<PathBuf> {
     config.store.master_key.is_none().then(|| config.store.master_key_file.clone().unwrap_or_else(place))
 }
 
-/// From the configuration, the named file, or the folder's own file, which is made when it is absent.
+/// Where the next master key stands while `kabar rotate-key` has not ended.
+pub(crate) fn next_key_file(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".next");
+    name.into()
+}
+
+/// From the configuration, the named file, or the folder's own file, which is made when it is absent. While it is being
+/// replaced, the next one, which opens what the one before it wrapped as well.
 pub(crate) fn master_key(config: &Config) -> Result<MasterKey, StartError> {
-    if let Some(hex) = &config.store.master_key {
-        return Ok(MasterKey::from_hex(hex).expect("invariant: the configuration was checked"));
+    let of = |hex: &String| MasterKey::from_hex(hex).expect("invariant: the configuration was checked");
+    if let Some(key) = config.store.master_key.as_ref().map(of) {
+        let before = config.store.master_key_before.as_ref().map(of);
+        return Ok(before.map_or(key.clone(), |before| key.replacing(&before)));
     }
     let file = master_key_file(config).expect("invariant: the configuration has no key itself");
     if !file.exists() {
@@ -199,7 +195,8 @@ pub(crate) fn master_key(config: &Config) -> Result<MasterKey, StartError> {
         }
         write_secret(&file, &MasterKey::random().to_hex())?;
     }
-    Ok(MasterKey::from_file(&file)?)
+    let (key, next) = (MasterKey::from_file(&file)?, next_key_file(&file));
+    if next.exists() { Ok(MasterKey::from_file(&next)?.replacing(&key)) } else { Ok(key) }
 }
 
 /// From the configuration or the folder's file, which is made when it is absent; and whether it was.
@@ -229,7 +226,7 @@ pub(crate) fn fresh_operator_key() -> String {
 }
 
 /// A new file that only its owner can read, durable before it is used.
-fn write_secret(file: &Path, text: &str) -> Result<(), StartError> {
+pub(crate) fn write_secret(file: &Path, text: &str) -> Result<(), StartError> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

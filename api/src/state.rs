@@ -3,6 +3,7 @@
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::edge::admission::Admission;
 use crate::metrics::Exposition;
 use kabar_actors::Node;
 use kabar_actors::dispatcher::Dispatcher;
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
     sessions: Cache<(TenantId, SessionId), ()>,
     /// One permit per contact file that may be read now.
     pub(crate) imports: Arc<Semaphore>,
+    /// What is in hand, and whether the server is ending.
+    pub(crate) admission: Arc<Admission>,
 }
 
 impl std::ops::Deref for ApiState {
@@ -50,6 +53,7 @@ impl ApiState {
             dispatcher: node.dispatcher(),
             keys: Cache::new(Duration::from_millis(config.auth.key_cache_ms), KEYS_MAX),
             sessions: Cache::new(SESSION_KEEP, SESSIONS_MAX),
+            admission: Admission::of(&config),
             imports: Arc::new(Semaphore::new(config.server.imports_max)),
             node,
             config,

@@ -17,6 +17,7 @@ pub mod media;
 pub mod memory;
 pub mod metrics;
 pub mod records;
+pub mod rotate;
 pub mod scylla;
 pub mod seal;
 mod sealing;

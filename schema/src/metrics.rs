@@ -41,17 +41,3 @@ pub(crate) fn driver(counted: &scylla::observability::metrics::Metrics) {
         metrics::gauge!(CQL_SECONDS).set(mean as f64 / 1_000.0);
     }
 }
-
-/// Tells the recorder what the names mean; call once after it is installed.
-pub fn describe() {
-    metrics::describe_counter!(JOURNAL_SYNCS, "Synced groups of the journal");
-    metrics::describe_counter!(JOURNAL_FRAMES, "Batches of entries made durable");
-    metrics::describe_counter!(JOURNAL_BYTES, metrics::Unit::Bytes, "Bytes of the journal made durable");
-    metrics::describe_histogram!(JOURNAL_SYNC_SECONDS, metrics::Unit::Seconds, "Time of one journal sync");
-    metrics::describe_gauge!(CQL_CONNECTIONS, "Connections of the CQL driver");
-    metrics::describe_gauge!(CQL_REQUESTS, "Requests the CQL driver has sent");
-    metrics::describe_gauge!(CQL_ERRORS, "Requests of the CQL driver that ended in an error");
-    metrics::describe_gauge!(CQL_RETRIES, "Requests the CQL driver sent again");
-    metrics::describe_gauge!(CQL_TIMEOUTS, "Requests of the CQL driver that ran into the client's timeout");
-    metrics::describe_gauge!(CQL_SECONDS, metrics::Unit::Seconds, "Mean time of a request of the CQL driver");
-}

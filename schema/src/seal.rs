@@ -33,9 +33,12 @@ pub enum SealError {
     Broken,
 }
 
-/// The key of keys: 32 bytes from a file or the environment. Never printed.
+/// The key of keys: 32 bytes from a file or the environment, and while it is replaced the one before it. Never printed.
 #[derive(Clone)]
-pub struct MasterKey([u8; 32]);
+pub struct MasterKey {
+    key: [u8; 32],
+    before: Option<[u8; 32]>,
+}
 
 impl std::fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -47,7 +50,13 @@ impl MasterKey {
     /// A fresh one from the operating system's randomness.
     #[must_use]
     pub fn random() -> Self {
-        Self(random_bytes())
+        Self { key: random_bytes(), before: None }
+    }
+
+    /// This key while it replaces `before`: it wraps, and both open.
+    #[must_use]
+    pub fn replacing(self, before: &Self) -> Self {
+        Self { before: Some(before.key), ..self }
     }
 
     /// 64 hexadecimal digits, blanks around them ignored; `None` for anything else.
@@ -63,7 +72,7 @@ impl MasterKey {
             let low = char::from(pair[1]).to_digit(16)?;
             *byte = u8::try_from(high * 16 + low).ok()?;
         }
-        Some(Self(key))
+        Some(Self { key, before: None })
     }
 
     /// Reads a file of 64 hexadecimal digits.
@@ -82,24 +91,39 @@ impl MasterKey {
     /// The 64 digits, to be written into a key file.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.key.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn cipher(&self) -> Aes256Gcm {
-        Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(&self.0))
+    fn cipher(key: &[u8; 32]) -> Aes256Gcm {
+        Aes256Gcm::new(Key::<Aes256Gcm>::from_slice(key))
     }
 
     fn seal_key(&self, key: &[u8; 32], aad: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE] = random_bytes();
         let mut out = nonce.to_vec();
         out.extend_from_slice(key);
-        seal_tail(&self.cipher(), &nonce, aad, &mut out, NONCE);
+        seal_tail(&Self::cipher(&self.key), &nonce, aad, &mut out, NONCE);
         out
     }
 
     fn open_key(&self, wrapped: &[u8], aad: &[u8]) -> Option<[u8; 32]> {
         let (nonce, bytes) = wrapped.split_first_chunk::<NONCE>()?;
-        open_bytes(&self.cipher(), nonce, aad, bytes)?.try_into().ok()
+        let open = |key| open_bytes(&Self::cipher(key), nonce, aad, bytes)?.try_into().ok();
+        open(&self.key).or_else(|| self.before.as_ref().and_then(open))
+    }
+
+    /// A data key wrapped anew under this key; `None` when it is that already.
+    ///
+    /// # Errors
+    /// [`OpenError::MasterKey`] when neither key opens it.
+    pub(crate) fn rewrap(&self, key: &DataKey) -> Result<Option<DataKey>, OpenError> {
+        let aad = wrap_aad(key.tenant, key.key_id);
+        let alone = Self { before: None, ..self.clone() };
+        if alone.open_key(&key.wrapped, &aad).is_some() {
+            return Ok(None);
+        }
+        let plain = self.open_key(&key.wrapped, &aad).ok_or(OpenError::MasterKey)?;
+        Ok(Some(DataKey { wrapped: self.seal_key(&plain, &aad), ..key.clone() }))
     }
 }
 
@@ -379,7 +403,8 @@ impl Keyring {
     /// A keyring with one known key and counted nonces, so that sealed bytes can be golden.
     #[cfg(test)]
     pub(crate) fn fixed(tenant: TenantId, key: &[u8; 32], records: Arc<dyn Records>) -> Self {
-        let keyring = Self { nonce_start: [7; NONCE], ..Self::new(MasterKey([9; 32]), records) };
+        let keyring =
+            Self { nonce_start: [7; NONCE], ..Self::new(MasterKey { key: [9; 32], before: None }, records) };
         keyring.hold_plain(tenant, FIRST_KEY, key);
         keyring
     }

@@ -16,16 +16,6 @@ pub const COMPUTE_JOBS: &str = "kabar_compute_jobs_total";
 /// Gauge: compute jobs waiting or running.
 pub const COMPUTE_QUEUE: &str = "kabar_compute_queue";
 
-/// Gives every metric its help text. Call once after the recorder is installed.
-pub fn describe() {
-    ::metrics::describe_gauge!(ACTORS_ALIVE, "Actors that live or are being restarted");
-    ::metrics::describe_counter!(ACTOR_RESTARTS, "Actors made again after a panic");
-    ::metrics::describe_counter!(ACTOR_REFUSALS, "Messages refused by admission or a missing actor");
-    ::metrics::describe_counter!(ACTOR_BROKEN, "Actors put aside because they kept failing");
-    ::metrics::describe_counter!(COMPUTE_JOBS, "Jobs of the compute pool by outcome");
-    ::metrics::describe_gauge!(COMPUTE_QUEUE, "Jobs waiting for or running in the compute pool");
-}
-
 pub(crate) fn alive(label: &'static str, change: f64) {
     ::metrics::gauge!(ACTORS_ALIVE, "label" => label).increment(change);
 }

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::serve::{MASTER_KEY, OPERATOR_KEY, master_key_file};
+use crate::serve::{MASTER_KEY, OPERATOR_KEY, master_key_file, next_key_file};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kabar_actors::Clock;
@@ -95,6 +95,9 @@ fn failure(error: BackupError) -> Failure {
 /// Takes a backup; a server may run.
 pub(super) fn backup(config: &Config, args: BackupArgs) -> Result<(), Failure> {
     let key = master_key_file(config);
+    if key.as_deref().is_some_and(|file| next_key_file(file).exists()) {
+        return Err(Failure::usage("the master key is being replaced: finish `kabar rotate-key` first"));
+    }
     let keys = if args.with_key { keys(config, key.as_deref())? } else { Vec::new() };
     let plan = Plan {
         folder: config.store.folder.clone(),

@@ -141,7 +141,10 @@ impl Source {
     /// A refusal of this key's value.
     pub(super) fn refuse(&self, key: &str, allowed: impl Display) -> ConfigError {
         let Given { value, origin } = self.get(key);
-        let secret = matches!(key, "auth.operator_key" | "store.master_key" | "cql.password");
+        let secret = matches!(
+            key,
+            "auth.operator_key" | "store.master_key" | "store.master_key_before" | "cql.password"
+        );
         let given = if secret { "(not shown)".to_owned() } else { value.to_string() };
         ConfigError::Value {
             key: key.to_owned(),

@@ -47,6 +47,7 @@ pub(crate) enum Code {
     Unavailable,
     OutcomeUnknown,
     Deadline,
+    Internal,
 }
 
 /// What is known of a code.
@@ -71,13 +72,15 @@ impl Code {
     pub(crate) fn fault(self) -> Fault {
         match self {
             Self::OptedOut => Fault::Recipient,
-            Self::Overloaded | Self::Unavailable | Self::OutcomeUnknown | Self::Deadline => Fault::Kabar,
+            Self::Overloaded | Self::Unavailable | Self::OutcomeUnknown | Self::Deadline | Self::Internal => {
+                Fault::Kabar
+            }
             _ => Fault::Sender,
         }
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::OperatorOnly,
@@ -117,6 +120,7 @@ impl Code {
         Self::Unavailable,
         Self::OutcomeUnknown,
         Self::Deadline,
+        Self::Internal,
     ];
 
     /// What is known of it.
@@ -163,6 +167,7 @@ impl Code {
             Self::Unavailable => passing(S::SERVICE_UNAVAILABLE, "unavailable", "It is not possible now; nothing was done.", "Repeat after `retry_after` seconds."),
             Self::OutcomeUnknown => passing(S::SERVICE_UNAVAILABLE, "outcome_unknown", "It may or may not have been done.", "Repeat with the same Idempotency-Key; without one, look first."),
             Self::Deadline => passing(S::GATEWAY_TIMEOUT, "deadline", "The request took too long; it may or may not have been done.", "Repeat with the same Idempotency-Key; without one, look first."),
+            Self::Internal => entry(S::INTERNAL_SERVER_ERROR, "internal", "Something broke in Kabar; it may or may not have been done.", "Look whether it was done, and give the operator the `trace_id`."),
         }
     }
 }

@@ -6,7 +6,7 @@ pub(crate) mod preview;
 
 use super::name;
 use crate::auth::For;
-use crate::body::{Id, Idempotent, Query};
+use crate::body::{Id, Idempotent, Query, check_length};
 use crate::create::answer;
 use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, records};
@@ -141,7 +141,7 @@ impl From<ImportError> for Problem {
     request_body(content = String, content_type = "text/csv", description = "The file itself: UTF-8, UTF-16 or Windows-1252, any delimiter, a header in its first row.",
         example = "name,phone\nAna,+6281234567890\n"),
     responses((status = 201, body = Shown, description = "Every row was looked at.")),
-    extensions(("x-problems" = json!(["import_header", "import_column", "import_encoding", "import_empty", "import_malformed", "unsupported_media_type", "body_unreadable", "invalid_value"]))))]
+    extensions(("x-problems" = json!(["import_header", "import_column", "import_encoding", "import_empty", "import_malformed", "unsupported_media_type", "body_too_large", "body_unreadable", "invalid_value"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -150,6 +150,7 @@ pub(crate) async fn post(
     request: Request,
 ) -> Result<Response, Problem> {
     check_kind(&request)?;
+    check_length(request.headers(), state.config.server.import_max_bytes)?;
     let asked = ask(&state, &whom, &key, wanted)?;
     if let Some(earlier) = state.nouns().get::<Import>(whom.tenant, asked.import.0).await? {
         let import = earlier.noun;

@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex};
 /// value that causes it. A session's outbox is full at a million messages.
 const BY_VALUE: &[(&str, u16, &str)] = &[
     ("outbox_full", 429, "problem::tests::a_full_outbox_is_answered_as_one"),
+    // Over a raw socket.
+    ("body_unreadable", 400, "limit::a_body_that_stands_still_is_given_up"),
     // With a journal whose segments have ended, which takes a test of its own.
     ("cursor_expired", 410, "event::a_place_before_what_is_kept_is_refused_and_the_end_is_still_good"),
 ];
@@ -26,6 +28,7 @@ const BY_VALUE: &[(&str, u16, &str)] = &[
 enum Trouble {
     Fails(StoreError),
     NeverAnswers,
+    Panics,
 }
 
 /// Records whose writes fail when they are told to.
@@ -40,10 +43,12 @@ impl Records for Troubled {
     }
 
     fn put(&self, record: Record, expect: u64) -> Answer<'_, u64> {
-        match self.next.lock().unwrap().take() {
+        let trouble = self.next.lock().unwrap().take();
+        match trouble {
             None => self.inner.put(record, expect),
             Some(Trouble::Fails(error)) => ready(Err(error)).boxed(),
             Some(Trouble::NeverAnswers) => pending().boxed(),
+            Some(Trouble::Panics) => panic!("planted by a test"),
         }
     }
 
@@ -184,7 +189,7 @@ async fn files(met: &mut Met, house: &House, tenant: &Tenant<'_>) {
         ("import_encoding", "", Bytes::from_static(b"name,phone\nA\x00na,+6281234567890\n")),
         ("import_empty", "", Bytes::from_static(b"name,phone\n")),
         ("import_malformed", "", Bytes::from_static(b"name,phone\n\"Ana,+6281234567890\n")),
-        ("body_unreadable", "", too_large),
+        ("body_too_large", "", too_large),
     ] {
         let what = format!("POST /v1/contacts/import{query}");
         met.note(code, &house.call(&what, &headers, file).await);
@@ -200,6 +205,7 @@ async fn troubles(met: &mut Met, tenant: &Tenant<'_>, next: &Mutex<Option<Troubl
         ("unavailable", Trouble::Fails(StoreError::Unavailable)),
         ("outcome_unknown", Trouble::Fails(StoreError::Unknown)),
         ("deadline", Trouble::NeverAnswers),
+        ("internal", Trouble::Panics),
     ] {
         *next.lock().unwrap() = Some(trouble);
         met.note(code, &tenant.call("POST /v1/keys", body.clone()).await);
@@ -237,7 +243,9 @@ async fn every_code_of_the_catalogue_can_be_met() {
     troubles(&mut met, &tenant, &next).await;
     for (code, _, test) in BY_VALUE {
         let name = test.rsplit("::").next().unwrap();
-        let sources = [include_str!("../../src/problem.rs"), include_str!("event.rs")].concat();
+        let sources =
+            [include_str!("../../src/problem.rs"), include_str!("event.rs"), include_str!("limit.rs")]
+                .concat();
         assert!(sources.contains(&format!("fn {name}()")), "{code}: {test}");
         assert!(!met.0.contains_key(*code), "{code} is met over HTTP as well");
     }

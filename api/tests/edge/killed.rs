@@ -18,21 +18,27 @@ const ROWS: usize = 40_000;
 const PATH: &str = "/v1/contacts/import?name=people&default_region=ID";
 
 /// A server in a process of its own.
-struct Server {
-    child: Child,
+pub struct Server {
+    pub child: Child,
     /// Its address and port.
-    at: String,
+    pub at: String,
 }
 
 impl Server {
-    async fn start(folder: &Path) -> Self {
+    pub async fn start(folder: &Path) -> Self {
+        Self::with(folder, &[], Stdio::null()).await
+    }
+
+    /// With more in its environment, and what it says on stderr.
+    pub async fn with(folder: &Path, more: &[(&str, &str)], said: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_kabar"))
             .arg("serve")
             .env("KABAR__STORE__FOLDER", folder)
             .env("KABAR__SERVER__LISTEN", "127.0.0.1:0")
             .env("KABAR__AUTH__OPERATOR_KEY", OPERATOR)
+            .envs(more.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(said)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
@@ -42,7 +48,7 @@ impl Server {
         Self { child, at }
     }
 
-    async fn call(&self, what: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> (u16, Value) {
+    pub async fn call(&self, what: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> (u16, Value) {
         let (method, path) = what.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.at));
         for (name, value) in headers {
@@ -55,14 +61,36 @@ impl Server {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
+    /// What is no JSON.
+    pub async fn text(&self, what: &str) -> (u16, String) {
+        let uri = format!("http://{}{}", self.at, what.split_once(' ').unwrap().1);
+        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let response = client.get(uri.parse().unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
     /// A new tenant's key.
-    async fn tenant(&self) -> String {
+    pub async fn tenant(&self) -> String {
         let operator = format!("Bearer {OPERATOR}");
         let (_, made) =
             self.call("POST /v1/tenants", &[("authorization", &operator)], r#"{"name":"Toko"}"#).await;
         let headers = [("authorization", operator.as_str()), ("kabar-tenant", made["id"].as_str().unwrap())];
         let (_, key) = self.call("POST /v1/keys", &headers, r#"{"name":"test"}"#).await;
         format!("Bearer {}", key["secret"].as_str().unwrap())
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
+    /// Ends it in order.
+    pub async fn end(mut self) {
+        self.terminate();
+        assert!(self.child.wait().await.unwrap().success());
     }
 
     async fn import(&self, bearer: &str, file: &str) -> (u16, Value) {

@@ -10,7 +10,6 @@ mod metrics;
 mod secret;
 
 pub use futures::future::BoxFuture;
-pub use metrics::describe;
 pub use secret::Secret;
 
 use kabar_engine::outgoing::{Accepted, Outgoing, SendError};

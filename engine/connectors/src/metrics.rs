@@ -1,19 +1,12 @@
 //! The names of this room's metrics, in one place. Labels are words of closed sets: no number, no id, no body.
 
 use kabar_engine::outgoing::{Accepted, SendError};
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{counter, histogram};
 use std::time::Duration;
 
 const SENDS: &str = "kabar_connector_sends_total";
 const SEND_SECONDS: &str = "kabar_connector_send_seconds";
 const ITEMS: &str = "kabar_webhook_items_total";
-
-/// Tells the recorder what the metrics of this room mean; once after it is installed.
-pub fn describe() {
-    describe_counter!(SENDS, Unit::Count, "Sends by outcome, as the engine hears it.");
-    describe_histogram!(SEND_SECONDS, Unit::Seconds, "From the call to its outcome.");
-    describe_counter!(ITEMS, Unit::Count, "Items of providers' webhooks by kind.");
-}
 
 /// One send came to its outcome.
 pub(crate) fn sent(outcome: &Result<Accepted, SendError>, took: Duration) {

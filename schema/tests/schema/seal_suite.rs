@@ -4,6 +4,7 @@ use kabar_engine::id::TenantId;
 use kabar_schema::error::{OpenError, StoreError};
 use kabar_schema::memory::MemoryRecords;
 use kabar_schema::records::Records;
+use kabar_schema::rotate::{Rotated, rotate};
 use kabar_schema::seal::{Keyring, MasterKey, SealError, Sealed};
 use std::sync::Arc;
 
@@ -90,6 +91,46 @@ async fn an_erased_tenant_is_gone_for_good() {
     later.load().await.unwrap();
     assert_eq!(later.open(ONE, &sealed, b""), Ok(None));
     assert_eq!(later.erased(ONE), Ok(true));
+}
+
+#[tokio::test]
+async fn a_rotation_broken_off_anywhere_leaves_everything_readable_and_goes_on() {
+    let (old, records) = (MasterKey::random(), Arc::<MemoryRecords>::default());
+    let tenants: Vec<_> = (1..=20).map(TenantId).collect();
+    let keys = keyring(&old, &records);
+    let mut sealed = Vec::new();
+    for tenant in &tenants {
+        keys.ensure(*tenant).await.unwrap();
+        sealed.push(keys.seal(*tenant, b"halo", b"").unwrap());
+    }
+    let new = MasterKey::random();
+    let both = new.clone().replacing(&old);
+    // Some records are written, then the process ends.
+    for record in records.all("data_key", None, 7).await.unwrap() {
+        let few = Arc::new(MemoryRecords::default());
+        few.put(record.clone(), 0).await.unwrap();
+        rotate(&*few, &both, &|_| ()).await.unwrap();
+        let turned = few.all("data_key", None, 1).await.unwrap().remove(0);
+        records.put(turned, record.version).await.unwrap();
+    }
+    for (half, opens) in [(&old, false), (&new, false), (&both, true)] {
+        assert_eq!(keyring(half, &records).load().await.is_ok(), opens);
+    }
+    // A server that starts now seals for a tenant it has not met.
+    let between = keyring(&both, &records);
+    between.load().await.unwrap();
+    between.ensure(TenantId(99)).await.unwrap();
+    let rotated = rotate(&*records, &both, &|_| ()).await.unwrap();
+    assert_eq!(rotated, Rotated { wrapped: 13, before: 8 });
+    let after = keyring(&new, &records);
+    after.load().await.unwrap();
+    for (tenant, sealed) in tenants.iter().zip(&sealed) {
+        assert_eq!(after.open(*tenant, sealed, b""), Ok(Some(b"halo".to_vec())));
+    }
+    assert!(matches!(keyring(&old, &records).load().await, Err(OpenError::MasterKey)));
+    assert_eq!(rotate(&*records, &both, &|_| ()).await.unwrap(), Rotated { wrapped: 0, before: 21 });
+    let stranger = MasterKey::random().replacing(&MasterKey::random());
+    assert!(matches!(rotate(&*records, &stranger, &|_| ()).await, Err(OpenError::MasterKey)));
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! `[edge]` and `[outbound]`: what strangers may cost us, and where tenants' URLs may lead. Not who may come in.
+
+use super::size;
+use super::source::{ConfigError, Source};
+use kabar_actors::Networks;
+use std::fmt::Write;
+
+/// `[edge]`: the limits of connections and of requests at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edge {
+    /// Connections held at once.
+    pub connections_max: usize,
+    /// Largest head of a request, bytes.
+    pub head_max_bytes: usize,
+    /// Most header lines of a request.
+    pub headers_max: usize,
+    /// Longest time from the first byte of a head to its last, ms.
+    pub head_timeout_ms: u64,
+    /// Longest time between two requests, ms.
+    pub idle_timeout_ms: u64,
+    /// Longest pause within a body, ms.
+    pub body_stall_ms: u64,
+    /// Longest time a reader may take nothing of its answer, ms.
+    pub write_stall_ms: u64,
+    /// Requests handled at once.
+    pub in_flight_max: usize,
+    /// Bytes their bodies may have together.
+    pub in_flight_max_bytes: u64,
+}
+
+/// `[outbound]`: calls to URLs that tenants give.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outbound {
+    /// Networks that are no part of the public internet and may be called.
+    pub allow_networks: Networks,
+    /// As they were written.
+    written: String,
+}
+
+pub(super) fn read_edge(s: &Source) -> Result<Edge, ConfigError> {
+    Ok(Edge {
+        connections_max: size(s.number("edge.connections_max", 16..=1_000_000)?),
+        head_max_bytes: size(s.number("edge.head_max_kib", 8..=1_024)?) << 10,
+        headers_max: size(s.number("edge.headers_max", 16..=1_000)?),
+        head_timeout_ms: s.number("edge.head_timeout_ms", 100..=600_000)?,
+        idle_timeout_ms: s.number("edge.idle_timeout_ms", 100..=3_600_000)?,
+        body_stall_ms: s.number("edge.body_stall_ms", 100..=600_000)?,
+        write_stall_ms: s.number("edge.write_stall_ms", 100..=600_000)?,
+        in_flight_max: size(s.number("edge.in_flight_max", 1..=1_000_000)?),
+        in_flight_max_bytes: s.number("edge.in_flight_max_mib", 1..=1_048_576)? << 20,
+    })
+}
+
+pub(super) fn read_outbound(s: &Source) -> Result<Outbound, ConfigError> {
+    let (key, written) = ("outbound.allow_networks", s.text("outbound.allow_networks")?);
+    let allowed = |part: String| {
+        let allowed =
+            "networks with commas between, no bits behind the mask, such as 10.20.0.0/16,127.0.0.1/32";
+        s.refuse(key, format!("{allowed}; `{part}` is none"))
+    };
+    Ok(Outbound { allow_networks: written.parse().map_err(allowed)?, written })
+}
+
+impl Edge {
+    pub(super) fn shown(&self, outbound: &Outbound) -> String {
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = write!(
+            text,
+            "[edge]\nconnections_max = {}\nhead_max_kib = {}\nheaders_max = {}\nhead_timeout_ms = {}\n\
+             idle_timeout_ms = {}\nbody_stall_ms = {}\nwrite_stall_ms = {}\nin_flight_max = {}\n\
+             in_flight_max_mib = {}\n\n[outbound]\nallow_networks = {:?}\n\n",
+            self.connections_max,
+            self.head_max_bytes >> 10,
+            self.headers_max,
+            self.head_timeout_ms,
+            self.idle_timeout_ms,
+            self.body_stall_ms,
+            self.write_stall_ms,
+            self.in_flight_max,
+            self.in_flight_max_bytes >> 20,
+            outbound.written,
+        );
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    fn allowing(networks: &str) -> Result<Config, super::ConfigError> {
+        let given = ("KABAR__OUTBOUND__ALLOW_NETWORKS".to_owned(), networks.to_owned());
+        Config::load(None, std::iter::once(given))
+    }
+
+    #[test]
+    fn networks_are_read_whole_or_the_wrong_one_is_named() {
+        assert!(allowing("").unwrap().outbound.allow_networks.is_empty());
+        let config = allowing("10.20.0.0/16, 127.0.0.1/32").unwrap();
+        assert!(config.outbound.allow_networks.hold("10.20.3.4".parse().unwrap()));
+        assert!(config.shown().contains("allow_networks = \"10.20.0.0/16, 127.0.0.1/32\""));
+        let error = allowing("10.20.0.0/16, intranet").unwrap_err().to_string();
+        assert!(error.contains("outbound.allow_networks") && error.contains("`intranet` is none"), "{error}");
+    }
+}

@@ -1,0 +1,309 @@
+//! What strangers may cost: over raw sockets, against a server whose limits are short. Every limit is met, says so,
+//! and costs nobody else anything.
+
+use super::house::{House, OPERATOR};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Longest wait for what must happen.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// A limit that is met soon.
+const SOON: u64 = 300;
+/// The size of the body nobody takes.
+const HUGE: usize = 100 << 20;
+
+async fn connect(house: &House) -> TcpStream {
+    TcpStream::connect(house.running.addr).await.unwrap()
+}
+
+/// A connection that has sent this.
+async fn sent(house: &House, text: &str) -> TcpStream {
+    let mut stream = connect(house).await;
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+fn head(method: &str, path: &str, more: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nhost: kabar\r\nauthorization: Bearer {OPERATOR}\r\n{more}\r\n")
+}
+
+/// One answer: its status and all of its text.
+async fn answer(stream: &mut TcpStream) -> (u16, String) {
+    let mut seen = Vec::new();
+    let read = async {
+        loop {
+            let text = String::from_utf8_lossy(&seen).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                if body.len() >= length.unwrap_or(0_usize) {
+                    return text;
+                }
+            }
+            assert!(stream.read_buf(&mut seen).await.unwrap() > 0, "it ended after: {text}");
+        }
+    };
+    let text = tokio::time::timeout(DEADLINE, read).await.expect("no answer");
+    (text.split(' ').nth(1).unwrap().parse().unwrap(), text)
+}
+
+async fn ask(stream: &mut TcpStream, text: &str) -> (u16, String) {
+    stream.write_all(text.as_bytes()).await.unwrap();
+    answer(stream).await
+}
+
+/// Waits until the other side has closed, whatever it still says; how many bytes that was.
+async fn closed(stream: &mut TcpStream) -> usize {
+    let read = async {
+        let (mut part, mut all) = (vec![0; 1 << 16], 0);
+        while let Ok(count @ 1..) = stream.read(&mut part).await {
+            all += count;
+        }
+        all
+    };
+    tokio::time::timeout(DEADLINE, read).await.expect("the connection stays open")
+}
+
+async fn healthy(house: &House) {
+    assert_eq!(ask(&mut connect(house).await, &head("GET", "/healthz", "")).await.0, 200);
+}
+
+/// A request that is taken up and waits for the rest of its body.
+async fn waiting(house: &House) -> TcpStream {
+    let mut stream =
+        sent(house, &head("POST", "/v1/tenants", "content-length: 15\r\nexpect: 100-continue\r\n")).await;
+    let mut said = vec![0; 25];
+    // It is asked for only when a handler reads it.
+    tokio::time::timeout(DEADLINE, stream.read_exact(&mut said)).await.unwrap().unwrap();
+    assert_eq!(said, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+#[tokio::test]
+async fn a_head_that_comes_in_drops_is_not_waited_for() {
+    let house = House::with(|c| c.edge.head_timeout_ms = SOON).await;
+    let (mut slow, begin) = (sent(&house, "GET / HTTP/1.1\r\n").await, Instant::now());
+    let mut turn = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        turn.tick().await;
+        let mut end = [0];
+        // The drops never end by themselves: only the server ends this.
+        match slow.try_read(&mut end) {
+            Ok(_) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => break,
+        }
+        let _ = slow.write_all(b"x: y\r\n").await;
+        assert!(begin.elapsed() < DEADLINE, "it is still waited for");
+    }
+    assert!(begin.elapsed() >= Duration::from_millis(SOON));
+    healthy(&house).await;
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_connection_nobody_uses_is_closed_and_one_at_work_is_not() {
+    let house = House::with(|c| c.edge.idle_timeout_ms = SOON).await;
+    let (mut never, mut once) = (connect(&house).await, connect(&house).await);
+    assert_eq!(ask(&mut once, &head("GET", "/healthz", "")).await.0, 200);
+    let mut busy = waiting(&house).await;
+    assert_eq!(closed(&mut never).await + closed(&mut once).await, 0);
+    assert_eq!(ask(&mut busy, r#"{"name": "Ana"}"#).await.0, 201);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_body_that_stands_still_is_given_up() {
+    let house = House::with(|c| c.edge.body_stall_ms = SOON).await;
+    let mut half = sent(&house, &head("POST", "/v1/tenants", "content-length: 15\r\n")).await;
+    let (status, text) = ask(&mut half, "{").await;
+    assert!(status == 400 && text.contains("body_unreadable") && text.contains("stood still"), "{text}");
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_left() {
+    let house = House::with(|c| c.edge.write_stall_ms = SOON).await;
+    const TIMES: usize = 200;
+    let one = ask(&mut connect(&house).await, &head("GET", "/openapi.json", "")).await.1.len();
+    let mut never = sent(&house, &head("GET", "/openapi.json", "").repeat(TIMES)).await;
+    let (begin, mut turn) = (Instant::now(), tokio::time::interval(Duration::from_millis(20)));
+    while !house
+        .call("GET /metrics", &[], "")
+        .await
+        .text
+        .lines()
+        .any(|l| l.strip_prefix("kabar_http_in_flight ").is_some())
+        || begin.elapsed() < Duration::from_millis(3 * SOON)
+    {
+        turn.tick().await;
+    }
+    let taken = closed(&mut never).await;
+    assert!(taken < one * TIMES, "all {TIMES} answers were kept for who takes none");
+    healthy(&house).await;
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_head_larger_than_allowed_is_refused() {
+    let house = House::with(|c| (c.edge.head_max_bytes, c.edge.headers_max) = (8 << 10, 16)).await;
+    for more in [format!("x: {}\r\n", "y".repeat(9 << 10)), "x: y\r\n".repeat(17)] {
+        let mut stream = sent(&house, &head("GET", "/healthz", &more)).await;
+        assert_eq!(answer(&mut stream).await.0, 431);
+    }
+    assert_eq!(
+        ask(&mut connect(&house).await, &head("GET", "/healthz", &"x: y\r\n".repeat(12))).await.0,
+        200
+    );
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_refused_before_a_byte_of_it_came() {
+    let house = House::open().await;
+    let huge = format!("content-length: {HUGE}\r\n");
+    for path in ["/v1/tenants", "/v1/contacts/import"] {
+        let tenant = house.tenant("Toko").await;
+        let more = format!("{huge}kabar-tenant: {}\r\n", tenant.id);
+        let small = House::with(|c| c.server.import_max_bytes = 1 << 20).await;
+        let other = small.tenant("Toko").await;
+        let at = if path.ends_with("import") { &small } else { &house };
+        let more = if path.ends_with("import") { more.replace(&tenant.id, &other.id) } else { more };
+        let mut stream = sent(at, &head("POST", path, &more)).await;
+        let (status, text) = answer(&mut stream).await;
+        assert!(status == 413 && text.contains("body_too_large"), "{path}: {text}");
+    }
+    // Who sends all the same can still read why, and is cut off soon after.
+    let mut stream = sent(&house, &head("POST", "/v1/tenants", &huge)).await;
+    let mut left = HUGE;
+    while left > 0 && stream.try_read(&mut []).is_ok_and(|n| n == 0) {
+        match stream.write(&[b' '; 4_096]).await {
+            Ok(count) => left -= count.min(left),
+            Err(_) => break,
+        }
+        if HUGE - left > 2 << 20 {
+            break;
+        }
+    }
+    assert_eq!(answer(&mut stream).await.0, 413);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_body_of_unsaid_length_is_cut_off_at_the_limit() {
+    let house = House::open().await;
+    let mut stream = sent(&house, &head("POST", "/v1/tenants", "transfer-encoding: chunked\r\n")).await;
+    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+    for _ in 0..17 {
+        stream.write_all(chunk.as_bytes()).await.unwrap();
+    }
+    let (status, text) = answer(&mut stream).await;
+    assert!(status == 413 && text.contains("body_too_large"), "{text}");
+    closed(&mut stream).await;
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_packed_body_is_refused_unopened() {
+    let house = House::open().await;
+    // Ten bytes that say they unpack to any size.
+    for (path, body) in [("/v1/tenants", "0123456789"), ("/v1/contacts/import?name=x", "0123456789")] {
+        let more = "content-length: 10\r\ncontent-encoding: gzip\r\n";
+        let mut stream = sent(&house, &(head("POST", path, more) + body)).await;
+        let (status, text) = answer(&mut stream).await;
+        assert!(status == 415 && text.contains("unsupported_media_type"), "{text}");
+    }
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_and_the_others_keep_theirs() {
+    let house = House::with(|c| c.edge.connections_max = 16).await;
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        let mut stream = connect(&house).await;
+        assert_eq!(ask(&mut stream, &head("GET", "/healthz", "")).await.0, 200);
+        held.push(stream);
+    }
+    let mut more = connect(&house).await;
+    let (status, text) = answer(&mut more).await;
+    assert!(status == 503 && text.contains("Retry-After: 1"), "{text}");
+    closed(&mut more).await;
+    for stream in &mut held {
+        assert_eq!(ask(stream, &head("GET", "/healthz", "")).await.0, 200);
+    }
+    // A place that is given up is somebody else's.
+    drop(held.pop());
+    let (begin, mut turn) = (Instant::now(), tokio::time::interval(Duration::from_millis(10)));
+    loop {
+        turn.tick().await;
+        let mut next = connect(&house).await;
+        if next.write_all(head("GET", "/healthz", "").as_bytes()).await.is_ok()
+            && answer(&mut next).await.0 == 200
+        {
+            break;
+        }
+        assert!(begin.elapsed() < DEADLINE, "the place stays taken");
+    }
+    drop(held);
+    house.running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_idle_connections_are_held_and_others_are_answered_beside() {
+    let house = House::open().await;
+    let mut held = Vec::new();
+    for _ in 0..5_000 {
+        held.push(connect(&house).await);
+    }
+    // Each is taken, not only waiting at the door.
+    for stream in held.iter_mut().step_by(50) {
+        assert_eq!(ask(stream, &head("GET", "/healthz", "")).await.0, 200);
+    }
+    let tenant = house.tenant("Toko").await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..200 {
+        let begin = Instant::now();
+        assert_eq!(tenant.get("/v1/templates").await.status, 200);
+        slowest = slowest.max(begin.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    for stream in &mut held {
+        assert_eq!(ask(stream, &head("GET", "/healthz", "")).await.0, 200);
+    }
+    drop(held);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn more_than_can_be_in_hand_is_answered_with_when_to_come_back() {
+    let house = House::with(|c| c.edge.in_flight_max = 4).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(waiting(&house).await);
+    }
+    let (status, text) = ask(&mut connect(&house).await, &head("GET", "/v1/tenants", "")).await;
+    assert!(
+        status == 429 && text.contains("\"code\":\"overloaded\"") && text.contains("retry-after: 1"),
+        "{text}"
+    );
+    healthy(&house).await;
+    for mut stream in held {
+        assert_eq!(ask(&mut stream, r#"{"name": "Ana"}"#).await.0, 201);
+    }
+    assert_eq!(ask(&mut connect(&house).await, &head("GET", "/v1/tenants", "")).await.0, 200);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn bodies_are_counted_together_by_their_size() {
+    let house = House::with(|c| c.edge.in_flight_max_bytes = 1 << 20).await;
+    let mut first = waiting(&house).await;
+    let large = format!("content-length: {}\r\n", 1 << 20);
+    let (status, text) = ask(&mut connect(&house).await, &head("POST", "/v1/tenants", &large)).await;
+    assert!(status == 429 && text.contains("overloaded"), "{text}");
+    assert_eq!(ask(&mut first, r#"{"name": "Ana"}"#).await.0, 201);
+    house.running.shutdown().await;
+}

@@ -1,0 +1,76 @@
+//! What must stay private does: a stolen folder shows nothing without its key, and the log tells of everybody by id
+//! alone. The real binary, everything marked, every file read.
+
+use super::busy::{Busy, PERSON, SECRETS};
+use super::house::OPERATOR;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Every file below a folder with its bytes.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            all.push((path, bytes));
+        }
+    }
+    all
+}
+
+fn holds(bytes: &[u8], mark: &str) -> bool {
+    bytes.windows(mark.len()).any(|window| window == mark.as_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stolen_folder_without_its_key_shows_no_body_no_variable_and_no_secret() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, key_file) = (place.path().join("data"), place.path().join("elsewhere.key"));
+    let more = [("KABAR__STORE__MASTER_KEY_FILE", key_file.to_str().unwrap())];
+    let busy = Busy::run(&folder, &more, Stdio::null()).await;
+    let key = busy.key.clone();
+    // As it stands in the middle of work, with everything that was not yet tidied up.
+    busy.kill().await;
+    let files = files(&folder);
+    let names: Vec<_> = files.iter().map(|(path, _)| path.display().to_string()).collect();
+    for kind in ["views.db", "records.db", "-wal", "journal/"] {
+        assert!(names.iter().any(|name| name.contains(kind)), "no {kind} among {names:?}");
+    }
+    let whole: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert!(whole > 100_000, "only {whole} bytes were written");
+    for mark in SECRETS.iter().copied().chain([key.as_str(), OPERATOR]) {
+        for (path, bytes) in &files {
+            assert!(!holds(bytes, mark), "{mark} stands in {}", path.display());
+        }
+    }
+    // What may be read is found, so the search sees: an address is a key and stays readable.
+    assert!(files.iter().any(|(_, bytes)| holds(bytes, PERSON)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_of_everybody_by_id_and_of_nobody_by_number_or_word() {
+    let place = tempfile::tempdir().unwrap();
+    let log = place.path().join("stderr");
+    let said = std::fs::File::create(&log).unwrap();
+    let more = [("KABAR__LOG__FILTER", "debug")];
+    let busy = Busy::run(&place.path().join("data"), &more, said.into()).await;
+    let (key, message) = (busy.key.clone(), busy.message.clone());
+    let (_, metrics) = busy.server.text("GET /metrics").await;
+    busy.kill().await;
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.lines().count() > 50, "it was not at debug level: {log}");
+    let national = &PERSON[2..];
+    let numbers = [PERSON, national, "8127700334", "8127700550", "6281277005"];
+    for text in [&log, &metrics] {
+        for mark in SECRETS.iter().copied().chain([key.as_str(), OPERATOR]).chain(numbers) {
+            let line = text.lines().find(|line| line.contains(mark));
+            assert!(line.is_none(), "{mark} stands in: {}", line.unwrap_or_default());
+        }
+    }
+    // It is of use all the same: requests with their names, messages with their ids.
+    assert!(log.lines().any(|line| line.contains("trace_id")), "no request is named");
+    assert!(log.contains(&message), "the message is not named");
+}

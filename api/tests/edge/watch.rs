@@ -1,0 +1,81 @@
+//! What an operator watches is there: every metric of a running binary stands on the page and every one of the page in
+//! the binary, and every name in the alert rules and on the board is one of them.
+
+use super::busy::Busy;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Stdio;
+
+fn read(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    std::fs::read_to_string(root.join(path)).unwrap()
+}
+
+/// Names and kinds of the families in an exposition.
+fn families(exposition: &str) -> BTreeMap<String, String> {
+    let lines = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    lines.filter_map(|line| line.split_once(' ')).map(|(name, kind)| (name.into(), kind.into())).collect()
+}
+
+/// Rows of the page: name, kind, when it is there.
+fn documented() -> BTreeMap<String, (String, String)> {
+    let page = read("api/docs/metrics.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `kabar_"));
+    rows.map(|row| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        (cells[1].trim_matches('`').to_owned(), (cells[2].to_owned(), cells[4].to_owned()))
+    })
+    .collect()
+}
+
+/// Every name of ours that a text mentions, without the endings of a histogram.
+fn mentioned(text: &str, families: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let base = |word: &str| {
+        let stem = ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end));
+        let of_histogram = stem.filter(|stem| families.get(*stem).is_some_and(|kind| kind == "histogram"));
+        of_histogram.unwrap_or(word).to_owned()
+    };
+    words.filter(|word| word.starts_with("kabar_")).map(base).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_metric_is_documented_and_every_name_in_alerts_and_board_is_a_metric_of_the_running_binary() {
+    let place = tempfile::tempdir().unwrap();
+    let busy = Busy::run(&place.path().join("data"), &[], Stdio::null()).await;
+    let (status, exposition) = busy.server.text("GET /metrics").await;
+    assert_eq!(status, 200);
+    busy.kill().await;
+    let (shown, documented) = (families(&exposition), documented());
+    assert!(shown.len() > 25, "{shown:?}");
+    for (name, kind) in &shown {
+        let row = documented.get(name);
+        assert_eq!(row.map(|(kind, _)| kind), Some(kind), "{name} is not on the page as what it is");
+    }
+    for (name, (_, there)) in documented.iter().filter(|(_, (_, there))| there == "always") {
+        assert!(shown.contains_key(name), "{name} is {there} there, and is not");
+    }
+    // A message, a campaign and an import were enough for nearly all the others.
+    let absent: Vec<_> = documented.keys().filter(|name| !shown.contains_key(*name)).collect();
+    let seldom = |name: &str| {
+        name.starts_with("kabar_cql") || name.starts_with("kabar_actor_") || name == "kabar_leases_held"
+    };
+    let wrong: Vec<_> =
+        absent.into_iter().filter(|name| !seldom(name) && *name != "kabar_refusals_total").collect();
+    assert!(wrong.is_empty(), "documented, and not shown by a busy binary: {wrong:?}");
+
+    for path in ["deploy/prometheus/alerts.yml", "deploy/grafana/kabar.json"] {
+        let names = mentioned(&read(path), &shown);
+        assert!(names.len() > 10, "{path}: {names:?}");
+        for name in names {
+            assert!(shown.contains_key(&name), "{path} asks for {name}, which the binary does not show");
+        }
+    }
+    let board: serde_json::Value = serde_json::from_str(&read("deploy/grafana/kabar.json")).unwrap();
+    let panels = board["panels"].as_array().unwrap();
+    assert!(panels.iter().filter(|p| p["type"] != "row").all(|p| p["targets"][0]["expr"].is_string()));
+    // Labels that a rule chooses by exist as well.
+    for label in ["cause=\"in_flight\"", "reason=\"full\"", "outcome=\"accepted\"", "status=\"202\""] {
+        assert!(exposition.contains(label), "{label}");
+    }
+}
