@@ -5,11 +5,15 @@ mod campaign;
 mod contact;
 mod conversation;
 mod event;
+mod follow;
 mod message;
+mod subscription;
 mod wait;
 
 pub use contact::ContactWalk;
 pub use event::{Event, EventAsk, EventError, EventPage, EventPlace};
+pub use follow::{Follow, Follower};
+pub use subscription::{Replay, Replayed};
 
 use crate::conversation::{Message as Word, hash};
 use crate::import::{Importer, ImporterParts};

@@ -22,6 +22,8 @@ mod projector;
 mod recipients;
 pub mod session;
 pub mod shard;
+pub mod subscription;
+mod tide;
 pub mod view;
 pub mod webhook;
 mod wire;

@@ -1,5 +1,6 @@
 //! The names of what this room counts. Values carry no number, no body and no tenant.
 
+use kabar_schema::records::AttemptOutcome;
 use metrics::{counter, gauge, histogram};
 
 /// Messages accepted from the API.
@@ -27,6 +28,22 @@ pub fn flushed(rows: usize, seconds: f64, lag_seconds: f64) {
     counter!("kabar_projector_rows_total").increment(rows as u64);
     histogram!("kabar_projector_flush_seconds").record(seconds);
     gauge!("kabar_projector_lag_seconds").set(lag_seconds);
+}
+
+/// One attempt to deliver an event to a webhook.
+pub fn attempted(outcome: AttemptOutcome, took_ms: u32) {
+    let word = match outcome {
+        AttemptOutcome::Delivered => "delivered",
+        AttemptOutcome::Again => "again",
+        AttemptOutcome::Failed => "failed",
+    };
+    counter!("kabar_delivery_attempts_total", "outcome" => word).increment(1);
+    histogram!("kabar_delivery_attempt_seconds").record(f64::from(took_ms) / 1_000.0);
+}
+
+/// A subscription was given up.
+pub fn webhook_disabled() {
+    counter!("kabar_webhooks_disabled_total").increment(1);
 }
 
 /// Leases that were lost, or ran out before they could be renewed.

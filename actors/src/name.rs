@@ -1,6 +1,6 @@
 //! The names of actors on a node.
 
-use kabar_engine::id::{CampaignId, SessionId};
+use kabar_engine::id::{CampaignId, SessionId, WebhookId};
 
 /// Who an actor is. Conversations are named by the hash of their address, so that no name holds a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,6 +13,8 @@ pub enum Name {
     Campaign(CampaignId),
     /// A campaign's part.
     Part(CampaignId, u32),
+    /// A webhook subscription's deliveries.
+    Webhook(WebhookId),
 }
 
 impl Name {
@@ -24,6 +26,7 @@ impl Name {
             Self::Conversation(..) => "conversation",
             Self::Campaign(_) => "campaign",
             Self::Part(..) => "part",
+            Self::Webhook(_) => "webhook",
         }
     }
 }

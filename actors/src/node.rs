@@ -18,9 +18,11 @@ use crate::plant::Plant;
 use crate::projector::Projector;
 use crate::session::{self, Session};
 use crate::shard::{Shard, ShardParts};
+use crate::subscription::{self, Served, Subscription};
+use crate::tide::Tide;
 use dashmap::DashMap;
 use kabar_connectors::client::{Client, Guard};
-use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId};
+use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId, WebhookId};
 use kabar_engine::overlay::Wake;
 use kabar_runtime::{Clock, Compute, ComputeOptions, Handle, Limits, Refused};
 use kabar_schema::error::StoreError;
@@ -121,6 +123,7 @@ pub struct Node {
     on_wire: DashMap<SessionId, Arc<AtomicUsize>>,
     part_on_wire: DashMap<(CampaignId, u32), Arc<AtomicUsize>>,
     projector: Projector,
+    served: Served,
     draining: AtomicBool,
     ready: AtomicBool,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -145,6 +148,7 @@ impl Node {
                 }
             }),
             hurry: Arc::new(Notify::new()),
+            tide: Arc::default(),
             plant: options.plant,
         });
         let opened = match open::all(&parts).await {
@@ -169,6 +173,7 @@ impl Node {
             on_wire: DashMap::new(),
             part_on_wire: DashMap::new(),
             projector: Projector::new(),
+            served: Served::default(),
             draining: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             tasks: Mutex::new(Vec::new()),
@@ -297,6 +302,14 @@ impl Node {
         self.shard(ShardId::of_campaign(tenant, campaign))
     }
 
+    pub(crate) fn served(&self) -> &Served {
+        &self.served
+    }
+
+    pub(crate) fn tide(&self) -> &Arc<Tide> {
+        &self.parts.tide
+    }
+
     pub(crate) fn terms(&self) -> &Arc<Terms> {
         &self.parts.terms
     }
@@ -307,6 +320,8 @@ impl Node {
 
     pub(crate) fn replace_shard(&self, shard: Shard) {
         let place = usize::from(shard.id().0);
+        // Entries whose answer was lost are in it; and before anybody sees where it stands.
+        self.parts.tide.flood(shard.id(), shard.durable_position());
         *self.shards[place].write() = Arc::new(shard);
     }
 
@@ -349,6 +364,32 @@ impl Node {
         let key = Name::Session(session);
         let supervisor = self.runtime.supervisor(shard);
         supervisor.activate(key, session::LABEL, session_limits(), make).await.ok()
+    }
+
+    /// A subscription's actor, activated if need be.
+    pub(crate) async fn webhook_handle(
+        self: &Arc<Self>,
+        tenant: TenantId,
+        webhook: WebhookId,
+    ) -> Option<Handle<subscription::Message>> {
+        let me = Arc::downgrade(self);
+        let make = move || Subscription::new(me.clone(), tenant, webhook);
+        let shard = u16::from(ShardId::of_webhook(tenant, webhook).0);
+        let limits = Limits { mailbox: subscription::MAILBOX, idle_ms: None };
+        let supervisor = self.runtime.supervisor(shard);
+        supervisor.activate(Name::Webhook(webhook), subscription::LABEL, limits, make).await.ok()
+    }
+
+    /// Brings the actors of subscriptions to life that do not live.
+    pub(crate) async fn keep_webhooks(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.served.refresh(&self.store.nouns, self.clock.now_ms()).await?;
+        for (tenant, webhook) in self.served.all() {
+            let live = self.runtime.directory().get::<subscription::Message>(&Name::Webhook(webhook));
+            if live.is_none() && !self.is_draining() {
+                let _broken = self.webhook_handle(tenant, webhook).await;
+            }
+        }
+        Ok(())
     }
 
     /// Tells a conversation's actor, activated if need be.
@@ -446,6 +487,7 @@ impl Node {
             Name::Conversation(..) => directory.get(&name).map(|h| h.force(conversation::Message::Panic)),
             Name::Campaign(_) => directory.get(&name).map(|h| h.force(campaign::Message::Panic)),
             Name::Part(..) => directory.get(&name).map(|h| h.force(part::Message::Panic)),
+            Name::Webhook(_) => directory.get(&name).map(|h| h.force(subscription::Message::Panic)),
         };
         matches!(told, Some(Ok(())))
     }

@@ -178,6 +178,9 @@ pub async fn keep(node: Weak<Node>) {
             looked.retain(|(_, id), _| *id != shard);
         }
         rouse(&node).await;
+        if let Err(error) = node.keep_webhooks().await {
+            tracing::debug!(%error, "webhook subscriptions could not be read now");
+        }
         listen(&node, &mut looked).await;
         let now = node.clock().now_ms();
         if (now - swept).abs() >= SWEEP_MS {

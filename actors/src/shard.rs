@@ -5,6 +5,7 @@
 use crate::lease::Terms;
 use crate::metrics;
 use crate::plant::Plant;
+use crate::tide::{self, Tide};
 use kabar_engine::address::Address;
 use kabar_engine::consent::SuppressedRow;
 use kabar_engine::entry::{Entry, Position};
@@ -69,6 +70,8 @@ pub struct ShardParts {
     pub wake: Arc<dyn Fn(Wake) + Send + Sync>,
     /// Rung when the projector should not wait for its next turn.
     pub hurry: Arc<Notify>,
+    /// Told what is durable.
+    pub tide: Arc<Tide>,
     /// A bug planted by a test.
     pub plant: Plant,
 }
@@ -210,12 +213,17 @@ impl Shard {
     fn append(self: &Arc<Self>, base: Position, entries: Vec<Arc<Entry>>) -> Waiting {
         let last = base.0 + entries.len() as u64 - 1;
         let fence = Fence { shard: self.id, epoch: self.epoch };
+        let touched = tide::touched(base, &entries);
         let done = self.parts.store.journal.append(fence, base, entries);
         let shard = Arc::clone(self);
         tokio::spawn(async move {
             let answer = done.await;
             match &answer {
-                Ok(()) => shard.reached(last),
+                Ok(()) => {
+                    // In this order: who sees that a position is durable has been told what lies before it.
+                    shard.parts.tide.rise(shard.id, &touched);
+                    shard.reached(last);
+                }
                 Err(error) => shard.fail(error),
             }
             answer
@@ -267,6 +275,12 @@ impl Shard {
             self.parts.hurry.notify_one();
         }
         first
+    }
+
+    /// Up to where everything is durable.
+    #[must_use]
+    pub fn durable_position(&self) -> Position {
+        Position(*self.durable.borrow())
     }
 
     /// Waits until everything up to `position` is durable.

@@ -108,6 +108,13 @@ impl<T> Page<T> {
     }
 }
 
+impl<T> Page<T> {
+    /// What was found, and where to go on, which whoever looked knows.
+    pub(crate) fn until(data: Vec<T>, next: Option<String>) -> Self {
+        Self { data, next }
+    }
+}
+
 /// A page of a tenant's records of one noun, the oldest first.
 pub(crate) async fn records<N: Noun, S: From<N>>(
     state: &ApiState,

@@ -7,7 +7,7 @@ use crate::openapi;
 use crate::problem;
 use crate::routes::{
     app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout, session,
-    template, tenant, webhook,
+    subscription, template, tenant, webhook,
 };
 use crate::state::ApiState;
 use axum::Router;
@@ -45,6 +45,13 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/conversations/{id}", routes!(conversation::get))
         .at("/v1/conversations/{id}/messages", routes!(conversation::messages))
         .at("/v1/events", routes!(event::list))
+        .at("/v1/webhooks", routes!(subscription::post, subscription::list))
+        .at("/v1/webhooks/{id}", routes!(subscription::get, subscription::patch, subscription::delete))
+        .at("/v1/webhooks/{id}/rotate-secret", routes!(subscription::rotate))
+        .at("/v1/webhooks/{id}/enable", routes!(subscription::enable))
+        .at("/v1/webhooks/{id}/test", routes!(subscription::replay::test))
+        .at("/v1/webhooks/{id}/replay", routes!(subscription::replay::post))
+        .at("/v1/webhooks/{id}/deliveries", routes!(subscription::delivery::list))
         .at("/v1/templates", routes!(template::post, template::list))
         .at("/v1/templates/{id}", routes!(template::get, template::patch, template::delete))
         .at("/v1/templates/{id}/preview", routes!(template::preview::post))
@@ -61,6 +68,8 @@ fn described() -> OpenApiRouter<ApiState> {
 /// What reads or writes a whole file or audience takes as long as it takes: no deadline.
 fn untimed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
+        .at("/v1/events/stream", routes!(event::stream::get))
+        .at("/v1/events/socket", routes!(event::socket::get))
         .at("/v1/contacts/import", routes!(import::post))
         .at("/v1/contacts/export", routes!(contact::export::get))
         .at("/v1/imports/{id}/errors", routes!(import::errors::get))

@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::content::Content;
-use crate::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId};
+use crate::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId, WebhookId};
 use crate::once::Once;
 use crate::optout::Wish;
 use crate::pacing::Lane;
@@ -236,6 +236,13 @@ pub enum What {
         /// The recipient's message id (chunk base + offset).
         message: MessageId,
     },
+    /// A webhook subscription failed for too long and is served no more.
+    WebhookDisabled {
+        /// Which.
+        webhook: WebhookId,
+        /// Since when no delivery has succeeded.
+        since: Timestamp,
+    },
 }
 
 /// A run of recipients' indexes.
@@ -450,6 +457,7 @@ impl What {
             Self::PartDeferred { .. } => "part_deferred",
             Self::PartFinished { .. } => "part_finished",
             Self::Touched { .. } => "touched",
+            Self::WebhookDisabled { .. } => "webhook_disabled",
         }
     }
 }

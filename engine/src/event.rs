@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::entry::{ConsentSource, Entry, Frozen, Inbound, Intent, Outcome, Range, StatusReport, What};
-use crate::id::{CampaignId, ConversationId, MessageId, SessionId};
+use crate::id::{CampaignId, ConversationId, MessageId, SessionId, WebhookId, hash64};
 use crate::optout::Wish;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -51,11 +51,13 @@ pub enum Kind {
     CampaignFrozen,
     /// Every recipient of a campaign has ended.
     CampaignFinished,
+    /// A webhook subscription is served no more.
+    WebhookDisabled,
 }
 
 impl Kind {
     /// Every kind, in the order of the page.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MessageAccepted,
         Self::MessageSent,
         Self::MessageDelivered,
@@ -75,6 +77,7 @@ impl Kind {
         Self::CampaignCancelled,
         Self::CampaignFrozen,
         Self::CampaignFinished,
+        Self::WebhookDisabled,
     ];
 
     /// Its stable word.
@@ -100,6 +103,7 @@ impl Kind {
             Self::CampaignCancelled => "campaign.cancelled",
             Self::CampaignFrozen => "campaign.frozen",
             Self::CampaignFinished => "campaign.finished",
+            Self::WebhookDisabled => "webhook.disabled",
         }
     }
 
@@ -132,6 +136,9 @@ impl Kind {
             Self::CampaignCancelled => "The campaign was cancelled; what was not sent is cancelled too.",
             Self::CampaignFrozen => "The campaign's recipients are fixed and counted.",
             Self::CampaignFinished => "Every recipient of the campaign has ended.",
+            Self::WebhookDisabled => {
+                "No delivery of a webhook subscription succeeded for five days; it is served no more."
+            }
         }
     }
 
@@ -213,6 +220,36 @@ pub enum About {
         /// Those it is sent to.
         recipients: u64,
     },
+    /// A webhook subscription.
+    Webhook {
+        /// Which.
+        webhook: WebhookId,
+        /// Since when no delivery has succeeded.
+        since: Timestamp,
+    },
+}
+
+impl About {
+    /// What keeps its order on the way out: a conversation, or a thing that has none. The same events are always of
+    /// the same lane.
+    #[must_use]
+    pub fn lane(&self) -> u64 {
+        let of = |word: &str, id: u64, index: u32| {
+            hash64(&[word.as_bytes(), &id.to_be_bytes(), &index.to_be_bytes()].concat())
+        };
+        let conversation = |id: ConversationId| of("conversation", id.0, 0);
+        match self {
+            Self::Message(message) => match message.as_ref() {
+                OfMessage { conversation: Some(id), .. } => conversation(*id),
+                OfMessage { recipient: Some((campaign, index)), .. } => of("recipient", campaign.0, *index),
+                OfMessage { message, .. } => of("message", message.unwrap_or_default().0, 0),
+            },
+            Self::Conversation { conversation: id, .. } => conversation(*id),
+            Self::Contact { address, .. } => of("contact", hash64(address.key().as_bytes()), 0),
+            Self::Campaign(campaign) | Self::Frozen { campaign, .. } => of("campaign", campaign.0, 0),
+            Self::Webhook { webhook, .. } => of("webhook", webhook.0, 0),
+        }
+    }
 }
 
 /// A message in an event. What its entry does not say is filled in by who knows the message.
@@ -287,6 +324,9 @@ pub fn drafts(entry: &Entry) -> Box<dyn Iterator<Item = Draft> + '_> {
         What::Frozen(frozen) => one(Kind::CampaignFrozen, counted(frozen)),
         What::Moved { campaign, verb, .. } => one(Kind::of_verb(*verb), About::Campaign(*campaign)),
         What::Finished { campaign } => one(Kind::CampaignFinished, About::Campaign(*campaign)),
+        What::WebhookDisabled { webhook, since } => {
+            one(Kind::WebhookDisabled, About::Webhook { webhook: *webhook, since: *since })
+        }
         What::Opened { .. }
         | What::Alias { .. }
         | What::Claim { .. }

@@ -127,6 +127,8 @@ ids! {
     ImportId = "imp";
     /// A stored message template.
     TemplateId = "tpl";
+    /// A webhook subscription.
+    WebhookId = "whk";
     /// A command from one shard to another.
     CommandId = "cmd";
     /// Something that happened: 8 bits shard | 41 bits position in its journal | 14 bits place in the entry.
@@ -139,6 +141,14 @@ impl EventId {
     pub fn of(shard: ShardId, position: u64, index: u32) -> Self {
         let (position, index) = (position & ((1 << 41) - 1), u64::from(index) & ((1 << SEQUENCE_BITS) - 1));
         Self((u64::from(shard.0) << (41 + SEQUENCE_BITS)) | (position << SEQUENCE_BITS) | index)
+    }
+
+    /// Where the journal has it: shard, position, place in the entry.
+    #[must_use]
+    pub fn place(self) -> (ShardId, u64, u32) {
+        let shard = u8::try_from((self.0 >> (41 + SEQUENCE_BITS)) & 0xff).expect("eight bits fit");
+        let index = u32::try_from(self.0 & ((1 << SEQUENCE_BITS) - 1)).expect("fourteen bits fit");
+        (ShardId(shard), (self.0 >> SEQUENCE_BITS) & ((1 << 41) - 1), index)
     }
 }
 
@@ -202,6 +212,12 @@ impl ShardId {
     #[must_use]
     pub fn of_campaign(tenant: TenantId, campaign: CampaignId) -> Self {
         Self::of(tenant, campaign.0)
+    }
+
+    /// The shard of a webhook subscription's own events.
+    #[must_use]
+    pub fn of_webhook(tenant: TenantId, webhook: WebhookId) -> Self {
+        Self::of(tenant, webhook.0)
     }
 
     /// The shard of an opt-out that names no session.
@@ -286,6 +302,7 @@ mod tests {
     fn an_events_id_is_its_place() {
         let id = EventId::of(ShardId(255), (1 << 41) - 1, (1 << 14) - 1);
         assert_eq!((id.0, id.to_string().parse()), (u64::MAX >> 1, Ok(id)));
+        assert_eq!(EventId::of(ShardId(7), 300, 2).place(), (ShardId(7), 300, 2));
         let places = [(0, 1, 0), (0, 1, 1), (0, 2, 0), (1, 1, 0)];
         let ids = places.map(|(shard, position, index)| EventId::of(ShardId(shard), position, index));
         assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");

@@ -27,5 +27,6 @@ pub mod part;
 pub mod schedule;
 pub mod spintax;
 pub mod status;
+pub mod subscription;
 pub mod template;
 pub mod time;

@@ -12,6 +12,7 @@ mod pause;
 mod receiver;
 mod restart;
 mod status;
+mod subscription;
 mod tenant;
 mod timing;
 mod validity;

@@ -230,23 +230,61 @@ impl Dispatcher {
             Some(after) => self.known(after)?.clone(),
             None => EventPlace { cursor: self.floor().await?, inside: BTreeMap::new() },
         };
-        let (found, waiting, parts) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let mut walk = Walk { ask, place: begin.clone(), found, waiting, parts };
-        let more = self.walk(&mut walk).await?;
-        // Asked last: what was retired while this read may be what it missed.
-        let floor = self.floor().await?;
-        if floor.0.iter().any(|(shard, gone)| *gone > begin.cursor.at(*shard)) {
+        self.events_of(ask, &ShardSet::all(), &begin).await
+    }
+
+    /// One event by its name; `None` when it is none of the tenant's.
+    ///
+    /// # Errors
+    /// [`EventError::Expired`] when it is no longer kept.
+    pub async fn event(&self, tenant: TenantId, id: EventId) -> Result<Option<Event>, EventError> {
+        let (shard, position, index) = id.place();
+        let Some(before) = position.checked_sub(1) else { return Ok(None) };
+        let after = Cursor::from_iter([(shard, Position(before))]);
+        let page = self.0.store().journal.read(&ShardSet::one(shard), &after, 1).await?;
+        if self.floor().await?.at(shard) >= Position(position) {
             return Err(EventError::Expired);
         }
+        let entry = page.entries.first().filter(|(_, at, entry)| at.0 == position && entry.tenant == tenant);
+        let Some((_, _, entry)) = entry else { return Ok(None) };
+        let Some(draft) = drafts(entry).find(|draft| draft.index == index) else { return Ok(None) };
+        let event = Event { id, seq: position, at: entry.at, kind: draft.kind, about: draft.about };
+        let (after, since, kinds, session) = (None, None, None, None);
+        let ask = EventAsk { tenant, after, since, kinds, session, limit: 1 };
+        let (place, found, waiting) = (EventPlace::default(), Vec::new(), vec![(shard, event)]);
+        let mut walk = Walk { ask: &ask, place, found, waiting, parts: BTreeMap::new() };
+        self.fill_in(&mut walk).await?;
+        Ok(walk.found.pop())
+    }
+
+    /// As [`Dispatcher::events`], of these shards alone, from a place that is known to be one.
+    pub(super) async fn events_of(
+        &self,
+        ask: &EventAsk,
+        shards: &ShardSet,
+        begin: &EventPlace,
+    ) -> Result<EventPage, EventError> {
+        let (found, waiting, parts) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut walk = Walk { ask, place: begin.clone(), found, waiting, parts };
+        let more = self.walk(&mut walk, shards).await?;
+        self.kept(begin).await?;
         Ok(EventPage { events: walk.found, next: walk.place, more })
     }
 
-    async fn floor(&self) -> Result<Cursor, EventError> {
+    /// Whether everything behind a place is still there. Asked after a read: what was retired while it read may be
+    /// what it missed.
+    async fn kept(&self, begin: &EventPlace) -> Result<(), EventError> {
+        let gone = self.floor().await?.0;
+        let lost = gone.iter().any(|(shard, gone)| *gone > begin.cursor.at(*shard));
+        if lost { Err(EventError::Expired) } else { Ok(()) }
+    }
+
+    pub(super) async fn floor(&self) -> Result<Cursor, EventError> {
         Ok(self.0.store().journal.floor().await?)
     }
 
     /// A place that a reader can have come to: no shard stands before it.
-    fn known<'a>(&self, place: &'a EventPlace) -> Result<&'a EventPlace, EventError> {
+    pub(super) fn known<'a>(&self, place: &'a EventPlace) -> Result<&'a EventPlace, EventError> {
         let inside = place.inside.keys().map(|shard| (*shard, place.cursor.at(*shard).plus(1)));
         for (shard, position) in place.cursor.0.iter().map(|(s, p)| (*s, *p)).chain(inside) {
             if position > self.0.shard(shard).peek(Overlay::position) {
@@ -258,10 +296,10 @@ impl Dispatcher {
 
     /// Walks until the page is full and more is known to follow, nothing is left, or enough was gone through. Tells
     /// whether there may be more.
-    async fn walk(&self, walk: &mut Walk<'_>) -> Result<bool, EventError> {
+    async fn walk(&self, walk: &mut Walk<'_>, shards: &ShardSet) -> Result<bool, EventError> {
         let mut scanned = 0;
         loop {
-            let page = self.0.store().journal.read(&ShardSet::all(), &walk.place.cursor, BATCH).await?;
+            let page = self.0.store().journal.read(shards, &walk.place.cursor, BATCH).await?;
             scanned += page.entries.len();
             let mut lines = page.entries.iter();
             let mut line = lines.next();

@@ -50,6 +50,7 @@ ids! {
     TemplateId kabar_engine::id::TemplateId::PREFIX, "A stored template's id.";
     ContactId kabar_engine::id::ContactId::PREFIX, "A contact's id.";
     EventId kabar_engine::id::EventId::PREFIX, "An event's id.";
+    WebhookId kabar_engine::id::WebhookId::PREFIX, "A webhook subscription's id.";
     AppId "app", "An app's id.";
 }
 
@@ -87,8 +88,11 @@ words! {
     Relation: "How a campaign comes from another." = "clone" "retry" "occurrence";
     Verb: "What can be wanted of a campaign." = "launch" "pause" "resume" "cancel";
     ZoneSource: "Where a time zone was read from." = "contact" "number" "default";
-    EventType: "What happened; new types may come." = "message.accepted" "message.sent" "message.delivered" "message.read" "message.played" "message.failed" "message.unknown" "message.expired" "message.cancelled" "message.received" "conversation.opened" "contact.opted_out" "contact.opted_in" "campaign.launched" "campaign.paused" "campaign.resumed" "campaign.cancelled" "campaign.frozen" "campaign.finished";
+    EventType: "What happened; new types may come." = "message.accepted" "message.sent" "message.delivered" "message.read" "message.played" "message.failed" "message.unknown" "message.expired" "message.cancelled" "message.received" "conversation.opened" "contact.opted_out" "contact.opted_in" "campaign.launched" "campaign.paused" "campaign.resumed" "campaign.cancelled" "campaign.frozen" "campaign.finished" "webhook.disabled";
     ConsentSource: "Where a wish was said: in a message, to WhatsApp, or by this API." = "word" "provider" "api";
+    WhyDisabled: "Why a subscription is not served." = "asked" "failing";
+    AttemptOutcome: "What an attempt came to." = "delivered" "again" "failed";
+    AttemptError: "Why an attempt had no answer that counts." = "timeout" "closed" "malformed" "dns" "blocked" "refused" "tls" "url" "gone";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
 }
 

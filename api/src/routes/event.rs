@@ -5,6 +5,8 @@
 mod catalogue;
 mod cursor;
 mod shown;
+pub(crate) mod socket;
+pub(crate) mod stream;
 
 use crate::auth::For;
 use crate::body::Query;
@@ -13,7 +15,8 @@ use crate::page::Ask;
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::State;
-use kabar_actors::dispatcher::{EventAsk, EventError};
+use bytes::Bytes;
+use kabar_actors::dispatcher::{Event, EventAsk, EventError};
 use kabar_engine::event::Kind;
 use kabar_engine::id::{SessionId, TenantId};
 use kabar_engine::time::Timestamp;
@@ -87,6 +90,12 @@ impl From<EventError> for Problem {
             EventError::Failed(error) => error.into(),
         }
     }
+}
+
+/// An event as webhooks are told it: the same as everywhere.
+pub(crate) fn rendered(tenant: TenantId, event: Event) -> Bytes {
+    let shown = serde_json::to_vec(&Shown::of(tenant, event));
+    Bytes::from(shown.expect("invariant: an event has a JSON form"))
 }
 
 /// A page of events.

@@ -14,6 +14,7 @@ pub(crate) mod key;
 pub(crate) mod message;
 pub(crate) mod optout;
 pub(crate) mod session;
+pub(crate) mod subscription;
 pub(crate) mod template;
 pub(crate) mod tenant;
 pub(crate) mod webhook;

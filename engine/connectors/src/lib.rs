@@ -8,6 +8,7 @@ pub mod client;
 pub mod cloud;
 mod metrics;
 mod secret;
+pub mod webhook;
 
 pub use futures::future::BoxFuture;
 pub use secret::Secret;

@@ -212,7 +212,7 @@ impl Missing<'_> {
             Input::Receive { tenant, session, messages } => {
                 messages.iter().for_each(|received| self.received((*tenant, *session), received));
             }
-            Input::Consent { .. } => {}
+            Input::Consent { .. } | Input::DisableWebhook { .. } => {}
             Input::Launch { campaign, .. }
             | Input::Freeze { frozen: crate::entry::Frozen { campaign, .. }, .. }
             | Input::Move { campaign, .. }
@@ -297,7 +297,10 @@ impl Missing<'_> {
 
     fn entry(&mut self, entry: &Entry) {
         match &entry.what {
-            What::Opened { .. } | What::Conversation(_) | What::PartStarted(_) => {}
+            What::Opened { .. }
+            | What::Conversation(_)
+            | What::PartStarted(_)
+            | What::WebhookDisabled { .. } => {}
             What::Alias { conversation, .. } => self.conversation(*conversation),
             What::Intent(intent) => self.joins(intent.conversation, intent.id),
             What::Inbound(inbound) => self.joins(inbound.conversation, inbound.id),

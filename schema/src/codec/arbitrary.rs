@@ -8,7 +8,7 @@ use kabar_engine::entry::{
     ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine, Range,
     StatusReport, What,
 };
-use kabar_engine::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId};
+use kabar_engine::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId, WebhookId};
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
 use kabar_engine::pacing::Lane;
@@ -222,6 +222,8 @@ fn about_campaigns() -> BoxedStrategy<What> {
         (campaign(), command(), vec(any::<u32>(), 0..9))
             .prop_map(|(campaign, command, parts)| What::Obeyed { campaign, command, parts }),
         campaign().prop_map(|campaign| What::Finished { campaign }),
+        (any::<u64>(), time())
+            .prop_map(|(webhook, since)| What::WebhookDisabled { webhook: WebhookId(webhook), since }),
         started(),
         (campaign(), any::<u32>(), verb(), command())
             .prop_map(|(campaign, part, verb, command)| What::PartMoved { campaign, part, verb, command }),

@@ -15,7 +15,9 @@ use kabar_engine::entry::{
     ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine,
     Position, Range, StatusReport, What,
 };
-use kabar_engine::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, ShardId, TenantId};
+use kabar_engine::id::{
+    CampaignId, CommandId, ConversationId, MessageId, SessionId, ShardId, TenantId, WebhookId,
+};
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
 use kabar_engine::pacing::Lane;
@@ -162,6 +164,10 @@ fn campaign_kinds() -> Vec<What> {
     ]
 }
 
+fn webhook_kinds() -> Vec<What> {
+    vec![What::WebhookDisabled { webhook: WebhookId(1_234_567), since: AT.plus_ms(-432_000_000) }]
+}
+
 /// What was asked under an idempotency key.
 fn once_kinds() -> Vec<What> {
     let (campaign, command) = (CAMPAIGN, CommandId(44));
@@ -179,7 +185,8 @@ fn once_kinds() -> Vec<What> {
 }
 
 fn samples() -> Vec<Entry> {
-    let kinds = message_kinds().into_iter().chain(campaign_kinds()).chain(once_kinds());
+    let kinds =
+        message_kinds().into_iter().chain(campaign_kinds()).chain(once_kinds()).chain(webhook_kinds());
     kinds.map(|what| Entry { tenant: TENANT, at: AT, what }).collect()
 }
 

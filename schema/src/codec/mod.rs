@@ -11,6 +11,7 @@ mod once;
 mod part;
 pub mod row;
 pub(crate) mod view;
+mod webhook;
 
 #[cfg(test)]
 mod arbitrary;
@@ -90,7 +91,8 @@ mod kind {
     pub(super) const MOVED_ONCE: u8 = 30;
     pub(super) const CONSENT_ONCE: u8 = 31;
     pub(super) const ENDED_ONCE: u8 = 32;
-    pub(super) const LAST: u8 = ENDED_ONCE;
+    pub(super) const WEBHOOK_DISABLED: u8 = 33;
+    pub(super) const LAST: u8 = WEBHOOK_DISABLED;
 }
 
 /// The highest entry kind this version knows.
@@ -152,7 +154,8 @@ pub(crate) fn encode_with(entry: &Entry, sealer: Sealer<'_>, out: &mut Vec<u8>) 
         Some(kind) => kind,
         None => campaign::put(to.out, &entry.what)
             .or_else(|| part::put(to.out, entry.at, &entry.what))
-            .expect("invariant: every kind is written by one of the three"),
+            .or_else(|| webhook::put(to.out, &entry.what))
+            .expect("invariant: every kind is written by one of the four"),
     };
     out[at] = kind;
     Ok(())
@@ -180,9 +183,9 @@ pub fn decode(bytes: &[u8], keyring: &Keyring) -> Result<Decoded, DecodeError> {
     let what = match message::read(&mut from)? {
         Some(Found::Erased) => return Ok(Decoded::Erased),
         Some(Found::What(what)) => what,
-        None => match campaign::read(kind, &mut from.reader)? {
-            Some(what) => what,
-            None => part::read(kind, &mut from.reader, at)?.ok_or(DecodeError::UnknownKind(kind))?,
+        None => match (campaign::read(kind, &mut from.reader)?, webhook::read(kind, &mut from.reader)?) {
+            (Some(what), _) | (None, Some(what)) => what,
+            (None, None) => part::read(kind, &mut from.reader, at)?.ok_or(DecodeError::UnknownKind(kind))?,
         },
     };
     from.reader.finish()?;

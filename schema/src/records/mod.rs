@@ -13,6 +13,7 @@ mod moved;
 mod noun;
 mod session;
 mod stray;
+mod subscription;
 mod template;
 mod tenant;
 
@@ -26,6 +27,9 @@ pub use moved::{Moved, MovedKind};
 pub use noun::{Noun, Nouns, Versioned};
 pub use session::Session;
 pub use stray::Stray;
+pub use subscription::{
+    AttemptLine, AttemptLog, AttemptOutcome, OldSecret, Standing, Subscription, Waiting, WhyDisabled,
+};
 pub use template::Template;
 pub use tenant::Tenant;
 

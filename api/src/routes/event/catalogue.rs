@@ -7,7 +7,9 @@ use kabar_engine::address::Address;
 use kabar_engine::cause::Cause;
 use kabar_engine::entry::ConsentSource;
 use kabar_engine::event::{About, Kind, OfMessage};
-use kabar_engine::id::{CampaignId, ConversationId, EventId, MessageId, SessionId, ShardId, TenantId};
+use kabar_engine::id::{
+    CampaignId, ConversationId, EventId, MessageId, SessionId, ShardId, TenantId, WebhookId,
+};
 use kabar_engine::time::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -51,6 +53,7 @@ fn sample(kind: Kind) -> Event {
         | Kind::CampaignResumed
         | Kind::CampaignCancelled
         | Kind::CampaignFinished => About::Campaign(campaign),
+        Kind::WebhookDisabled => About::Webhook { webhook: WebhookId(8), since: AT.plus_ms(-432_000_000) },
         Kind::CampaignFrozen => {
             About::Frozen { campaign, contacts: 40, opted_out: 1, missing_variable: 4, recipients: 35 }
         }
@@ -133,6 +136,9 @@ fn an_events_json_is_golden() {
                 "missing_variable": 4, "recipients": 35}),
             "campaign.launched" | "campaign.paused" | "campaign.resumed" | "campaign.cancelled"
             | "campaign.finished" => of_campaign.clone(),
+            "webhook.disabled" => {
+                json!({"webhook": "whk_0000000000008", "since": "2026-12-19T11:00:00.000Z"})
+            }
             other => panic!("{other} has no golden form"),
         };
         let numbered = kind.word().starts_with("message.") || kind == Kind::ConversationOpened;

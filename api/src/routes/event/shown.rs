@@ -6,7 +6,7 @@ use crate::routes::Explained;
 use kabar_actors::dispatcher::Event;
 use kabar_engine::entry::ConsentSource;
 use kabar_engine::event::{About, OfMessage};
-use kabar_engine::id::{CampaignId, ConversationId, EventId, MessageId, SessionId, TenantId};
+use kabar_engine::id::{CampaignId, ConversationId, EventId, MessageId, SessionId, TenantId, WebhookId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,6 +50,7 @@ enum Data {
     Contact(OfContact),
     Campaign(OfCampaign),
     Frozen(OfFrozen),
+    Webhook(OfWebhook),
 }
 
 /// Of `message.*`.
@@ -111,6 +112,17 @@ struct OfCampaign {
     campaign: CampaignId,
 }
 
+/// Of `webhook.*`.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EventOfWebhook)]
+struct OfWebhook {
+    #[schema(value_type = shapes::WebhookId)]
+    webhook: WebhookId,
+    /// Since when no delivery has succeeded.
+    since: Time,
+}
+
 /// Of `campaign.frozen`.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -155,6 +167,7 @@ impl From<About> for Data {
                 Self::Contact(OfContact { address: address.to_text(), source: said(source) })
             }
             About::Campaign(campaign) => Self::Campaign(OfCampaign { campaign }),
+            About::Webhook { webhook, since } => Self::Webhook(OfWebhook { webhook, since: Time(since) }),
             About::Frozen { campaign, contacts, opted_out, missing_variable, recipients } => {
                 Self::Frozen(OfFrozen { campaign, contacts, opted_out, missing_variable, recipients })
             }

@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::campaign::Verb;
 use crate::content::Content;
 use crate::entry::{ConsentSource, Frozen, Idempotency, StatusReport};
-use crate::id::{CampaignId, CommandId, MessageId, SessionId, TenantId};
+use crate::id::{CampaignId, CommandId, MessageId, SessionId, TenantId, WebhookId};
 use crate::optout::Wish;
 use crate::outgoing::{Accepted, Reference, SendError};
 use crate::pacing::Lane;
@@ -105,6 +105,15 @@ pub enum Input {
         source: ConsentSource,
         /// What makes a repeat recognisable.
         idempotency: Option<Idempotency>,
+    },
+    /// A subscription is served no more (its own shard).
+    DisableWebhook {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        webhook: WebhookId,
+        /// Since when no delivery has succeeded.
+        since: Timestamp,
     },
     /// Start a campaign (its own shard).
     Launch {

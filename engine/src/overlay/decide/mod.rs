@@ -192,6 +192,11 @@ impl Overlay {
             Input::Consent { tenant, session, address, wish, source, .. } => {
                 self.consent((*tenant, *session), (address, *wish, *source), once, now)
             }
+            Input::DisableWebhook { tenant, webhook, since } => {
+                let mut effects = Effects::new(*tenant, now);
+                effects.append(What::WebhookDisabled { webhook: *webhook, since: *since });
+                effects.done()
+            }
             Input::Launch { tenant, campaign, .. } => self.launch(*tenant, *campaign, once, now),
             Input::Freeze { tenant, frozen } => self.freeze(*tenant, frozen, now),
             Input::Move { tenant, campaign, verb, .. } => {

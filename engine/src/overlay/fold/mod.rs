@@ -34,7 +34,8 @@ impl Overlay {
         let now = entry.at;
         let stamp = Stamp { at, tenant: entry.tenant, now };
         match &entry.what {
-            What::Opened { .. } => {}
+            // Where a subscription stands is in its record; this only tells of it.
+            What::Opened { .. } | What::WebhookDisabled { .. } => {}
             What::Conversation(opened) => self.opened(stamp, opened),
             What::Alias { session, conversation, address } => {
                 self.alias(stamp, (*session, *conversation), address);

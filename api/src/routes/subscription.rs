@@ -1,0 +1,351 @@
+//! `/v1/webhooks`: subscriptions to events. Making, changing, replacing secrets; what is delivered when is the actors'
+//! matter. Not the webhooks of providers, which come in: those are `webhook`.
+
+pub(crate) mod delivery;
+pub(crate) mod replay;
+mod shown;
+
+use super::{TRIES, present};
+use crate::auth::For;
+use crate::body::{Id, Idempotent, Json, Query};
+use crate::create::{answer, create};
+use crate::openapi::shapes;
+use crate::page::{Ask, Page, records};
+use crate::problem::Problem;
+use crate::secret;
+use crate::state::ApiState;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kabar_engine::event::Kind;
+use kabar_engine::id::{SessionId, TenantId, WebhookId};
+use kabar_engine::time::Timestamp;
+use kabar_schema::StoreError;
+use kabar_schema::records::{OldSecret, Standing, Subscription, Versioned, WhyDisabled};
+use serde::Deserialize;
+use shown::{Made, Shown, Stands};
+use utoipa::ToSchema;
+
+/// Longest address.
+const URL_MAX: usize = 2_048;
+/// Most numbers one subscription can name.
+const SESSIONS_MAX: usize = 100;
+/// A replaced secret goes on signing for so long (ms).
+const OLD_SECRET_MS: i64 = 86_400_000;
+/// Replaced secrets that sign at the same time.
+const OLD_SECRETS_MAX: usize = 3;
+
+/// What is asked for.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewWebhook, example = json!({"url": "https://example.com/kabar", "types": ["message.received", "message.failed"]}))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// Where to: http or https, without user and password.
+    #[schema(max_length = 2048)]
+    url: String,
+    /// Only these types; all, also those that are still to come, when not said.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<shapes::EventType>>)]
+    types: Option<Vec<String>>,
+    /// Only events of these numbers; also those of no number when not said.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<shapes::SessionId>>)]
+    sessions: Option<Vec<String>>,
+}
+
+/// A merge patch (RFC 7396): what is absent stays, what is null goes.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = WebhookPatch, example = json!({"types": null}))]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Patch {
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, max_length = 2048)]
+    url: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Vec<shapes::EventType>>)]
+    types: Option<Option<Vec<String>>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Vec<shapes::SessionId>>)]
+    sessions: Option<Option<Vec<String>>>,
+    /// False stops the deliveries, true goes on where they stood.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<bool>)]
+    enabled: Option<Option<bool>>,
+}
+
+/// A secret nobody has seen.
+fn fresh_secret() -> String {
+    format!("whsec_{}", STANDARD.encode(&secret::random()[..24]))
+}
+
+/// An address as it is kept. Whether it may be connected to is judged at every connection.
+fn url(given: &str) -> Result<String, Problem> {
+    let refused = || Problem::invalid("url", "an absolute http or https address without user and password");
+    let text = given.trim();
+    if text.len() > URL_MAX || text.contains('#') {
+        return Err(refused());
+    }
+    let uri: Uri = text.parse().map_err(|_| refused())?;
+    let host = uri.authority().is_some_and(|a| !a.host().is_empty() && !a.as_str().contains('@'));
+    if !host || !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(refused());
+    }
+    Ok(text.to_owned())
+}
+
+fn types(given: Option<Vec<String>>) -> Result<Option<Vec<String>>, Problem> {
+    let Some(words) = given else { return Ok(None) };
+    let refused = || Problem::invalid("types", "a list of types of events, at least one");
+    if words.is_empty() || words.len() > Kind::ALL.len() {
+        return Err(refused());
+    }
+    let known = words.iter().all(|word| Kind::from_word(word).is_some());
+    known.then_some(Some(words)).ok_or_else(refused)
+}
+
+async fn sessions(
+    state: &ApiState,
+    tenant: TenantId,
+    given: Option<Vec<String>>,
+) -> Result<Option<Vec<SessionId>>, Problem> {
+    let Some(texts) = given else { return Ok(None) };
+    if texts.is_empty() || texts.len() > SESSIONS_MAX {
+        return Err(Problem::invalid("sessions", format_args!("a list of 1 to {SESSIONS_MAX} sessions")));
+    }
+    let mut sessions = Vec::with_capacity(texts.len());
+    for text in texts {
+        let unknown = || Problem::unknown_reference("sessions", "session");
+        let id: SessionId = text.parse().map_err(|_| unknown())?;
+        if !state.has_session(tenant, id).await? {
+            return Err(unknown());
+        }
+        sessions.push(id);
+    }
+    Ok(Some(sessions))
+}
+
+async fn found(
+    state: &ApiState,
+    tenant: TenantId,
+    id: WebhookId,
+) -> Result<Versioned<Subscription>, Problem> {
+    let found = state.nouns().get::<Subscription>(tenant, id.0).await?;
+    found.ok_or_else(|| Problem::no_such("webhook"))
+}
+
+/// Changes a record until nobody was faster, and has that heeded.
+async fn edit(
+    state: &ApiState,
+    (tenant, id): (TenantId, WebhookId),
+    mut change: impl FnMut(&mut Subscription),
+) -> Result<Subscription, Problem> {
+    for _ in 0..TRIES {
+        let stored = found(state, tenant, id).await?;
+        let mut record = stored.noun.clone();
+        change(&mut record);
+        if record != stored.noun {
+            match state.nouns().update(&record, stored.version).await {
+                Ok(_) => state.dispatcher.webhook_changed(tenant, id).await?,
+                Err(StoreError::Conflict) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        return Ok(record);
+    }
+    Err(StoreError::Conflict.into())
+}
+
+fn switch(record: &mut Subscription, enabled: bool, now: Timestamp) {
+    if record.disabled.is_none() != enabled {
+        record.disabled = (!enabled).then_some(WhyDisabled::Asked);
+        record.switched = now;
+    }
+}
+
+/// `POST /v1/webhooks`: the only answer with the secret; a replay has none.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", operation_id = "createWebhook", summary = "Subscribe an address to events",
+    request_body = Wanted, responses((status = 201, body = Made, description = "Subscribed: what happens from now on is delivered. The only answer with the secret; a replay has none.")),
+    extensions(("x-problems" = json!(["unknown_reference"]))))]
+pub(crate) async fn post(
+    State(state): State<ApiState>,
+    whom: For,
+    key: Idempotent,
+    body: Json<Wanted>,
+) -> Result<Response, Problem> {
+    let (now, tenant, body_hash) = (state.now(), whom.tenant, body.hash());
+    let Wanted { url: given, types: words, sessions: texts } = body.value;
+    let id = key.id(|k| WebhookId::derived(tenant, k), |r| WebhookId::random(now, r));
+    let record = Subscription {
+        id,
+        tenant,
+        url: url(&given)?,
+        types: types(words)?,
+        sessions: sessions(&state, tenant, texts).await?,
+        secret: fresh_secret(),
+        old_secrets: Vec::new(),
+        rotation: None,
+        disabled: None,
+        switched: now,
+        body_hash,
+        created: now,
+    };
+    state.dispatcher.begin_webhook(tenant, id).await?;
+    let created = create(&state, &key, record, |a, b| a.body_hash == b.body_hash).await?;
+    if !created.replayed {
+        state.dispatcher.webhook_changed(tenant, id).await?;
+    }
+    let secret = (!created.replayed).then(|| created.noun.secret.clone());
+    Ok(answer(StatusCode::CREATED, created.replayed, Made { webhook: created.noun.into(), secret }))
+}
+
+/// `GET /v1/webhooks`
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", operation_id = "listWebhooks", summary = "List subscriptions",
+    params(Ask), responses((status = 200, body = Page<Shown>, description = "A page.")))]
+pub(crate) async fn list(
+    State(state): State<ApiState>,
+    whom: For,
+    Query(ask): Query<Ask>,
+) -> Result<axum::Json<Page<Shown>>, Problem> {
+    records::<Subscription, _>(&state, whom.tenant, &ask).await
+}
+
+/// `GET /v1/webhooks/{id}`
+#[utoipa::path(get, path = "/v1/webhooks/{id}", tag = "webhooks", operation_id = "getWebhook", summary = "Read a subscription and where it stands",
+    params(("id" = shapes::WebhookId, Path, description = "The subscription.")), responses((status = 200, body = Stands, description = "The subscription.")))]
+pub(crate) async fn get(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<WebhookId>,
+) -> Result<axum::Json<Stands>, Problem> {
+    let record = found(&state, whom.tenant, id).await?.noun;
+    let standing = state.nouns().get::<Standing>(whom.tenant, id.0).await?;
+    Ok(axum::Json(Stands::of(record, standing.map(|found| found.noun))))
+}
+
+/// `PATCH /v1/webhooks/{id}`: a JSON merge patch. Twice comes to the same as once.
+#[utoipa::path(patch, path = "/v1/webhooks/{id}", tag = "webhooks", operation_id = "changeWebhook", summary = "Change a subscription (JSON merge patch)",
+    params(("id" = shapes::WebhookId, Path, description = "The subscription.")), request_body = Patch,
+    responses((status = 200, body = Shown, description = "As it is now. What waits already is delivered to the new address.")),
+    extensions(("x-problems" = json!(["unknown_reference"]))))]
+pub(crate) async fn patch(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<WebhookId>,
+    body: Json<Patch>,
+) -> Result<axum::Json<Shown>, Problem> {
+    found(&state, whom.tenant, id).await?;
+    let Patch { url: given, types: words, sessions: texts, enabled } = body.value;
+    let given = given.map(|text| url(text.as_deref().unwrap_or_default())).transpose()?;
+    let words = words.map(types).transpose()?;
+    let chosen = match texts {
+        Some(texts) => Some(sessions(&state, whom.tenant, texts).await?),
+        None => None,
+    };
+    let now = state.now();
+    let change = |record: &mut Subscription| {
+        record.url = given.clone().unwrap_or_else(|| record.url.clone());
+        record.types = words.clone().unwrap_or_else(|| record.types.clone());
+        record.sessions = chosen.clone().unwrap_or_else(|| record.sessions.clone());
+        if let Some(enabled) = enabled {
+            switch(record, enabled.unwrap_or(true), now);
+        }
+    };
+    Ok(axum::Json(edit(&state, (whom.tenant, id), change).await?.into()))
+}
+
+/// `DELETE /v1/webhooks/{id}`: with its log and all that waits.
+#[utoipa::path(delete, path = "/v1/webhooks/{id}", tag = "webhooks", operation_id = "deleteWebhook", summary = "End a subscription",
+    params(("id" = shapes::WebhookId, Path, description = "The subscription.")), responses((status = 204, description = "Gone, with its log.")))]
+pub(crate) async fn delete(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<WebhookId>,
+) -> Result<StatusCode, Problem> {
+    for _ in 0..TRIES {
+        let stored = found(&state, whom.tenant, id).await?;
+        match state.nouns().delete::<Subscription>(whom.tenant, id.0, stored.version).await {
+            Ok(()) => {
+                state.dispatcher.webhook_changed(whom.tenant, id).await?;
+                return Ok(StatusCode::NO_CONTENT);
+            }
+            Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::Conflict.into())
+}
+
+/// `POST /v1/webhooks/{id}/enable`: twice is once.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/enable", tag = "webhooks", operation_id = "enableWebhook", summary = "Deliver again where it stood",
+    params(("id" = shapes::WebhookId, Path, description = "The subscription.")), responses((status = 200, body = Shown, description = "Enabled. It goes on where it stood; `missed_before` of the subscription tells when that was no longer kept.")))]
+pub(crate) async fn enable(
+    State(state): State<ApiState>,
+    whom: For,
+    Id(id): Id<WebhookId>,
+) -> Result<axum::Json<Shown>, Problem> {
+    let now = state.now();
+    let record = edit(&state, (whom.tenant, id), |record| switch(record, true, now)).await?;
+    Ok(axum::Json(record.into()))
+}
+
+/// `POST /v1/webhooks/{id}/rotate-secret`: the old secret signs besides the new one for a day. A repeat under the same
+/// idempotency key replaces nothing, and shows no secret.
+#[utoipa::path(post, path = "/v1/webhooks/{id}/rotate-secret", tag = "webhooks", operation_id = "rotateWebhookSecret", summary = "Replace the signing secret",
+    params(("id" = shapes::WebhookId, Path, description = "The subscription.")), responses((status = 200, body = Made, description = "The only answer with the new secret; a replay has none. Until `old_secrets_until` every delivery is signed with the old one as well.")))]
+pub(crate) async fn rotate(
+    State(state): State<ApiState>,
+    whom: For,
+    key: Idempotent,
+    Id(id): Id<WebhookId>,
+) -> Result<Response, Problem> {
+    let (now, fresh) = (state.now(), fresh_secret());
+    let rotation = key.0.as_ref().map(|key| secret::digest_hex(key.as_bytes()));
+    let change = |record: &mut Subscription| {
+        if rotation.is_some() && record.rotation == rotation {
+            return;
+        }
+        let old = OldSecret { secret: record.secret.clone(), until: now.plus_ms(OLD_SECRET_MS) };
+        record.old_secrets.retain(|old| old.until > now);
+        record.old_secrets.insert(0, old);
+        record.old_secrets.truncate(OLD_SECRETS_MAX);
+        (record.secret, record.rotation) = (fresh.clone(), rotation.clone());
+    };
+    let record = edit(&state, (whom.tenant, id), change).await?;
+    let replayed = record.secret != fresh;
+    let secret = (!replayed).then_some(fresh);
+    Ok(answer(StatusCode::OK, replayed, Made { webhook: record.into(), secret }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_absolute_and_names_nobody() {
+        for good in ["https://example.com", "http://127.0.0.1:9/a?b=c", " https://[2606:4700::1]:8443/x "] {
+            assert!(url(good).is_ok(), "{good}");
+        }
+        let long = format!("https://example.com/{}", "x".repeat(URL_MAX));
+        for wrong in [
+            "",
+            "/a",
+            "example.com",
+            "ftp://example.com",
+            "https://a:b@example.com",
+            "https://",
+            "https://e.x/#a",
+            &long,
+        ] {
+            assert!(url(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_of_the_standards_form_and_never_the_same() {
+        let one = fresh_secret();
+        let key = STANDARD.decode(one.strip_prefix("whsec_").unwrap()).unwrap();
+        assert!(key.len() == 24 && one != fresh_secret());
+    }
+}
