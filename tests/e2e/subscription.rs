@@ -137,11 +137,11 @@ async fn a_failing_event_walks_the_whole_schedule_over_a_restart_and_holds_back_
     desk.happen(2, Wish::OptOut).await;
     desk.until("the other's event", |calls| calls.len() == 2).await;
     assert!(desk.calls()[1].2 && desk.calls()[1].0 != first);
-    for nth in 1..SCHEDULE_MS.len() {
+    for (nth, wait) in SCHEDULE_MS.iter().enumerate().skip(1) {
         if nth == 3 {
             desk = desk.restart().await;
         }
-        desk.jump(SCHEDULE_MS[nth] * 6 / 5 + 1).await;
+        desk.jump(wait * 6 / 5 + 1).await;
         desk.until(&format!("attempt {}", nth + 1), |calls| of(calls, first).len() == nth + 1).await;
     }
     // The second of its lane comes when the first was given up, and not before.

@@ -1,8 +1,8 @@
 //! `prove`: the proofs that need the real binary and real kills. `kill` kills it at random instants and counts what
 //! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each; `leases`
-//! simulates the leases of several nodes.
+//! simulates the leases of several nodes; `events` follows the events over kills and compares them one by one.
 
-use kabar_tests::prove::{Command, Options, kill, leases, outage, plants, read};
+use kabar_tests::prove::{Command, Options, events, kill, leases, outage, plants, read};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -18,6 +18,10 @@ async fn main() -> ExitCode {
         Command::Kill(options) => run(options).await,
         Command::Plants(options) => plants::run(&options).await,
         Command::Outage(options) => outage::run(&options).await,
+        Command::Events(options) => events::run(&options).await.map(|verdict| {
+            println!("{}", verdict.json());
+            verdict.holds()
+        }),
         Command::Leases { seed, seeds } => {
             let proof = leases::run(seed, seeds);
             println!("{}", proof.json());

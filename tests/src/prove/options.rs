@@ -1,6 +1,6 @@
 //! What `prove` is told on its command line, read by hand. Not what the node is told.
 
-use super::leases;
+use super::{events, leases};
 
 /// How it is called.
 const USAGE: &str =
@@ -8,11 +8,15 @@ const USAGE: &str =
                   [--cql HOST:PORT] [--json]
        prove plants [--kills N] [--seed S] [--cql HOST:PORT]
        prove outage [--seconds N] [--seed S] [--json]
-       prove leases [--seeds N] [--seed S]";
+       prove leases [--seeds N] [--seed S]
+       prove events [--events N] [--kills N] [--seed S] [--cql HOST:PORT] [--json]";
 /// Kills of a whole proof.
 const KILLS: u32 = 20;
 /// Kills until a planted bug must have shown itself.
 const KILLS_OF_A_PLANT: u32 = 8;
+/// Events of the events proof, and kills meanwhile.
+const EVENTS: u64 = 20_000;
+const KILLS_OF_EVENTS: u32 = 5;
 const KILLS_MAX: u32 = 1_000;
 /// Seconds of an outage.
 const SECONDS: u64 = 20;
@@ -28,6 +32,8 @@ pub enum Command {
     Plants(Options),
     /// That a cluster that is killed or frozen under the node loses and doubles nothing.
     Outage(Options),
+    /// That a reader of events that comes back with its place misses none, whatever kills the node.
+    Events(Options),
     /// That leases keep stale owners out.
     Leases {
         /// The first simulation.
@@ -52,6 +58,8 @@ pub struct Options {
     pub cql: Option<String>,
     /// How long an outage lasts.
     pub seconds: u64,
+    /// Events that are read at least.
+    pub events: u64,
 }
 
 /// A bug that can be planted in the node.
@@ -89,15 +97,21 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
     let mut arguments = arguments;
     let proof = arguments.next();
     let plants = match proof.as_deref() {
-        Some("kill" | "outage") => false,
+        Some("kill" | "outage" | "events") => false,
         Some("plants") => true,
         Some("leases") => return read_leases(arguments).map_err(wrong),
         Some(other) => return Err(wrong(format!("`{other}` is no proof."))),
         None => return Err(USAGE.to_owned()),
     };
-    let kills = if plants { KILLS_OF_A_PLANT } else { KILLS };
+    let of_events = proof.as_deref() == Some("events");
+    let kills = match (plants, of_events) {
+        (true, _) => KILLS_OF_A_PLANT,
+        (_, true) => KILLS_OF_EVENTS,
+        _ => KILLS,
+    };
     let seed = rand::random::<u32>().into();
-    let mut options = Options { kills, seed, plant: None, json: false, cql: None, seconds: SECONDS };
+    let mut options =
+        Options { kills, seed, plant: None, json: false, cql: None, seconds: SECONDS, events: EVENTS };
     let outage = proof.as_deref() == Some("outage");
     while let Some(name) = arguments.next() {
         if name == "--json" {
@@ -112,18 +126,22 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
                 let seconds = value.parse().ok().filter(|n| (1..=SECONDS_MAX).contains(n));
                 options.seconds = seconds.ok_or_else(refused)?;
             }
+            "--events" if of_events => options.events = events::count(&value).map_err(|_| refused())?,
             "--cql" if !outage => options.cql = Some(value),
             "--kills" if !outage => {
                 let kills = value.parse().ok().filter(|n| (1..=KILLS_MAX).contains(n));
                 options.kills = kills.ok_or_else(refused)?;
             }
             "--seed" => options.seed = value.parse().map_err(|_| refused())?,
-            "--plant" if !plants && !outage => {
+            "--plant" if !plants && !outage && !of_events => {
                 let plant = Plant::ALL.into_iter().find(|p| p.name() == value);
                 options.plant = Some(plant.ok_or_else(refused)?);
             }
             _ => return Err(refused()),
         }
+    }
+    if of_events {
+        return Ok(Command::Events(options));
     }
     Ok(match (plants, outage) {
         (true, _) => Command::Plants(options),
@@ -166,11 +184,14 @@ mod tests {
             json: true,
             cql: Some("127.0.0.9:9042".into()),
             seconds: SECONDS,
+            events: EVENTS,
         };
         let line = "kill --kills 3 --seed 9 --plant views_ahead --cql 127.0.0.9:9042 --json";
         assert_eq!(words(line), Ok(Command::Kill(options)));
         let Ok(Command::Outage(options)) = words("outage --seconds 5") else { panic!("an outage") };
         assert_eq!(options.seconds, 5);
+        let Ok(Command::Events(options)) = words("events --events 7") else { panic!("events") };
+        assert_eq!((options.events, options.kills), (7, 5));
         let Ok(Command::Kill(options)) = words("kill") else { panic!("the defaults") };
         assert_eq!((options.kills, options.plant, options.json), (20, None, false));
         assert_eq!(words("leases --seeds 3 --seed 9"), Ok(Command::Leases { seed: 9, seeds: 3 }));
@@ -185,6 +206,8 @@ mod tests {
             "kill --plant weeds",
             "kill --sed 1",
             "outage --kills 2",
+            "events --events 0",
+            "kill --events 5",
         ] {
             assert!(words(wrong).is_err_and(|text| text.contains("usage")), "{wrong}");
         }

@@ -19,6 +19,14 @@ pub(super) struct World {
     pub(super) sessions: Vec<String>,
     /// The tenant's own client.
     pub(super) client: Client,
+    key: String,
+}
+
+impl World {
+    /// The tenant's key.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 pub(super) fn number_id(nth: usize) -> String {
@@ -88,5 +96,5 @@ pub(super) async fn furnish(sandbox: Sandbox, child: &Child) -> Result<World> {
     let url = format!("{}{}", child.base(), app.text("webhook_path")?);
     sandbox.set_webhook(&url).await.context("the node's webhook address")?;
     let client = operator.with_key(&secret);
-    Ok(World { sandbox, tenant, sessions, client })
+    Ok(World { sandbox, tenant, sessions, client, key: secret })
 }

@@ -16,6 +16,42 @@ use std::fmt::Write;
 
 const AT: Timestamp = Timestamp(1_798_110_000_000);
 
+const FOLLOWING: &str = "## Following
+
+`id` is the event's place in the journal (shard, position, place in the entry): the same at every reading, and what readers
+know repeats by. Events are kept for seven days; a cursor from before that is refused with `cursor_expired`, never passed over.
+The same cursor goes on in the list, the stream and the socket.
+
+`GET /v1/events/stream` is server-sent events: `data:` is an event, `id:` a cursor, told at the end of what there is, at most once
+a second in between and with the heartbeat of every 15 seconds. It begins now, at `since`, or behind `after`; a browser's
+EventSource comes back with `Last-Event-ID` by itself. Between two cursors some events come again. An event named `problem` is the
+last one; when the server ends, the stream does.
+
+`GET /v1/events/socket` is a WebSocket: every text frame is `{\"cursor\": …, \"events\": […]}`, the place behind its events. The
+caller may say `{\"after\": cursor}` at any time. Closed with 4400 (no such cursor), 4408 (nothing was taken for
+`server.reader_wait_ms`, or no ping was answered), 4410 (`cursor_expired`), 4503, or 1001 when the server ends.
+
+";
+const WEBHOOKS: &str = "## Webhooks
+
+`POST /v1/webhooks` subscribes an address to what happens from then on. Each event is one POST of the same JSON as above, signed as
+[Standard Webhooks](https://www.standardwebhooks.com) has it: `webhook-id` (the event's id, the same at every attempt),
+`webhook-timestamp` (seconds), `webhook-signature` (`v1,` and base64 of HMAC-SHA-256 over `id.timestamp.body`; the secret is
+`whsec_` and base64). The packages `standardwebhooks` of Python and npm verify it unchanged. After `rotate-secret` both secrets
+sign for 24 hours.
+
+An answer of 200 to 299 within 15 seconds counts; redirects are not followed. Otherwise the event is tried again 5 s, 5 min, 30 min,
+2 h, 5 h, 10 h and 10 h after the attempt before, each up to a fifth longer, and then given up. Events of one conversation come
+in their order: one that fails holds back the later ones of its conversation and nothing else; a campaign's message that nobody
+answered counts as a conversation of its own. Events can come more than once: after a crash, what was brought in the last second
+or two. Up to 1,000 events of a subscription wait; what comes then is read from the journal when some have ended.
+
+When nothing succeeds for five days the subscription is switched off with the event `webhook.disabled`; `enable` goes on where it
+stood. `GET /v1/webhooks/{id}/deliveries` is the log of attempts, kept for 14 days and 128,000 attempts. `replay` brings one event,
+everything since a moment, or with `missed` all that was given up. `webhook.test` is what `test` brings; it happened to nobody.
+
+";
+
 /// One event of each kind.
 fn sample(kind: Kind) -> Event {
     let address = || Address::phone_digits("6281234567890").unwrap();
@@ -78,8 +114,11 @@ fn page() -> String {
          that was told holds; a report that is merely repeated is no event again.\n\nIn `data` of `message.*`: `reported_at` is WhatsApp's own \
          time, where it said one; `campaign` is the campaign and the\nrecipient's `index` in it. A campaign's message \
          that nobody answered has no conversation and no address here: read the\nmessage. `error` is explained in \
-         [errors.md](errors.md).\n\n| type | when | example of `data` |\n|---|---|---|\n",
+         [errors.md](errors.md).\n\n",
     );
+    page.push_str(FOLLOWING);
+    page.push_str(WEBHOOKS);
+    page.push_str("## Types\n\n| type | when | example of `data` |\n|---|---|---|\n");
     for kind in Kind::ALL {
         let data = &shown(sample(kind))["data"];
         writeln!(page, "| `{}` | {} | `{data}` |", kind.word(), kind.meaning()).unwrap();
