@@ -138,6 +138,7 @@ async fn bodies(met: &mut Met, tenant: &Tenant<'_>) {
         ("missing_field", "POST /v1/keys", json!({})),
         ("invalid_value", "POST /v1/keys", json!({"name": 3})),
         ("invalid_query", "GET /v1/keys?limit=0", Value::Null),
+        ("upgrade_required", "GET /v1/events/socket", Value::Null),
         ("invalid_address", "POST /v1/messages", to("0812345678", "a")),
         ("invalid_content", "POST /v1/messages", to("6281234567890", "")),
         ("invalid_pattern", "POST /v1/templates", json!({"name": "a", "message": text("{{")})),
