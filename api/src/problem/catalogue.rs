@@ -81,7 +81,7 @@ impl Code {
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 40] = [
+    pub(crate) const ALL: [Self; 41] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::OperatorOnly,
