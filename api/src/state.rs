@@ -5,6 +5,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::edge::admission::Admission;
 use crate::metrics::Exposition;
+use crate::problem::Problem;
 use kabar_actors::Node;
 use kabar_actors::dispatcher::Dispatcher;
 use kabar_engine::id::{SessionId, TenantId};
@@ -70,6 +71,14 @@ impl ApiState {
     /// The records.
     pub(crate) fn nouns(&self) -> &Nouns {
         &self.node.store().nouns
+    }
+
+    /// Refuses a filter that names a number the tenant has not: an empty answer would hide a slip of the pen.
+    pub(crate) async fn filtered(&self, tenant: TenantId, session: Option<SessionId>) -> Result<(), Problem> {
+        match session {
+            Some(id) if !self.has_session(tenant, id).await? => Err(Problem::no_such("session")),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the session is there and this tenant's.

@@ -29,10 +29,16 @@ pub struct House {
 impl House {
     /// Starts one whose session speaks to the simulated WhatsApp at `provider`, as fast as it goes.
     pub async fn open(provider: &str) -> Result<Self> {
+        Self::with(provider, |_| {}).await
+    }
+
+    /// The same with another configuration.
+    pub async fn with(provider: &str, change: impl FnOnce(&mut Config)) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut config = Config::defaults();
         config.server.listen = "127.0.0.1:0".parse()?;
         config.store.folder = folder.path().to_owned();
+        change(&mut config);
         let running = serve::start(config).await?;
         let operator = Client::new(&running.url(), &running.operator_key);
         let tenant = operator.post("/v1/tenants", &json!({"name": "bench"})).await?;

@@ -83,7 +83,7 @@ async fn connection(shot: Shot, next: Arc<AtomicU64>, count: u64) -> Result<Hits
             .header("authorization", format!("Bearer {}", shot.token))
             .header("content-type", "application/json");
         if shot.keyed {
-            request = request.header("idempotency-key", format!("bench-{n}"));
+            request = request.header("idempotency-key", format!("bench-{}-{n}", std::process::id()));
         }
         let at = Instant::now();
         let answer = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;

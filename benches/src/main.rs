@@ -1,8 +1,9 @@
 //! Measurements of Kabar: every figure beside the ceiling measured in the same run. Not tests: nothing here
 //! fails because a machine is slow.
 //!
-//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core; `reads` how long
-//! a read takes when much is stored; `import` what a row of a contact file costs.
+//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core; `overload` what
+//! ten times too much load costs in memory; `reads` how long a read takes when much is stored; `import` what a row of a
+//! contact file costs.
 
 mod child;
 mod cpu;
@@ -11,6 +12,7 @@ mod house;
 mod import;
 mod load;
 mod outbound;
+mod overload;
 mod reads;
 mod store;
 mod store_cql;
@@ -18,13 +20,14 @@ mod store_paths;
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: kabar-benches <store|outbound|reads|import> [--json] [--quick] [--messages N] [--rows N]
+const USAGE: &str = "usage: kabar-benches <store|outbound|overload|reads|import> [--json] [--quick] [--messages N] [--rows N]
 
   store      CPU microseconds per message of the API, inbound and campaign paths at 10^5 and 10^6 stored,
              acknowledgement at 15,000/s, restart with 100,000 pending
   store --cql  the same paths on one Apache Cassandra node that is started for it (Java and Maven are needed): CPU of
              client and server, acknowledgements, frames, and the bare driver beside them
   outbound   a bare HTTP client loop, API sends and campaign sends, everything of Kabar on one core
+  overload   memory under ten times the load the edge takes up, beside the load it does take up
   reads      p50, p99 and CPU of every kind of read over HTTP when N messages are stored (--messages, 1,000,000)
   import     rows per second, CPU per row and memory of a contact file through the importer (--rows, 1,000,000)
   --quick    a tenth of the load, to see that it runs
@@ -38,6 +41,7 @@ fn main() -> Result<()> {
         Some("store") if flag("--cql") => store_cql::run(options),
         Some("store") => store::run(options),
         Some("outbound") => outbound::run(options),
+        Some("overload") => overload::run(options),
         Some("reads") => reads::run(options, number(&arguments, "--messages")?),
         Some("import") => import::run(options, number(&arguments, "--rows")?),
         Some("child") => child::run(&arguments[1..]),

@@ -144,7 +144,7 @@ impl Code {
             Self::InvalidAddress => entry(S::UNPROCESSABLE_ENTITY, "invalid_address", "The recipient is no address.", "Write the number with + and its country code."),
             Self::InvalidContent => entry(S::UNPROCESSABLE_ENTITY, "invalid_content", "WhatsApp would refuse this message.", "Correct the field that `path` names."),
             Self::InvalidPattern => entry(S::UNPROCESSABLE_ENTITY, "invalid_pattern", "A variable or alternative cannot be read.", "Correct the text at `path`, `line` and `column`."),
-            Self::UnknownReference => entry(S::UNPROCESSABLE_ENTITY, "unknown_reference", "A field names something that does not exist.", "Check the id in the named field; it must belong to the same tenant."),
+            Self::UnknownReference => entry(S::NOT_FOUND, "unknown_reference", "A field names something that does not exist.", "Check the id in the named field; it must belong to the same tenant."),
             Self::UnsupportedMediaType => entry(S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is of another kind than this address takes.", "Send the `Content-Type` that the detail names."),
             Self::BodyTooLarge => entry(S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this installation takes.", "Send less at once, or have the operator raise the limit."),
             Self::BodyUnreadable => entry(S::BAD_REQUEST, "body_unreadable", "The body did not arrive whole or cannot be understood.", "Send it again."),

@@ -78,6 +78,9 @@ pub(crate) async fn list(
                 .map_err(|_| Problem::new(Code::InvalidQuery, "`origin` must be a campaign's id."))?,
         ),
     };
+    if let Some(origin) = origin {
+        found(&state, whom.tenant, origin).await?;
+    }
     let origin = origin.map(|id| id.to_string());
     let index = origin.as_deref().map(|id| (Campaign::ORIGIN, id));
     indexed::<Campaign, _>(&state, whom.tenant, index, &Ask::new(asked.limit, asked.after)).await

@@ -14,10 +14,11 @@ use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use kabar_engine::id::{ContactId, ImportId};
+use kabar_engine::id::{ContactId, ImportId, TenantId};
 use kabar_engine::schedule::{Zone, zone_of};
 use kabar_schema::StoreError;
 use kabar_schema::contacts::{Contact, ContactDraft};
+use kabar_schema::records::Import;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
@@ -203,11 +204,22 @@ pub(crate) async fn list(
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
     let ask = Ask::new(which.limit, which.after);
     let limit = ask.limit()?;
-    let list = which.list.as_deref().map(list_id).transpose()?;
+    let list = known_list(&state, whom.tenant, which.list.as_deref()).await?;
     let contacts = &state.node.store().contacts;
     let found = contacts.page(whom.tenant, list, ask.after_address()?, limit).await?;
     let cursor = found.last().map(|contact| address_cursor(&contact.address));
     Ok(axum::Json(Page::new(found.into_iter().map(Shown::from).collect(), limit, cursor)))
+}
+
+/// The tenant's list that a filter names, if it names one.
+async fn known_list(
+    state: &ApiState,
+    tenant: TenantId,
+    named: Option<&str>,
+) -> Result<Option<ImportId>, Problem> {
+    let Some(list) = named.map(list_id).transpose()? else { return Ok(None) };
+    let known = state.nouns().get::<Import>(tenant, list.0).await?;
+    known.map(|_| Some(list)).ok_or_else(|| Problem::no_such("list"))
 }
 
 fn list_id(text: &str) -> Result<ImportId, Problem> {

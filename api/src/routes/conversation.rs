@@ -80,9 +80,11 @@ pub(crate) async fn list(
         let refused = "`session` must be an id ses_….";
         text.parse::<SessionId>().map_err(|_| Problem::new(Code::InvalidQuery, refused))
     });
+    let session = session.transpose()?;
+    state.filtered(whom.tenant, session).await?;
     let after = ask.after_id()?.map(ConversationId);
     let views = &state.node.store().views;
-    let found = views.conversations(whom.tenant, session.transpose()?, after, limit).await?;
+    let found = views.conversations(whom.tenant, session, after, limit).await?;
     let cursor = found.last().map(|row| id_cursor(row.id.0));
     let data = found.iter().map(|row| Shown::from(row.as_ref())).collect();
     Ok(axum::Json(Page::new(data, limit, cursor)))

@@ -119,6 +119,7 @@ pub(crate) async fn list(
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Events>, Problem> {
     let ask = which.read(whom.tenant)?;
+    state.filtered(whom.tenant, ask.session).await?;
     let page = state.dispatcher.events(&ask).await?;
     let data = page.events.into_iter().map(|event| Shown::of(whom.tenant, event)).collect();
     Ok(axum::Json(Events { data, next: cursor::written(&page.next), more: page.more }))

@@ -131,7 +131,7 @@ async fn the_preview_is_the_very_message_the_campaign_sends() {
         assert_eq!(&said["message"], preview, "{said} {preview}");
     }
     let nobody = tenant.get(&format!("/v1/campaigns/{id}/preview?contact=con_0000000000001")).await;
-    assert_eq!(nobody.problem(), (422, "unknown_reference".into()));
+    assert_eq!(nobody.problem(), (404, "unknown_reference".into()));
     house.running.shutdown().await;
     sandbox.stop().await;
 }

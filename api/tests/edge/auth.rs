@@ -84,10 +84,10 @@ async fn what_belongs_to_another_tenant_does_not_exist() {
     }
     assert_eq!(other.call(&format!("DELETE /v1/messages/{message}"), Value::Null).await.status, 404);
     let stolen = other.call("POST /v1/messages", template(&session, "6281234567890")).await;
-    assert_eq!(stolen.problem(), (422, "unknown_reference".into()));
+    assert_eq!(stolen.problem(), (404, "unknown_reference".into()));
     let stolen = json!({"name": "c", "senders": [other.idle_session("106000000000778").await], "audience": {"list": list},
         "message": {"type": "text", "text": {"body": "x"}}});
-    assert_eq!(other.call("POST /v1/campaigns", stolen).await.problem(), (422, "unknown_reference".into()));
+    assert_eq!(other.call("POST /v1/campaigns", stolen).await.problem(), (404, "unknown_reference".into()));
     let seen = other.get(&format!("/v1/contacts?list={list}")).await.json();
     assert_eq!(seen["data"], json!([]));
     assert_eq!(mine.get(&format!("/v1/contacts?list={list}")).await.json()["data"][0]["name"], "Ana");

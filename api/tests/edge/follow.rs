@@ -254,7 +254,7 @@ async fn a_socket_that_takes_nothing_is_closed_and_costs_the_others_nothing() {
     let mut slow = socket(&house, &tenant, "types=message.accepted").await;
     let mut quick = socket(&house, &tenant, "types=message.accepted").await;
     let mut read = frame(&mut quick).await.unwrap().0.len();
-    let (count, each) = (12, 1_000);
+    let (count, each) = (24, 1_000);
     let send = async {
         for _ in 0..count {
             send_many(&tenant, &session, each).await;

@@ -19,6 +19,7 @@ mod house;
 mod import;
 mod killed;
 mod limit;
+mod matrix;
 mod message;
 mod once;
 mod operations;

@@ -150,7 +150,7 @@ async fn a_preview_lists_everything_that_is_missing_and_a_blank_value_is_missing
     assert_eq!(refused.problem(), (422, "unknown_field".into()));
     assert_eq!(refused.json()["path"], "values.oder");
     let refused = tenant.call(&path, json!({"contact": "con_0000000000001"})).await;
-    assert_eq!(refused.problem(), (422, "unknown_reference".into()));
+    assert_eq!(refused.problem(), (404, "unknown_reference".into()));
     let long = json!({"values": {"order": "x".repeat(5_000), "city": "Bali"}});
     assert_eq!(tenant.call(&path, long).await.problem(), (422, "invalid_content".into()));
     house.running.shutdown().await;
@@ -173,7 +173,7 @@ async fn a_preview_takes_the_values_of_a_contact_and_given_ones_before_them() {
     let foreign = made(&other).await;
     let asked =
         other.call(&format!("POST /v1/templates/{foreign}/preview"), json!({"contact": contact})).await;
-    assert_eq!(asked.problem(), (422, "unknown_reference".into()));
+    assert_eq!(asked.problem(), (404, "unknown_reference".into()));
     let conversations = tenant.get("/v1/conversations").await.json();
     assert_eq!(conversations["data"], json!([]), "a preview sends nothing");
     house.running.shutdown().await;

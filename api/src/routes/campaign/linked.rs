@@ -98,6 +98,9 @@ pub(crate) async fn retry(
     body: Json<Retried>,
 ) -> Result<Response, Problem> {
     let other = found(&state, whom.tenant, id).await?;
+    if let Some(named) = &body.value.senders {
+        senders(&state, whom.tenant, named.clone()).await?;
+    }
     let view = state.dispatcher.standing(&other).await?;
     if !view.is_some_and(|v| matches!(v.state, CampaignState::Finished | CampaignState::Cancelled)) {
         let detail = "Only a campaign that has ended can be tried again.";

@@ -11,7 +11,7 @@
 //! guesses columns by their names; who has fields such as `timezone` tells it `zone_column=zone`. A store that fails on the way ends
 //! the connection early; a whole file ends properly.
 
-use super::list_id;
+use super::known_list;
 use crate::auth::For;
 use crate::body::Query;
 use crate::csv::{cell, quoted};
@@ -26,7 +26,6 @@ use bytes::Bytes;
 use futures::stream::{self, TryStreamExt};
 use kabar_actors::dispatcher::ContactWalk;
 use kabar_schema::contacts::Contact;
-use kabar_schema::records::Import;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use utoipa::IntoParams;
@@ -56,12 +55,7 @@ pub(crate) async fn get(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
     let asked = wanted.fields.as_deref().map(columns).transpose()?;
-    let list = wanted.list.as_deref().map(list_id).transpose()?;
-    if let Some(list) = list
-        && state.nouns().get::<Import>(whom.tenant, list.0).await?.is_none()
-    {
-        return Err(Problem::no_such("list"));
-    }
+    let list = known_list(&state, whom.tenant, wanted.list.as_deref()).await?;
     let mut walk = state.dispatcher.contacts(whom.tenant, list).await;
     // Before the first byte, so that a store that does not answer is told as such.
     let first = walk.page().await?;

@@ -163,7 +163,8 @@ pub(crate) async fn get(
     let refused = |_| Problem::new(Code::UpgradeRequired, "The request asks for no WebSocket.");
     let upgrade = upgrade.map_err(refused)?;
     let (follower, page) = begin(&state, whom.tenant, followed).await?;
-    let (closing, wait) = (state.admission.draining.clone(), Duration::from_millis(state.config.edge.write_stall_ms));
+    let (closing, wait) =
+        (state.admission.draining.clone(), Duration::from_millis(state.config.edge.write_stall_ms));
     let tenant = whom.tenant;
     let serve = move |socket| Reader { socket, follower, tenant, wait }.serve(page, closing);
     Ok(upgrade.max_message_size(SAID_MAX).max_frame_size(SAID_MAX).on_upgrade(serve))

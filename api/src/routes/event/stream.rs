@@ -63,6 +63,7 @@ pub(super) async fn begin(
 ) -> Result<(Follower, EventPage), Problem> {
     let Followed { after, types, session, since } = followed;
     let mut ask = Which { limit: Some(PAGE), after, types, session, since }.read(tenant)?;
+    state.filtered(tenant, ask.session).await?;
     let from = match (ask.after.take(), ask.since) {
         (Some(place), _) => Follow::After(place),
         (None, Some(_)) => Follow::Oldest,
