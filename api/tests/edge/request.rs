@@ -21,7 +21,7 @@ async fn what_is_wrong_with_a_body_is_named() {
         (
             "POST /v1/messages",
             template("ses_0000000000001", "62812345678"),
-            422,
+            404,
             "unknown_reference",
             "`session`",
         ),
