@@ -66,7 +66,7 @@ async fn dial(guard: &Guard, resolve: &dyn Resolve, uri: &Uri) -> Result<TokioIo
             failed = DialError::Blocked;
             continue;
         }
-        match connect(&guard, address).await {
+        match connect(guard, address).await {
             Ok(stream) => return Ok(TokioIo::new(stream)),
             Err(error) => failed = error,
         }
