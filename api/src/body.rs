@@ -37,6 +37,10 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Json<T> {
         }
         let bytes = collect(request, state.config.server.body_max_bytes).await?;
         let value = serde_json::from_slice(&bytes).map_err(|error| refusal(&error))?;
+        // Every body is an object; a list of its fields in their order would be read as one.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(Problem::new(Code::InvalidValue, "The body must be a JSON object."));
+        }
         Ok(Self { value, bytes })
     }
 }

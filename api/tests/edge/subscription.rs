@@ -211,6 +211,8 @@ async fn what_was_brought_is_brought_again_under_the_same_name_when_it_is_asked_
     assert_eq!(none.json()["events"], 0);
     for (body, status) in [
         (json!({}), 422),
+        (json!([]), 422),
+        (json!({"since": "2026-12-24T11:00:00Z", "missed": null}), 422),
         (json!({"missed": false}), 422),
         (json!({"since": "soon"}), 422),
         (json!({"event": "evt_0000000000000"}), 404),

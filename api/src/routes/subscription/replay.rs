@@ -1,7 +1,7 @@
 //! `/v1/webhooks/{id}/replay` and `/test`: delivering once more, and delivering something made up to see whether it
 //! arrives.
 
-use super::found;
+use super::{found, present};
 use crate::auth::For;
 use crate::body::{Id, Json};
 use crate::openapi::shapes;
@@ -24,15 +24,15 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
     /// This event, whatever the subscription's types and sessions are.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = shapes::EventId)]
     event: Option<String>,
     /// Everything that the subscription wants from this moment on, in order; what comes meanwhile follows behind it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, format = DateTime)]
     since: Option<String>,
     /// True: every event that was given up and not delivered since, as far as the log goes back.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = bool)]
     missed: Option<bool>,
 }
