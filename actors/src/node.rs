@@ -3,6 +3,7 @@
 
 mod links;
 mod stats;
+mod subscription;
 
 pub use links::Link;
 pub use stats::NodeStats;
@@ -18,14 +19,15 @@ use crate::plant::Plant;
 use crate::projector::Projector;
 use crate::session::{self, Session};
 use crate::shard::{Shard, ShardParts};
-use crate::subscription::{self, Served, Subscription};
+use crate::subscription::Served;
 use crate::tide::Tide;
 use dashmap::DashMap;
 use kabar_connectors::client::{Client, Guard};
-use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId, WebhookId};
+use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId};
 use kabar_engine::overlay::Wake;
 use kabar_runtime::{Clock, Compute, ComputeOptions, Handle, Limits, Refused};
 use kabar_schema::error::StoreError;
+use kabar_schema::journal::Cursor;
 use kabar_schema::records::MetaApp;
 use kabar_schema::store::Store;
 use parking_lot::{Mutex, RwLock};
@@ -302,8 +304,9 @@ impl Node {
         self.shard(ShardId::of_campaign(tenant, campaign))
     }
 
-    pub(crate) fn served(&self) -> &Served {
-        &self.served
+    /// Where every shard stands durably.
+    pub(crate) fn tips(&self) -> Cursor {
+        self.all_shards().map(|shard| (shard.id(), shard.durable_position())).collect()
     }
 
     pub(crate) fn tide(&self) -> &Arc<Tide> {
@@ -364,32 +367,6 @@ impl Node {
         let key = Name::Session(session);
         let supervisor = self.runtime.supervisor(shard);
         supervisor.activate(key, session::LABEL, session_limits(), make).await.ok()
-    }
-
-    /// A subscription's actor, activated if need be.
-    pub(crate) async fn webhook_handle(
-        self: &Arc<Self>,
-        tenant: TenantId,
-        webhook: WebhookId,
-    ) -> Option<Handle<subscription::Message>> {
-        let me = Arc::downgrade(self);
-        let make = move || Subscription::new(me.clone(), tenant, webhook);
-        let shard = u16::from(ShardId::of_webhook(tenant, webhook).0);
-        let limits = Limits { mailbox: subscription::MAILBOX, idle_ms: None };
-        let supervisor = self.runtime.supervisor(shard);
-        supervisor.activate(Name::Webhook(webhook), subscription::LABEL, limits, make).await.ok()
-    }
-
-    /// Brings the actors of subscriptions to life that do not live.
-    pub(crate) async fn keep_webhooks(self: &Arc<Self>) -> Result<(), StoreError> {
-        self.served.refresh(&self.store.nouns, self.clock.now_ms()).await?;
-        for (tenant, webhook) in self.served.all() {
-            let live = self.runtime.directory().get::<subscription::Message>(&Name::Webhook(webhook));
-            if live.is_none() && !self.is_draining() {
-                let _broken = self.webhook_handle(tenant, webhook).await;
-            }
-        }
-        Ok(())
     }
 
     /// Tells a conversation's actor, activated if need be.
@@ -487,7 +464,7 @@ impl Node {
             Name::Conversation(..) => directory.get(&name).map(|h| h.force(conversation::Message::Panic)),
             Name::Campaign(_) => directory.get(&name).map(|h| h.force(campaign::Message::Panic)),
             Name::Part(..) => directory.get(&name).map(|h| h.force(part::Message::Panic)),
-            Name::Webhook(_) => directory.get(&name).map(|h| h.force(subscription::Message::Panic)),
+            Name::Webhook(_) => directory.get(&name).map(|h| h.force(crate::subscription::Message::Panic)),
         };
         matches!(told, Some(Ok(())))
     }

@@ -258,8 +258,8 @@ async fn switch_off(node: &Arc<Node>, (tenant, webhook): (TenantId, WebhookId)) 
 
 /// Where every shard stands durably now, as a standing keeps it.
 pub(crate) fn tips(node: &Node) -> Vec<(u8, u64)> {
-    let tips = node.all_shards().map(|shard| (shard.id().0, shard.durable_position()));
-    tips.filter(|(_, at)| *at > Position(0)).map(|(shard, at)| (shard, at.0)).collect()
+    let tips = node.tips().0.into_iter();
+    tips.filter(|(_, at)| *at > Position(0)).map(|(shard, at)| (shard.0, at.0)).collect()
 }
 
 impl Actor for Subscription {

@@ -5,7 +5,7 @@ use super::event::{EventAsk, EventError, EventPage, EventPlace};
 use super::{DispatchError, Dispatcher, RETRY_MS};
 use crate::tide::Watching;
 use kabar_engine::time::Timestamp;
-use kabar_schema::journal::{Cursor, ShardSet};
+use kabar_schema::journal::ShardSet;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -61,17 +61,12 @@ impl Dispatcher {
         watching: Watching,
     ) -> Result<Follower, EventError> {
         let place = match from {
-            Follow::Now => EventPlace { cursor: self.tips(), ..EventPlace::default() },
+            Follow::Now => EventPlace { cursor: self.0.tips(), ..EventPlace::default() },
             Follow::Oldest => EventPlace { cursor: self.floor().await?, ..EventPlace::default() },
             Follow::After(place) => self.known(&place)?.clone(),
         };
         let dispatcher = self.clone();
         Ok(Follower { dispatcher, watching, ask, place, caught_up: false })
-    }
-
-    /// Where every shard stands durably.
-    fn tips(&self) -> Cursor {
-        self.0.all_shards().map(|shard| (shard.id(), shard.durable_position())).collect()
     }
 }
 
@@ -98,11 +93,9 @@ impl Follower {
     /// [`EventError`]; the follower stands where it stood.
     pub async fn look(&mut self) -> Result<EventPage, EventError> {
         // In this order: of the tenant's, whatever lies up to these tips has risen in the tide before.
-        let tips = self.dispatcher.tips();
-        let shards = if self.caught_up { self.watching.behind(&self.place.cursor) } else { ShardSet::all() };
-        if !self.caught_up {
-            let _ = self.watching.behind(&self.place.cursor);
-        }
+        let tips = self.dispatcher.0.tips();
+        let behind = self.watching.behind(&self.place.cursor);
+        let shards = if self.caught_up { behind } else { ShardSet::all() };
         let mut page = if shards.is_empty() {
             EventPage { events: Vec::new(), next: self.place.clone(), more: false }
         } else {
@@ -132,7 +125,7 @@ impl Follower {
             if !page.events.is_empty() {
                 return Ok(page);
             }
-            debug_assert!(!page.more || page.next != before, "a look that found nothing went on");
+            debug_assert!(!page.more || page.next != before, "there is more, and the place did not move on");
             if !page.more {
                 // A look after a while finds nothing new and moves the place on.
                 let _ = timeout(STALE, self.watching.risen()).await;

@@ -63,23 +63,13 @@ fn ids(document: &Value, schema: &Value, at: &str, depth: usize, found: &mut BTr
     for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
         ids(document, inner, &format!("{at}/{name}"), depth + 1, found);
     }
-    ids_of_items(document, schema, at, depth, found);
+    if schema["items"].is_object() {
+        ids(document, &schema["items"], &format!("{at}/0"), depth + 1, found);
+    }
     for word in ["allOf", "oneOf", "anyOf"] {
         for inner in schema[word].as_array().into_iter().flatten() {
             ids(document, inner, at, depth + 1, found);
         }
-    }
-}
-
-fn ids_of_items(
-    document: &Value,
-    schema: &Value,
-    at: &str,
-    depth: usize,
-    found: &mut BTreeMap<Place, String>,
-) {
-    if schema["items"].is_object() {
-        ids(document, &schema["items"], &format!("{at}/0"), depth + 1, found);
     }
 }
 

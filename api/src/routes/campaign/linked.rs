@@ -98,18 +98,7 @@ pub(crate) async fn retry(
     body: Json<Retried>,
 ) -> Result<Response, Problem> {
     let other = found(&state, whom.tenant, id).await?;
-    if let Some(named) = &body.value.senders {
-        senders(&state, whom.tenant, named.clone()).await?;
-    }
     let view = state.dispatcher.standing(&other).await?;
-    if !view.is_some_and(|v| matches!(v.state, CampaignState::Finished | CampaignState::Cancelled)) {
-        let detail = "Only a campaign that has ended can be tried again.";
-        return Err(Problem::new(Code::WrongPhase, detail));
-    }
-    if state.dispatcher.recipients(whom.tenant, id).await?.is_none() {
-        let detail = "The campaign was cancelled before it had recipients.";
-        return Err(Problem::new(Code::WrongPhase, detail));
-    }
     let hash = hash("retry", id, &body.hash());
     let Retried { name, senders, statuses, causes } = body.value;
     if causes.len() > CAUSES_MAX {
@@ -126,7 +115,17 @@ pub(crate) async fn retry(
         causes: causes.into_iter().map(Cause).collect(),
     };
     let change = Change { name, senders, audience, relation: Relation::Retry, hash };
-    made(&state, &key, change.of(&state, &key, other).await?).await
+    let linked = change.of(&state, &key, other).await?;
+    // Asked last: what names nothing is wrong in every phase.
+    if !view.is_some_and(|v| matches!(v.state, CampaignState::Finished | CampaignState::Cancelled)) {
+        let detail = "Only a campaign that has ended can be tried again.";
+        return Err(Problem::new(Code::WrongPhase, detail));
+    }
+    if state.dispatcher.recipients(whom.tenant, id).await?.is_none() {
+        let detail = "The campaign was cancelled before it had recipients.";
+        return Err(Problem::new(Code::WrongPhase, detail));
+    }
+    made(&state, &key, linked).await
 }
 
 /// The same body for another campaign or another verb is another request.
