@@ -189,6 +189,7 @@ impl Part {
             max: permits.count() as usize,
             free_form: work.spec.content.needs_window(),
             hours: work.spec.timing.hours.clone(),
+            held: None,
         };
         let picked = match shard.ask(Input::PartClaim(claim)).await {
             Ok(Answer::Picked(picked)) => picked,

@@ -212,7 +212,7 @@ impl Session {
         if tokens == 0 {
             return false;
         }
-        let answer = shard.ask(Input::Claim { tenant, session: id, max: tokens as usize }).await;
+        let answer = shard.ask(Input::Claim { tenant, session: id, max: tokens as usize, held: None }).await;
         let Ok(Answer::Transmit(list)) = answer else {
             pace.bucket.give_back(tokens);
             return false;

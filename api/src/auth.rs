@@ -7,7 +7,7 @@ use crate::state::ApiState;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use kabar_engine::id::TenantId;
+use kabar_engine::id::{KeyId, TenantId};
 use kabar_schema::records::{Key, Tenant};
 
 /// The header by which the operator names a tenant.
@@ -37,7 +37,7 @@ pub(crate) enum Caller {
     /// Runs the installation: makes tenants, acts for any of them.
     Operator,
     /// An API key of this tenant.
-    Tenant(TenantId),
+    Tenant(TenantId, KeyId),
 }
 
 impl FromRequestParts<ApiState> for Caller {
@@ -69,7 +69,7 @@ impl FromRequestParts<ApiState> for Caller {
                 found.noun
             }
         };
-        if key.revoked.is_some() { Err(invalid()) } else { Ok(Self::Tenant(key.tenant)) }
+        if key.revoked.is_some() { Err(invalid()) } else { Ok(Self::Tenant(key.tenant, key.id)) }
     }
 }
 
@@ -82,7 +82,7 @@ impl FromRequestParts<ApiState> for Operator {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         match Caller::from_request_parts(parts, state).await? {
             Caller::Operator => Ok(Self),
-            Caller::Tenant(_) => Err(Problem::new(Code::OperatorOnly, "This needs the operator's key.")),
+            Caller::Tenant(..) => Err(Problem::new(Code::OperatorOnly, "This needs the operator's key.")),
         }
     }
 }
@@ -92,6 +92,8 @@ impl FromRequestParts<ApiState> for Operator {
 pub(crate) struct For {
     pub(crate) tenant: TenantId,
     pub(crate) operator: bool,
+    /// The API key it is made with; none: the operator's.
+    pub(crate) key: Option<KeyId>,
 }
 
 impl FromRequestParts<ApiState> for For {
@@ -100,12 +102,12 @@ impl FromRequestParts<ApiState> for For {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         let named = parts.headers.get(TENANT).cloned();
         match (Caller::from_request_parts(parts, state).await?, named) {
-            (Caller::Tenant(tenant), None) => Ok(Self { tenant, operator: false }),
-            (Caller::Tenant(tenant), Some(named)) => {
+            (Caller::Tenant(tenant, key), None) => Ok(Self { tenant, operator: false, key: Some(key) }),
+            (Caller::Tenant(tenant, key), Some(named)) => {
                 let own = named.to_str().ok().and_then(|n| n.parse().ok()) == Some(tenant);
                 let refusal = "Kabar-Tenant names another tenant than the key's.";
                 if own {
-                    Ok(Self { tenant, operator: false })
+                    Ok(Self { tenant, operator: false, key: Some(key) })
                 } else {
                     Err(Problem::new(Code::OperatorOnly, refusal))
                 }
@@ -118,7 +120,7 @@ impl FromRequestParts<ApiState> for For {
                 let tenant: TenantId = named.to_str().ok().and_then(|n| n.parse().ok()).ok_or_else(wrong)?;
                 let known = state.nouns().get::<Tenant>(tenant, tenant.0).await?;
                 known.ok_or_else(|| Problem::no_such("tenant"))?;
-                Ok(Self { tenant, operator: true })
+                Ok(Self { tenant, operator: true, key: None })
             }
         }
     }

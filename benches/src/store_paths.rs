@@ -120,6 +120,7 @@ pub fn draft_of((tenant, session): (TenantId, SessionId), n: u64, now: Timestamp
         valid_until: now.plus_ms(DAY_MS),
         context: None,
         idempotency: Some(Idempotency { key: u128::from(n) + 1, body: u128::from(n) }),
+        by: None,
     }))
 }
 
@@ -140,7 +141,7 @@ pub async fn api(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<Mark
         for sent in futures::future::join_all(sends).await {
             sent?;
         }
-        let claim = Input::Claim { tenant: TENANT, session: SESSION, max: BATCH as usize };
+        let claim = Input::Claim { tenant: TENANT, session: SESSION, max: BATCH as usize, held: None };
         let Answer::Transmit(list) = ask(&shard, claim).await? else { anyhow::bail!("no claim") };
         ensure!(list.len() == BATCH as usize, "claimed {} of {BATCH}", list.len());
         let ids: Vec<MessageId> = list.iter().filter_map(|o| message_of(o.reference)).collect();
@@ -267,7 +268,8 @@ async fn run_part(node: &Node, campaign: CampaignId, part: u32) -> Result<()> {
     let shard = node.shard_of_session(TENANT, SESSION);
     loop {
         let (tenant, max) = (TENANT, 256);
-        let claim = PartClaim { tenant, campaign, part, max, free_form: false, hours: Hours::default() };
+        let claim =
+            PartClaim { tenant, campaign, part, max, free_form: false, hours: Hours::default(), held: None };
         let Answer::Picked(picked) = ask(&shard, Input::PartClaim(claim)).await? else { return Ok(()) };
         if picked.is_empty() {
             break;
@@ -319,7 +321,7 @@ pub async fn claim(node: &Node, count: usize) -> Result<()> {
     let shard = node.shard_of_session(TENANT, SESSION);
     let mut claimed = 0;
     while claimed < count {
-        let claim = Input::Claim { tenant: TENANT, session: SESSION, max: 250 };
+        let claim = Input::Claim { tenant: TENANT, session: SESSION, max: 250, held: None };
         let Answer::Transmit(list) = ask(&shard, claim).await? else { anyhow::bail!("no claim") };
         ensure!(!list.is_empty(), "only {claimed} of {count} were pending");
         claimed += list.len();

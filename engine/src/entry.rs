@@ -7,10 +7,10 @@ use crate::address::Address;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::content::Content;
-use crate::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId, WebhookId};
+use crate::id::{CampaignId, CommandId, ConversationId, KeyId, MessageId, SessionId, TenantId, WebhookId};
 use crate::once::Once;
 use crate::optout::Wish;
-use crate::pacing::Lane;
+use crate::pacing::{Held, Lane};
 use crate::part::PartStart;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -66,6 +66,8 @@ pub enum What {
         session: SessionId,
         /// At most 256.
         messages: Vec<MessageId>,
+        /// What had held the session's waiting messages up until now.
+        held: Option<Held>,
     },
     /// These claims were taken back before a byte was written.
     Released {
@@ -160,6 +162,8 @@ pub enum What {
         campaign: CampaignId,
         /// Ranges of indexes.
         ranges: Vec<Range>,
+        /// What had held the part up until now.
+        held: Option<Held>,
     },
     /// Claims taken back before a byte was written.
     PartReleased {
@@ -308,6 +312,8 @@ pub struct Intent {
     pub context: Option<Arc<str>>,
     /// Hashes of the idempotency key and of the request's body.
     pub idempotency: Option<Idempotency>,
+    /// The API key it was asked with; `None`: the operator's.
+    pub by: Option<KeyId>,
 }
 
 /// What makes a repeat of a request recognisable.

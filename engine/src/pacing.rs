@@ -4,9 +4,11 @@
 //! Not a queue and not a timer: told the time, it answers how many now and when the next.
 
 mod bucket;
+mod hold;
 mod pair;
 
 pub use bucket::Bucket;
+pub use hold::{Held, Hold};
 pub use pair::PairLimit;
 
 use serde::{Deserialize, Serialize};

@@ -251,6 +251,7 @@ impl House {
             valid_until: now.plus_ms(DAY_MS),
             context: None,
             idempotency: Some(Idempotency { key, body: key }),
+            by: None,
         }
     }
 

@@ -11,7 +11,6 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use futures::StreamExt;
-use kabar_engine::id::TenantId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -91,7 +90,7 @@ pub(crate) async fn post(
         let (state, trace) = (state.clone(), trace.clone());
         let key = key.0.as_ref().map(|key| format!("{key}/{index}"));
         async move {
-            match send(&state, whom.tenant, &row, key).await {
+            match send(&state, whom, &row, key).await {
                 Ok(message) => {
                     Row { index, status: StatusCode::ACCEPTED.as_u16(), end: End::Message(message) }
                 }
@@ -108,12 +107,7 @@ pub(crate) async fn post(
     Ok(axum::Json(Outcome { data, accepted, refused }))
 }
 
-async fn send(
-    state: &ApiState,
-    tenant: TenantId,
-    row: &RawValue,
-    key: Option<String>,
-) -> Result<Accepted, Problem> {
+async fn send(state: &ApiState, whom: For, row: &RawValue, key: Option<String>) -> Result<Accepted, Problem> {
     let body: Map<String, Value> = serde_json::from_str(row.get()).map_err(|error| refusal(&error))?;
-    accept(state, tenant, body, (key, row.get().as_bytes())).await
+    accept(state, whom, body, (key, row.get().as_bytes())).await
 }

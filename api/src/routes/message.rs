@@ -163,7 +163,7 @@ pub(crate) async fn post(
     key: Idempotent,
     body: Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let accepted = accept(&state, whom.tenant, body.value, (key.0, &body.bytes)).await?;
+    let accepted = accept(&state, whom, body.value, (key.0, &body.bytes)).await?;
     Ok(answer(StatusCode::ACCEPTED, accepted.replayed, accepted))
 }
 
@@ -171,10 +171,11 @@ pub(crate) async fn post(
 /// the bytes it came in.
 pub(crate) async fn accept(
     state: &ApiState,
-    tenant: TenantId,
+    whom: For,
     body: Map<String, Value>,
     (key, bytes): (Option<String>, &[u8]),
 ) -> Result<Accepted, Problem> {
+    let tenant = whom.tenant;
     let asked = Asked::read(body)?;
     let own = match &asked.options.idempotency_key {
         Some(own) => Some(Idempotent::check(own.as_bytes()).map_err(|p| p.at("options.idempotency_key"))?),
@@ -202,6 +203,7 @@ pub(crate) async fn accept(
         valid_until,
         context,
         idempotency,
+        by: whom.key,
     };
     let sent = state.dispatcher.send(draft).await?;
     let status_url = format!("/v1/messages/{}", sent.message);

@@ -182,7 +182,7 @@ impl Missing<'_> {
                     self.message(row.message);
                 }
             }
-            Input::Claim { tenant, session, max } => self.claim(*tenant, *session, (*max).min(256), now),
+            Input::Claim { tenant, session, max, .. } => self.claim(*tenant, *session, (*max).min(256), now),
             Input::Release { messages, .. } => messages.iter().for_each(|id| self.message(*id)),
             Input::Adopt { session, .. } => {
                 let claimed = self.overlay.outbox.get(session).map(|o| o.claimed(256)).unwrap_or_default();
@@ -324,7 +324,7 @@ impl Missing<'_> {
             What::PartMoved { campaign, part, .. } | What::PartFinished { campaign, part } => {
                 _ = self.part(*campaign, *part);
             }
-            What::PartClaim { campaign, ranges }
+            What::PartClaim { campaign, ranges, .. }
             | What::PartReleased { campaign, ranges }
             | What::PartParked { campaign, ranges }
             | What::PartDeferred { campaign, ranges, .. }

@@ -93,7 +93,7 @@ fn accepted(world: &mut World) -> MessageId {
 
 fn claimed(world: &mut World) -> usize {
     let desk = world.desks[0];
-    let input = Input::Claim { tenant: desk.tenant, session: desk.session, max: 9 };
+    let input = Input::Claim { tenant: desk.tenant, session: desk.session, max: 9, held: None };
     match world.ask(desk.shard, &input).reply {
         Ok(Answer::Transmit(list)) => list.len(),
         other => panic!("not claimed: {other:?}"),

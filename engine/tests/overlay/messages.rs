@@ -53,7 +53,7 @@ fn talk(world: &mut World, who: usize) -> Arc<ConversationRow> {
 
 fn claim(world: &mut World, max: usize) -> Vec<MessageId> {
     let Desk { tenant, session, .. } = world.desks[0];
-    match ask(world, &Input::Claim { tenant, session, max }) {
+    match ask(world, &Input::Claim { tenant, session, max, held: None }) {
         Ok(Answer::Transmit(list)) => list
             .iter()
             .map(|o| match o.reference {

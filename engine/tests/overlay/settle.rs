@@ -84,7 +84,7 @@ impl World {
         let (part, shard) = self.part_of(n, nth);
         let (tenant, campaign) = (self.scores[n].tenant, self.scores[n].campaign);
         let hours = Hours { send_window: window, ..Hours::default() };
-        let claim = PartClaim { tenant, campaign, part, max, free_form, hours };
+        let claim = PartClaim { tenant, campaign, part, max, free_form, hours, held: None };
         let asked = self.ask(shard, &Input::PartClaim(claim));
         let begun = self.watch.parts.contains_key(&(shard, campaign, part));
         assert!(if begun { asked.reply.is_ok() } else { matches!(asked.reply, Err(Refusal::NotFound)) });

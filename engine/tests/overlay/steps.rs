@@ -162,7 +162,9 @@ impl World {
 
     pub fn claim(&mut self, desk: Desk, max: usize) {
         let (tenant, session) = (desk.tenant, desk.session);
-        self.ask(desk.shard, &Input::Claim { tenant, session, max }).reply.expect("claims are answered");
+        self.ask(desk.shard, &Input::Claim { tenant, session, max, held: None })
+            .reply
+            .expect("claims are answered");
     }
 
     fn answer_nth(&mut self, nth: usize, how: u8) {
@@ -384,7 +386,7 @@ impl World {
             (Reference::Message(id), 3) => Input::Release { tenant, session, messages: vec![id] },
             (Reference::Message(_), 4) => Input::Adopt { tenant, session },
             (Reference::Message(_), 5) => Input::Due { tenant, session, proof_ms, resend: true },
-            (Reference::Message(_), _) => Input::Claim { tenant, session, max: 5 },
+            (Reference::Message(_), _) => Input::Claim { tenant, session, max: 5, held: None },
             (Reference::Campaign(campaign, index), n) => {
                 let (part, indexes) = (index / 10_240, vec![index]);
                 let results = vec![(index, yes())];
@@ -402,6 +404,7 @@ impl World {
                             max,
                             free_form,
                             hours: Hours::default(),
+                            held: None,
                         })
                     }
                     _ => Input::Order(Box::new(PartOrder {
@@ -468,6 +471,7 @@ pub fn draft(
         valid_until,
         context: None,
         idempotency,
+        by: None,
     }
 }
 

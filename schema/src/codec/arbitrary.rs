@@ -8,10 +8,12 @@ use kabar_engine::entry::{
     ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine, Range,
     StatusReport, What,
 };
-use kabar_engine::id::{CampaignId, CommandId, ConversationId, MessageId, SessionId, TenantId, WebhookId};
+use kabar_engine::id::{
+    CampaignId, CommandId, ConversationId, KeyId, MessageId, SessionId, TenantId, WebhookId,
+};
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
-use kabar_engine::pacing::Lane;
+use kabar_engine::pacing::{Held, Hold, Lane};
 use kabar_engine::part::{ChunkLine, PartStart};
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
@@ -101,12 +103,18 @@ fn report<K: std::fmt::Debug>(of: impl Strategy<Value = K>) -> impl Strategy<Val
         .prop_map(|(of, status, at, cause, provider_id)| StatusReport { of, status, at, cause, provider_id })
 }
 
+fn held() -> impl Strategy<Value = Option<Held>> {
+    let by = prop::sample::select(Hold::ALL.to_vec());
+    option::of((by, time()).prop_map(|(by, since)| Held { by, since }))
+}
+
 fn intent() -> impl Strategy<Value = What> {
     let idempotency = any::<(u128, u128)>().prop_map(|(key, body)| Idempotency { key, body });
     let lane = prop::sample::select(Lane::ALL.to_vec());
     let who = (message(), session(), conversation(), address(), content(), lane);
-    (who, time(), time(), option::of(shared()), option::of(idempotency)).prop_map(
-        |((id, session, conversation, to, content, lane), due, valid_until, context, idempotency)| {
+    let asked = (option::of(idempotency), option::of(any::<u64>().prop_map(KeyId)));
+    (who, time(), time(), option::of(shared()), asked).prop_map(
+        |((id, session, conversation, to, content, lane), due, valid_until, context, (idempotency, by))| {
             What::Intent(Box::new(Intent {
                 id,
                 session,
@@ -118,6 +126,7 @@ fn intent() -> impl Strategy<Value = What> {
                 valid_until,
                 context,
                 idempotency,
+                by,
             }))
         },
     )
@@ -189,7 +198,11 @@ fn about_messages() -> BoxedStrategy<What> {
         }),
         intent(),
         inbound(),
-        (session(), messages()).prop_map(|(session, messages)| What::Claim { session, messages }),
+        (session(), messages(), held()).prop_map(|(session, messages, held)| What::Claim {
+            session,
+            messages,
+            held
+        }),
         (session(), messages()).prop_map(|(session, messages)| What::Released { session, messages }),
         (session(), messages()).prop_map(|(session, messages)| What::Parked { session, messages }),
         vec((message(), outcome()), 0..9).prop_map(What::Results),
@@ -243,7 +256,11 @@ fn about_campaigns() -> BoxedStrategy<What> {
 
 fn about_recipients() -> BoxedStrategy<What> {
     prop_oneof![
-        (campaign(), ranges()).prop_map(|(campaign, ranges)| What::PartClaim { campaign, ranges }),
+        (campaign(), ranges(), held()).prop_map(|(campaign, ranges, held)| What::PartClaim {
+            campaign,
+            ranges,
+            held
+        }),
         (campaign(), ranges()).prop_map(|(campaign, ranges)| What::PartReleased { campaign, ranges }),
         (campaign(), ranges()).prop_map(|(campaign, ranges)| What::PartParked { campaign, ranges }),
         (campaign(), vec((any::<u32>(), outcome()), 0..9))

@@ -16,11 +16,11 @@ use kabar_engine::entry::{
     Position, Range, StatusReport, What,
 };
 use kabar_engine::id::{
-    CampaignId, CommandId, ConversationId, MessageId, SessionId, ShardId, TenantId, WebhookId,
+    CampaignId, CommandId, ConversationId, KeyId, MessageId, SessionId, ShardId, TenantId, WebhookId,
 };
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
-use kabar_engine::pacing::Lane;
+use kabar_engine::pacing::{Held, Hold, Lane};
 use kabar_engine::part::{ChunkLine, PartStart};
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
@@ -71,8 +71,9 @@ fn message_kinds() -> Vec<What> {
             valid_until: AT.plus_ms(86_400_000),
             context: Some("wamid.Q".into()),
             idempotency,
+            by: None,
         })),
-        What::Claim { session: SESSION, messages: ids() },
+        What::Claim { session: SESSION, messages: ids(), held: None },
         What::Released { session: SESSION, messages: ids() },
         What::Parked { session: SESSION, messages: ids() },
         What::Results(vec![
@@ -133,7 +134,7 @@ fn campaign_kinds() -> Vec<What> {
             command,
         })),
         What::PartMoved { campaign, part, verb: Verb::Cancel, command },
-        What::PartClaim { campaign, ranges: ranges.clone() },
+        What::PartClaim { campaign, ranges: ranges.clone(), held: None },
         What::PartReleased { campaign, ranges: ranges.clone() },
         What::PartParked { campaign, ranges: ranges.clone() },
         What::PartResults {
@@ -184,9 +185,33 @@ fn once_kinds() -> Vec<What> {
     ]
 }
 
+/// With who asked, and with what had held them up.
+fn told_kinds() -> Vec<What> {
+    let intent = Intent {
+        id: MessageId(5),
+        session: SESSION,
+        conversation: ConversationId(900),
+        to: person(),
+        content: Arc::new(Content::plain("halo")),
+        lane: Lane::Broadcast,
+        due: AT,
+        valid_until: AT.plus_ms(86_400_000),
+        context: None,
+        idempotency: None,
+        by: Some(KeyId(1_234_567)),
+    };
+    let held = |by| Some(Held { by, since: AT.plus_ms(-2_500) });
+    let ranges = vec![Range { first: 10_240, count: 256 }];
+    vec![
+        What::Intent(Box::new(intent)),
+        What::Claim { session: SESSION, messages: ids(), held: held(Hold::Throttled) },
+        What::PartClaim { campaign: CAMPAIGN, ranges, held: held(Hold::Turn) },
+    ]
+}
+
 fn samples() -> Vec<Entry> {
-    let kinds =
-        message_kinds().into_iter().chain(campaign_kinds()).chain(once_kinds()).chain(webhook_kinds());
+    let kinds = message_kinds().into_iter().chain(campaign_kinds()).chain(once_kinds());
+    let kinds = kinds.chain(webhook_kinds()).chain(told_kinds());
     kinds.map(|what| Entry { tenant: TENANT, at: AT, what }).collect()
 }
 

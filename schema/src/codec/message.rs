@@ -4,13 +4,15 @@ use super::row::{
     Reader, put_address, put_ids, put_near, put_option, put_text, put_time, put_time_near, put_varint,
     put_wish,
 };
-use super::{DecodeError, Fields, Found, Stored, content_place, kind, once, read_content, write_content};
+use super::{
+    DecodeError, Fields, Found, Stored, content_place, held, kind, once, read_content, write_content,
+};
 use crate::seal::SealError;
 use kabar_engine::cause::Cause;
 use kabar_engine::entry::{
     ConsentSource, ConversationOpened, Idempotency, Inbound, Intent, Outcome, StatusReport, What,
 };
-use kabar_engine::id::{ConversationId, MessageId, SessionId};
+use kabar_engine::id::{ConversationId, KeyId, MessageId, SessionId};
 use kabar_engine::pacing::Lane;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
@@ -38,9 +40,12 @@ pub(super) fn put(to: &mut Fields<'_>, what: &What) -> Result<Option<u8>, SealEr
         }
         What::Intent(intent) => {
             put_intent(to, intent)?;
-            kind::INTENT
+            if intent.by.is_some() { kind::INTENT_BY } else { kind::INTENT }
         }
-        What::Claim { session, messages } => put_messages(out, *session, messages, kind::CLAIM),
+        What::Claim { session, messages, held } => {
+            let kind = held::put(out, to.at, *held, (kind::CLAIM, kind::CLAIM_HELD));
+            put_messages(out, *session, messages, kind)
+        }
         What::Released { session, messages } => put_messages(out, *session, messages, kind::RELEASED),
         What::Parked { session, messages } => put_messages(out, *session, messages, kind::PARKED),
         What::Results(results) => {
@@ -91,8 +96,11 @@ pub(super) fn read(from: &mut Stored<'_>) -> Result<Option<Found>, DecodeError> 
             conversation: ConversationId(reader.varint("conversation")?),
             address: reader.address("address")?,
         },
-        kind::INTENT => return read_intent(from).map(Some),
-        kind::CLAIM => What::Claim { session: session(reader)?, messages: messages(reader)? },
+        kind::INTENT | kind::INTENT_BY => return read_intent(from).map(Some),
+        kind::CLAIM | kind::CLAIM_HELD => {
+            let held = held::read(reader, at, from.kind, kind::CLAIM_HELD)?;
+            What::Claim { session: session(reader)?, messages: messages(reader)?, held }
+        }
         kind::RELEASED => What::Released { session: session(reader)?, messages: messages(reader)? },
         kind::PARKED => What::Parked { session: session(reader)?, messages: messages(reader)? },
         kind::RESULTS => What::Results(read_results(reader, at, |id| Ok(MessageId(id)))?),
@@ -143,6 +151,9 @@ fn put_intent(to: &mut Fields<'_>, intent: &Intent) -> Result<(), SealError> {
         out.extend_from_slice(&idempotency.key.to_le_bytes());
         out.extend_from_slice(&idempotency.body.to_le_bytes());
     });
+    if let Some(key) = intent.by {
+        put_varint(out, key.0);
+    }
     to.sealer.seal(out, to.tenant, &content_place(intent.id), |out| write_content(out, &intent.content))
 }
 
@@ -161,6 +172,7 @@ fn read_intent(from: &mut Stored<'_>) -> Result<Found, DecodeError> {
         let key = u128::from_le_bytes(reader.array("idempotency key")?);
         Ok(Idempotency { key, body: u128::from_le_bytes(reader.array("idempotency body")?) })
     })?;
+    let by = if from.kind == kind::INTENT_BY { Some(KeyId(reader.varint("key")?)) } else { None };
     let Some(json) = from.open(&content_place(id), "content")? else { return Ok(Found::Erased) };
     let content = Arc::new(read_content(&json)?);
     Ok(Found::What(What::Intent(Box::new(Intent {
@@ -174,6 +186,7 @@ fn read_intent(from: &mut Stored<'_>) -> Result<Found, DecodeError> {
         valid_until,
         context,
         idempotency,
+        by,
     }))))
 }
 

@@ -6,6 +6,7 @@
 
 mod campaign;
 pub mod frame;
+mod held;
 mod message;
 mod once;
 mod part;
@@ -92,7 +93,11 @@ mod kind {
     pub(super) const CONSENT_ONCE: u8 = 31;
     pub(super) const ENDED_ONCE: u8 = 32;
     pub(super) const WEBHOOK_DISABLED: u8 = 33;
-    pub(super) const LAST: u8 = WEBHOOK_DISABLED;
+    // With the API key it was asked with, and with what had held them up.
+    pub(super) const INTENT_BY: u8 = 34;
+    pub(super) const CLAIM_HELD: u8 = 35;
+    pub(super) const PART_CLAIM_HELD: u8 = 36;
+    pub(super) const LAST: u8 = PART_CLAIM_HELD;
 }
 
 /// The highest entry kind this version knows.

@@ -3,7 +3,7 @@
 use super::campaign::{campaign, command, verb};
 use super::message::{flag, put_cause, put_reports, put_results, read_cause, read_reports, read_results};
 use super::row::{Reader, put_address, put_near, put_signed, put_time_near, put_varint};
-use super::{DecodeError, kind};
+use super::{DecodeError, held, kind};
 use kabar_engine::entry::{Range, What};
 use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId};
 use kabar_engine::part::{ChunkLine, PartStart};
@@ -23,7 +23,10 @@ pub(super) fn put(out: &mut Vec<u8>, at: Timestamp, what: &What) -> Option<u8> {
             put_varint(out, command.0);
             kind::PART_MOVED
         }
-        What::PartClaim { campaign, ranges } => put_ranges(out, *campaign, ranges, kind::PART_CLAIM),
+        What::PartClaim { campaign, ranges, held } => {
+            let kind = held::put(out, at, *held, (kind::PART_CLAIM, kind::PART_CLAIM_HELD));
+            put_ranges(out, *campaign, ranges, kind)
+        }
         What::PartReleased { campaign, ranges } => put_ranges(out, *campaign, ranges, kind::PART_RELEASED),
         What::PartParked { campaign, ranges } => put_ranges(out, *campaign, ranges, kind::PART_PARKED),
         What::PartResults { campaign, results } => {
@@ -75,7 +78,10 @@ pub(super) fn read(kind: u8, reader: &mut Reader<'_>, at: Timestamp) -> Result<O
             verb: verb(reader)?,
             command: command(reader)?,
         },
-        kind::PART_CLAIM => What::PartClaim { campaign: campaign(reader)?, ranges: ranges(reader)? },
+        kind::PART_CLAIM | kind::PART_CLAIM_HELD => {
+            let held = held::read(reader, at, kind, kind::PART_CLAIM_HELD)?;
+            What::PartClaim { campaign: campaign(reader)?, ranges: ranges(reader)?, held }
+        }
         kind::PART_RELEASED => What::PartReleased { campaign: campaign(reader)?, ranges: ranges(reader)? },
         kind::PART_PARKED => What::PartParked { campaign: campaign(reader)?, ranges: ranges(reader)? },
         kind::PART_RESULTS => {

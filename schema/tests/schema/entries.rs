@@ -36,8 +36,9 @@ pub fn entry(shard: ShardId, position: Position) -> Arc<Entry> {
             valid_until: BEGIN.plus_ms(60_000),
             context: None,
             idempotency: None,
+            by: None,
         })),
-        1 => What::Claim { session, messages: vec![MessageId(id), MessageId(id + 1)] },
+        1 => What::Claim { session, messages: vec![MessageId(id), MessageId(id + 1)], held: None },
         2 => What::Results(vec![(MessageId(id), Outcome::Accepted(format!("wamid.{id}").into()))]),
         3 => What::Statuses(vec![StatusReport {
             of: MessageId(id),
@@ -46,7 +47,11 @@ pub fn entry(shard: ShardId, position: Position) -> Arc<Entry> {
             cause: None,
             provider_id: None,
         }]),
-        _ => What::PartClaim { campaign: CampaignId(id), ranges: vec![Range { first: 7, count: 9 }] },
+        _ => What::PartClaim {
+            campaign: CampaignId(id),
+            ranges: vec![Range { first: 7, count: 9 }],
+            held: None,
+        },
     };
     let later = i64::try_from(position.0).unwrap();
     Arc::new(Entry { tenant: TENANT, at: BEGIN.plus_ms(later), what })

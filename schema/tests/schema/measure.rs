@@ -72,6 +72,7 @@ impl Traffic {
             valid_until: now.plus_ms(86_400_000),
             context: None,
             idempotency: None,
+            by: None,
         };
         let mut row = MessageRow::accepted(here.tenant, now, &intent);
         (row.prev, row.number) = (prev, number);

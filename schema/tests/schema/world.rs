@@ -172,6 +172,7 @@ impl World {
             valid_until: now.plus_ms(3_600_000),
             context: (seed % 6 == 1).then(|| "wamid.before".into()),
             idempotency: None,
+            by: None,
         };
         let mut row = MessageRow::accepted(place.tenant, now, &intent);
         (row.prev, row.number) = (prev, how_manieth);

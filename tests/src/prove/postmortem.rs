@@ -96,7 +96,7 @@ impl Postmortem {
                 self.last_claim = self.last_claim.max(entry.at.0);
                 self.open.extend(messages.iter().map(|id| Reference::Message(*id)));
             }
-            What::PartClaim { campaign, ranges } => {
+            What::PartClaim { campaign, ranges, .. } => {
                 let claimed = Range::indexes(ranges).map(|i| (entry.at.0, Reference::Campaign(*campaign, i)));
                 self.claims.extend(claimed);
                 self.last_claim = self.last_claim.max(entry.at.0);

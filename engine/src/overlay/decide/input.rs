@@ -4,10 +4,10 @@ use crate::address::Address;
 use crate::campaign::Verb;
 use crate::content::Content;
 use crate::entry::{ConsentSource, Frozen, Idempotency, StatusReport};
-use crate::id::{CampaignId, CommandId, MessageId, SessionId, TenantId, WebhookId};
+use crate::id::{CampaignId, CommandId, KeyId, MessageId, SessionId, TenantId, WebhookId};
 use crate::optout::Wish;
 use crate::outgoing::{Accepted, Reference, SendError};
-use crate::pacing::Lane;
+use crate::pacing::{Held, Lane};
 use crate::schedule::Hours;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub enum Input {
         session: SessionId,
         /// At most, and never above 256.
         max: usize,
+        /// What had held the waiting ones up until now.
+        held: Option<Held>,
     },
     /// These claims were not used.
     Release {
@@ -233,6 +235,8 @@ pub struct Draft {
     pub context: Option<Arc<str>>,
     /// What makes a repeat recognisable.
     pub idempotency: Option<Idempotency>,
+    /// The API key it is asked with; `None`: the operator's.
+    pub by: Option<KeyId>,
 }
 
 /// A message a person wrote.
@@ -294,4 +298,6 @@ pub struct PartClaim {
     pub free_form: bool,
     /// The hours in the recipient's zone in which it may be sent.
     pub hours: Hours,
+    /// What had held the part up until now.
+    pub held: Option<Held>,
 }

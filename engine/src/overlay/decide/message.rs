@@ -11,6 +11,7 @@ use crate::once::Once;
 use crate::optout::Wish;
 use crate::outgoing::{Accepted, Outgoing, Reference, SendError};
 use crate::overlay::Overlay;
+use crate::pacing::Held;
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ impl Overlay {
             valid_until: draft.valid_until,
             context: draft.context.clone(),
             idempotency: draft.idempotency,
+            by: draft.by,
         })));
         let wake = Wake::Session(draft.tenant, draft.session);
         effects.reply_and_wake(Answer::Accepted { message, replayed: false }, wake)
@@ -80,7 +82,7 @@ impl Overlay {
         &self,
         tenant: TenantId,
         session: SessionId,
-        max: usize,
+        (max, held): (usize, Option<Held>),
         now: Timestamp,
     ) -> Vec<Effect> {
         let mut effects = Effects::new(tenant, now);
@@ -111,7 +113,7 @@ impl Overlay {
         end(&mut effects, Some(Cause::WINDOW_CLOSED), closed);
         if !wire.is_empty() {
             let messages = wire.iter().filter_map(|o| message_of(o.reference)).collect();
-            effects.append(What::Claim { session, messages });
+            effects.append(What::Claim { session, messages, held });
         }
         effects.reply(Ok(Answer::Transmit(wire)))
     }

@@ -177,7 +177,9 @@ impl Overlay {
         let once = self.once(input);
         match input {
             Input::Send(draft) => self.send(draft, now),
-            Input::Claim { tenant, session, max } => self.claim(*tenant, *session, (*max).min(256), now),
+            Input::Claim { tenant, session, max, held } => {
+                self.claim(*tenant, *session, ((*max).min(256), *held), now)
+            }
             Input::Release { tenant, session, messages } => self.release(*tenant, *session, messages, now),
             Input::Adopt { tenant, session } => self.adopt(*tenant, *session, now),
             Input::Answers { tenant, session, results, random } => {

@@ -114,7 +114,8 @@ impl Overlay {
         }
         if !picked.is_empty() {
             let indexes: Vec<u32> = picked.iter().map(|p: &Picked| p.index).collect();
-            effects.append(What::PartClaim { campaign: claim.campaign, ranges: Range::pack(&indexes) });
+            let (campaign, ranges) = (claim.campaign, Range::pack(&indexes));
+            effects.append(What::PartClaim { campaign, ranges, held: claim.held });
         }
         effects.reply(Ok(Answer::Picked(picked)))
     }

@@ -39,7 +39,7 @@ impl Overlay {
                 self.edit_part(stamp, (*campaign, *part), |p| p.finished = true);
                 self.part_index.remove(&(*campaign, *part));
             }
-            What::PartClaim { campaign, ranges } => {
+            What::PartClaim { campaign, ranges, .. } => {
                 self.mark_ranges(stamp, (*campaign, ranges), now, |m, _| m.claimed());
             }
             What::PartReleased { campaign, ranges } => {
