@@ -24,6 +24,7 @@ pub mod session;
 pub mod shard;
 pub mod subscription;
 mod tide;
+mod turn;
 pub mod view;
 pub mod webhook;
 mod wire;

@@ -1,7 +1,9 @@
 //! The names of what this room counts. Values carry no number, no body and no tenant.
 
+use kabar_engine::pacing::Hold;
 use kabar_schema::records::AttemptOutcome;
 use metrics::{counter, gauge, histogram};
+use std::time::Duration;
 
 /// Messages accepted from the API.
 pub fn accepted() {
@@ -44,6 +46,30 @@ pub fn attempted(outcome: AttemptOutcome, took_ms: u32) {
 /// A subscription was given up.
 pub fn webhook_disabled() {
     counter!("kabar_webhooks_disabled_total").increment(1);
+}
+
+/// What held a claim up, and for how long.
+pub fn held(by: Hold, seconds: f64) {
+    let by = match by {
+        Hold::Pace => "pace",
+        Hold::Throttled => "throttled",
+        Hold::LinkLost => "link_lost",
+        Hold::Room => "room",
+        Hold::Lane => "lane",
+        Hold::Turn => "turn",
+    };
+    counter!("kabar_holds_total", "cause" => by).increment(1);
+    histogram!("kabar_hold_seconds", "cause" => by).record(seconds);
+}
+
+/// How many messages the node may have on their way.
+pub fn room(size: u32) {
+    gauge!("kabar_room_messages").set(f64::from(size));
+}
+
+/// How late the node's work was.
+pub fn late(late: Duration) {
+    gauge!("kabar_late_seconds").set(late.as_secs_f64());
 }
 
 /// Leases that were lost, or ran out before they could be renewed.

@@ -5,7 +5,7 @@ mod links;
 mod stats;
 mod subscription;
 
-pub use links::Link;
+pub use links::{Link, Policy};
 pub use stats::NodeStats;
 
 use crate::campaign::{self, Campaign};
@@ -21,6 +21,7 @@ use crate::session::{self, Session};
 use crate::shard::{Shard, ShardParts};
 use crate::subscription::Served;
 use crate::tide::Tide;
+use crate::turn::{self, Turns};
 use dashmap::DashMap;
 use kabar_connectors::client::{Client, Guard};
 use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId};
@@ -121,9 +122,10 @@ pub struct Node {
     links: DashMap<SessionId, Arc<Link>>,
     numbers: DashMap<String, Cached<Link>>,
     apps: DashMap<u64, Cached<MetaApp>>,
-    policies: DashMap<TenantId, ((i64, bool), i64)>,
+    policies: DashMap<TenantId, (Policy, i64)>,
     on_wire: DashMap<SessionId, Arc<AtomicUsize>>,
     part_on_wire: DashMap<(CampaignId, u32), Arc<AtomicUsize>>,
+    turns: Arc<Turns>,
     projector: Projector,
     served: Served,
     draining: AtomicBool,
@@ -174,6 +176,7 @@ impl Node {
             policies: DashMap::new(),
             on_wire: DashMap::new(),
             part_on_wire: DashMap::new(),
+            turns: Arc::default(),
             projector: Projector::new(),
             served: Served::default(),
             draining: AtomicBool::new(false),
@@ -188,6 +191,7 @@ impl Node {
         let mut tasks = vec![
             tokio::spawn(crate::projector::run(Arc::downgrade(&node))),
             tokio::spawn(open::keep(Arc::downgrade(&node))),
+            tokio::spawn(turn::watch(Arc::downgrade(&node.turns))),
         ];
         if !node.store.leases.exclusive() {
             tasks.push(tokio::spawn(lease::watch(Arc::downgrade(&node))));
@@ -307,6 +311,11 @@ impl Node {
     /// Where every shard stands durably.
     pub(crate) fn tips(&self) -> Cursor {
         self.all_shards().map(|shard| (shard.id(), shard.durable_position())).collect()
+    }
+
+    /// Whose messages go next.
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     pub(crate) fn tide(&self) -> &Arc<Tide> {

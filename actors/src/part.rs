@@ -4,13 +4,15 @@
 use crate::node::{Link, Node};
 use crate::session;
 use crate::shard::Shard;
+use crate::turn::tell_held;
 use crate::wire::{OnWire, Parcel, Route, Told, transmit};
 use kabar_engine::cause::Cause;
+use kabar_engine::fair::Share;
 use kabar_engine::id::{CampaignId, SessionId, TenantId};
 use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
 use kabar_engine::overlay::decide::PartClaim;
 use kabar_engine::overlay::{Answer, Input, Picked};
-use kabar_engine::pacing::claim_size;
+use kabar_engine::pacing::{Held, Hold, Lane, claim_size};
 use kabar_engine::spintax;
 use kabar_engine::template::{ContentPattern, MissingVariable};
 use kabar_engine::time::Timestamp;
@@ -97,22 +99,23 @@ impl Part {
             return self.wait(ctx, WAIT_MS);
         }
         let policy = node.policy(tenant).await;
+        let (proof_ms, resend) = (policy.proof_ms, policy.resend);
         loop {
             let now = Timestamp(ctx.clock().now_ms());
-            let due = shard.peek(|o| o.part_due(campaign, part, now, policy.0));
+            let due = shard.peek(|o| o.part_due(campaign, part, now, proof_ms));
             if due.finished || due.next.is_some_and(|at| at <= now) || !self.may_send(&shard) {
-                let (proof_ms, resend) = policy;
                 let input = Input::PartDue { tenant, campaign, part, proof_ms, resend };
                 if shard.ask(input).await.is_err() {
                     return self.wait(ctx, WAIT_MS);
                 }
             }
-            let due = shard.peek(|o| o.part_due(campaign, part, now, policy.0));
+            let due = shard.peek(|o| o.part_due(campaign, part, now, proof_ms));
             if due.finished && self.in_flight == 0 {
                 return Next::Stop;
             }
             let idle = node.is_draining() || !due.ready || !self.may_send(&shard);
-            if idle || self.room(&node) == 0 || !self.claim(&node, &shard, &work, ctx).await {
+            if idle || self.room(&node) == 0 || !self.claim((&node, &shard), &work, policy.weight, ctx).await
+            {
                 self.sleep(due, now, ctx);
                 return Next::Continue;
             }
@@ -171,17 +174,23 @@ impl Part {
     /// Claims and transmits one batch; `false` when there was no room or nothing to claim.
     async fn claim(
         &mut self,
-        node: &Arc<Node>,
-        shard: &Arc<Shard>,
+        (node, shard): (&Arc<Node>, &Arc<Shard>),
         work: &Arc<Work>,
+        weight: u32,
         ctx: &Context<Message>,
     ) -> bool {
         let PartName { tenant, campaign, part, session } = self.name;
         let want = claim_size(work.link.session.messages_per_second).min(self.room(node));
         let Some(desk) = node.session_handle(tenant, session).await else { return false };
-        let Ok(mut permits) = desk.ask(|reply| session::Message::Grant(want, reply)).await else {
+        let share = Share { of: campaign, weight: work.spec.weight, cost: want };
+        let Ok(mut permits) = desk.ask(|reply| session::Message::Grant(share, reply)).await else {
             return false;
         };
+        let asked = Timestamp(ctx.clock().now_ms());
+        let share = Share { of: tenant, weight, cost: permits.count() };
+        let mut turn = node.turns().take(Lane::Broadcast, share).await;
+        let now = Timestamp(ctx.clock().now_ms());
+        let held = longer(permits.held(), Held { by: Hold::Turn, since: asked }, (asked, now));
         let claim = PartClaim {
             tenant,
             campaign,
@@ -189,7 +198,7 @@ impl Part {
             max: permits.count() as usize,
             free_form: work.spec.content.needs_window(),
             hours: work.spec.timing.hours.clone(),
-            held: None,
+            held,
         };
         let picked = match shard.ask(Input::PartClaim(claim)).await {
             Ok(Answer::Picked(picked)) => picked,
@@ -197,9 +206,11 @@ impl Part {
         };
         let count = u32::try_from(picked.len()).unwrap_or(u32::MAX);
         permits.used(count);
+        turn.used(count);
         if picked.is_empty() {
             return false;
         }
+        tell_held(held, now);
         self.in_flight = self.in_flight.saturating_add(count);
         let parcels = picked.iter().map(|p| self.parcel(work, p)).collect();
         let route = Route {
@@ -218,7 +229,7 @@ impl Part {
                 random,
             };
             let mut feedback = transmit(route, parcels, file).await;
-            drop(permits);
+            drop((permits, turn));
             // A part's calls are not counted among the session's own: its permits were.
             let lost = std::mem::take(&mut feedback.lost);
             feedback.done = 0;
@@ -246,6 +257,12 @@ impl Part {
         };
         Parcel { key: picked.index, outgoing, instead }
     }
+}
+
+/// What a claim waited for longest: its number's grant until `granted`, or the node's turn since then.
+fn longer(number: Option<Held>, node: Held, (granted, now): (Timestamp, Timestamp)) -> Option<Held> {
+    let before = number.map_or(0, |held| granted.since_ms(held.since));
+    if now.since_ms(node.since) > before { node.told(now) } else { number }
 }
 
 /// What a recipient is answered whose message cannot be rendered.

@@ -3,14 +3,15 @@
 
 use crate::node::{Link, Node};
 use crate::shard::Shard;
+use crate::turn::{Turn, tell_held};
 use crate::wire::{Feedback, OnWire, Parcel, Route, Told, pair_key, transmit};
-use kabar_engine::id::{MessageId, SessionId, TenantId};
+use kabar_engine::fair::{Queue, Share};
+use kabar_engine::id::{CampaignId, MessageId, SessionId, TenantId};
 use kabar_engine::outgoing::{Outgoing, Reference, SendError};
 use kabar_engine::overlay::{Answer, Input};
-use kabar_engine::pacing::{Bucket, PairLimit, Throttle, claim_size};
+use kabar_engine::pacing::{Bucket, Held, Hold, Holding, Lane, PairLimit, Throttle, claim_size};
 use kabar_engine::time::Timestamp;
 use kabar_runtime::{Actor, Context, Handle, Next, Reply, Timer};
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -29,8 +30,10 @@ const LONGEST_WAIT_MS: i64 = 60_000;
 pub enum Message {
     /// Something may have changed.
     Work,
-    /// A part wants room for so many.
-    Grant(u32, Reply<Permits>),
+    /// A part of this campaign wants room for so many.
+    Grant(Share<CampaignId>, Reply<Permits>),
+    /// The node's turn that was asked for has come.
+    Turn(Turn),
     /// Room that was granted is free again; so much of it was never used.
     Return {
         /// Places among the calls.
@@ -65,6 +68,13 @@ pub struct Permits {
     session: Handle<Message>,
     places: u32,
     unused: u32,
+    held: Option<Held>,
+}
+
+/// A part that waits for room.
+struct Asked {
+    since: Timestamp,
+    reply: Reply<Permits>,
 }
 
 impl Permits {
@@ -72,6 +82,12 @@ impl Permits {
     #[must_use]
     pub fn count(&self) -> u32 {
         self.places
+    }
+
+    /// What it was waited for.
+    #[must_use]
+    pub fn held(&self) -> Option<Held> {
+        self.held
     }
 
     /// So many were put to use; the other places are free at once.
@@ -101,7 +117,13 @@ pub struct Session {
     pace: Option<Pace>,
     adopted: bool,
     in_flight: u32,
-    waiting: VecDeque<(u32, Reply<Permits>)>,
+    waiting: Queue<CampaignId, Asked>,
+    /// Why the parts that waited last had to.
+    scant: Hold,
+    holding: Holding,
+    /// A turn of the node that has come.
+    turn: Option<Turn>,
+    turn_asked: bool,
     timer: Option<Timer>,
     link_lost: bool,
     paused_until: Option<Timestamp>,
@@ -125,7 +147,11 @@ impl Session {
             pace: None,
             adopted: false,
             in_flight: 0,
-            waiting: VecDeque::new(),
+            waiting: Queue::default(),
+            scant: Hold::Pace,
+            holding: Holding::default(),
+            turn: None,
+            turn_asked: false,
             timer: None,
             link_lost: false,
             paused_until: None,
@@ -147,10 +173,12 @@ impl Session {
             return Next::Continue;
         }
         let policy = node.policy(self.tenant).await;
-        self.settle(&shard, policy, now).await;
-        while self.send_next(&node, &shard, ctx).await {}
-        self.serve_parts(node.options().connections_per_session, ctx);
-        self.sleep(&shard, policy.0, ctx);
+        self.settle(&shard, (policy.proof_ms, policy.resend), now).await;
+        while self.send_next(&node, &shard, policy.weight, ctx).await {}
+        // Nothing is left to use it for.
+        self.turn = None;
+        self.serve_parts(&shard, node.options().connections_per_session, ctx);
+        self.sleep(&shard, policy.proof_ms, ctx);
         Next::Continue
     }
 
@@ -198,26 +226,40 @@ impl Session {
     }
 
     /// Puts the next messages on the wire; `false` when nothing may or can go now.
-    async fn send_next(&mut self, node: &Arc<Node>, shard: &Arc<Shard>, ctx: &Context<Message>) -> bool {
+    async fn send_next(
+        &mut self,
+        node: &Arc<Node>,
+        shard: &Arc<Shard>,
+        weight: u32,
+        ctx: &Context<Message>,
+    ) -> bool {
         let now = Timestamp(ctx.clock().now_ms());
         let (id, tenant) = (self.id, self.tenant);
-        if node.is_draining() || !shard.peek(|o| o.outbox(id).is_some_and(|b| b.has_ready(now))) {
-            return false;
-        }
+        let urgency = shard.peek(|o| o.outbox(id).and_then(|b| b.urgency(now)));
+        let Some(lane) = urgency.filter(|_| !node.is_draining()) else { return false };
         let free = node.options().connections_per_session.saturating_sub(self.in_flight as usize);
+        let free = u32::try_from(free).unwrap_or(u32::MAX);
         let Some(pace) = &mut self.pace else { return false };
-        let want =
-            claim_size(pace.link.session.messages_per_second).min(u32::try_from(free).unwrap_or(u32::MAX));
-        let tokens = pace.bucket.take(now, want);
-        if tokens == 0 {
+        if free == 0 || pace.bucket.ready_at(now) > now {
+            self.holding.by(if free == 0 { Hold::Room } else { self.slow(now) }, now);
             return false;
         }
-        let answer = shard.ask(Input::Claim { tenant, session: id, max: tokens as usize, held: None }).await;
-        let Ok(Answer::Transmit(list)) = answer else {
+        let cost = claim_size(pace.link.session.messages_per_second).min(free);
+        if !self.has_turn(node, lane, Share { of: tenant, weight, cost }, ctx) {
+            self.holding.by(Hold::Turn, now);
+            return false;
+        }
+        let (Some(pace), Some(mut turn)) = (&mut self.pace, self.turn.take()) else { return false };
+        let tokens = pace.bucket.take(now, cost.min(turn.count()));
+        let held = self.holding.over(now);
+        let input = Input::Claim { tenant, session: id, max: tokens as usize, held };
+        let Ok(Answer::Transmit(list)) = shard.ask(input).await else {
             pace.bucket.give_back(tokens);
             return false;
         };
+        tell_held(held, now);
         let used = u32::try_from(list.len()).unwrap_or(tokens);
+        turn.used(used);
         pace.bucket.give_back(tokens.saturating_sub(used));
         if list.is_empty() {
             return true;
@@ -225,15 +267,41 @@ impl Session {
         let link = Arc::clone(&pace.link);
         let parcels = list.into_iter().filter_map(|o| parcel(o, pace, now)).collect();
         self.in_flight += used;
-        self.launch(node, shard, (link, parcels), ctx.handle().clone());
+        self.launch(node, shard, (link, parcels, turn), ctx.handle().clone());
         true
+    }
+
+    /// Whether the node's turn is here; else it is asked for, once.
+    fn has_turn(
+        &mut self,
+        node: &Arc<Node>,
+        lane: Lane,
+        share: Share<TenantId>,
+        ctx: &Context<Message>,
+    ) -> bool {
+        if self.turn.is_none() && !self.turn_asked {
+            let me = ctx.handle().clone();
+            // Where this actor is being restarted the turn goes back by being dropped.
+            self.turn = node.turns().ask(lane, share, move |turn| _ = me.force(Message::Turn(turn)));
+            self.turn_asked = self.turn.is_none();
+        }
+        self.turn.is_some()
+    }
+
+    /// Why the bucket gives nothing.
+    fn slow(&self, now: Timestamp) -> Hold {
+        match self.paused_until {
+            Some(until) if until > now && self.link_lost => Hold::LinkLost,
+            Some(until) if until > now => Hold::Throttled,
+            _ => Hold::Pace,
+        }
     }
 
     fn launch(
         &self,
         node: &Arc<Node>,
         shard: &Arc<Shard>,
-        (link, parcels): (Arc<Link>, Vec<Parcel<MessageId>>),
+        (link, parcels, turn): (Arc<Link>, Vec<Parcel<MessageId>>, Turn),
         me: Handle<Message>,
     ) {
         let route = Route {
@@ -251,31 +319,45 @@ impl Session {
                 random,
             };
             let feedback = transmit(route, parcels, file).await;
+            drop(turn);
             // A restarted actor counts its own calls; its earlier ones are not its business.
             let _restarting = me.force(Message::Back(feedback));
         });
     }
 
-    /// Gives waiting parts what is left of the pace, one after the other. An eighth of the places is kept free for
-    /// replies and single messages.
-    fn serve_parts(&mut self, places: usize, ctx: &Context<Message>) {
-        let now = Timestamp(ctx.clock().now_ms());
+    /// Gives waiting parts what is left of the pace, the campaigns by their weight. An eighth of the places is kept free
+    /// for replies and single messages.
+    fn serve_parts(&mut self, shard: &Arc<Shard>, places: usize, ctx: &Context<Message>) {
+        let (now, id) = (Timestamp(ctx.clock().now_ms()), self.id);
         let places = u32::try_from(places - places / 8).unwrap_or(u32::MAX);
+        let slow = self.slow(now);
         let Some(pace) = &mut self.pace else { return };
         let limit = claim_size(pace.link.session.messages_per_second);
-        while let Some((want, _)) = self.waiting.front() {
-            let free = places.saturating_sub(self.in_flight);
-            let granted = pace.bucket.take(now, (*want).min(limit).min(free));
+        while let Some((share, _)) = self.waiting.first() {
+            let (want, free) = (share.cost, places.saturating_sub(self.in_flight));
+            let granted = pace.bucket.take(now, want.min(limit).min(free));
             // A grant costs a claim entry and a task: single tokens are saved up.
-            if granted < worthwhile(claim_size(pace.bucket.rate(now))).min(*want) {
+            if granted < worthwhile(claim_size(pace.bucket.rate(now))).min(want) {
                 pace.bucket.give_back(granted);
+                let urgent = || shard.peek(|o| o.outbox(id).is_some_and(|b| b.has_ready(now)));
+                self.scant = match slow {
+                    _ if free == 0 => Hold::Room,
+                    Hold::Pace if urgent() => Hold::Lane,
+                    slow => slow,
+                };
                 return;
             }
-            if let Some((_, reply)) = self.waiting.pop_front() {
-                self.in_flight += granted;
-                // An asker that is gone drops them, which brings them back.
-                reply.send(Permits { session: ctx.handle().clone(), places: granted, unused: granted });
-            }
+            let Some((share, asked)) = self.waiting.pop() else { return };
+            self.waiting.refund(&Share { cost: want - granted, ..share });
+            self.in_flight += granted;
+            let held = Held { by: self.scant, since: asked.since };
+            // An asker that is gone drops them, which brings them back.
+            asked.reply.send(Permits {
+                session: ctx.handle().clone(),
+                places: granted,
+                unused: granted,
+                held: held.told(now),
+            });
         }
     }
 
@@ -295,7 +377,7 @@ impl Session {
             at.max(now.plus_ms(i64::from(worthwhile(claim_size(rate))) * 1_000 / i64::from(rate)))
         };
         let parts = (!self.waiting.is_empty() && room).then_some(pace).flatten().map(saved);
-        let hungry = ready.then_some(pace).flatten().into_iter().chain(parts).min();
+        let hungry = (ready && !self.turn_asked).then_some(pace).flatten().into_iter().chain(parts).min();
         if let Some(at) = [due.filter(|at| *at > now), hungry].into_iter().flatten().min() {
             let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
             self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
@@ -361,7 +443,11 @@ impl Actor for Session {
         let now = Timestamp(ctx.clock().now_ms());
         match message {
             Message::Work => {}
-            Message::Grant(want, reply) => self.waiting.push_back((want, reply)),
+            Message::Grant(share, reply) => self.waiting.push(0, share, Asked { since: now, reply }),
+            Message::Turn(turn) => {
+                self.turn_asked = false;
+                self.turn = Some(turn);
+            }
             Message::Return { places, unused } => {
                 self.in_flight = self.in_flight.saturating_sub(places);
                 if let Some(pace) = &mut self.pace {

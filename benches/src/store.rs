@@ -129,6 +129,8 @@ async fn restart(pending: u64) -> Result<(f64, f64)> {
         created: Timestamp(node_a.clock().now_ms()),
         unknown_after_ms: 900_000,
         resend_unknown: false,
+        weight: Tenant::WEIGHT,
+        frequency_cap: None,
     };
     node_a.store().nouns.create(&tenant).await?;
     store_paths::fill(&node_a, pending).await?;

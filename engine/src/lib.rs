@@ -14,6 +14,8 @@ pub mod content;
 pub mod conversation;
 pub mod entry;
 pub mod event;
+pub mod fair;
+pub mod frequency;
 pub mod id;
 pub mod lease;
 pub mod mark;

@@ -6,10 +6,12 @@
 mod bucket;
 mod hold;
 mod pair;
+mod room;
 
 pub use bucket::Bucket;
-pub use hold::{Held, Hold};
+pub use hold::{Held, Hold, Holding};
 pub use pair::PairLimit;
+pub use room::Room;
 
 use serde::{Deserialize, Serialize};
 

@@ -8,6 +8,7 @@ use kabar_engine::address::Address;
 use kabar_engine::audience::Audience;
 use kabar_engine::content::Content;
 use kabar_engine::entry::Idempotency;
+use kabar_engine::frequency::Purpose;
 use kabar_engine::id::{CampaignId, ImportId, MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::overlay::decide::Draft;
 use kabar_engine::pacing::Lane;
@@ -178,6 +179,8 @@ impl House {
             senders: ask.senders,
             audience: Audience::Contacts { list: Some(ask.list), filter: None },
             timing,
+            weight: Campaign::WEIGHT,
+            purpose: Purpose::default(),
             origin: None,
             body_hash: String::new(),
             created: self.now(),
@@ -306,6 +309,8 @@ pub async fn furnish(store: &Store, tenant: TenantId, app: u64) {
         created,
         unknown_after_ms: Tenant::UNKNOWN_AFTER_MS,
         resend_unknown: false,
+        weight: Tenant::WEIGHT,
+        frequency_cap: None,
     };
     store.nouns.create(&record).await.unwrap();
     let (app_secrets, verify_token) = (vec![SECRET.to_owned()], VERIFY.to_owned());

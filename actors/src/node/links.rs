@@ -5,6 +5,7 @@ use super::{Node, PROOF_MS, TRUST_MS};
 use crate::plant::Plant;
 use kabar_connectors::cloud::{CloudApi, CloudConfig};
 use kabar_connectors::{Connector, Secret};
+use kabar_engine::frequency::FrequencyCap;
 use kabar_engine::id::{SessionId, TenantId};
 use kabar_schema::error::StoreError;
 use kabar_schema::records::{MetaApp, Session as SessionRecord, Tenant};
@@ -19,12 +20,39 @@ pub struct Link {
     read_at: i64,
 }
 
-impl Node {
-    /// How ambiguous sends of a tenant end: how long proof is waited for, and whether it is sent once more.
-    pub async fn policy(&self, tenant: TenantId) -> (i64, bool) {
-        if self.options.plant == Plant::ResendAmbiguous {
-            return (1, true);
+/// What a tenant decided for all its sessions.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// How long proof of an ambiguous send is waited for (ms).
+    pub proof_ms: i64,
+    /// Whether it is then sent once more instead of becoming unknown.
+    pub resend: bool,
+    /// What its turns count for beside other tenants'.
+    pub weight: u32,
+    /// How much marketing one person gets.
+    pub cap: Option<FrequencyCap>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { proof_ms: PROOF_MS, resend: false, weight: Tenant::WEIGHT, cap: None }
+    }
+}
+
+impl Policy {
+    fn of(tenant: &Tenant) -> Self {
+        Self {
+            proof_ms: i64::try_from(tenant.unknown_after_ms).unwrap_or(PROOF_MS),
+            resend: tenant.resend_unknown,
+            weight: tenant.weight,
+            cap: tenant.frequency_cap,
         }
+    }
+}
+
+impl Node {
+    /// What a tenant decided for all its sessions.
+    pub async fn policy(&self, tenant: TenantId) -> Policy {
         let now = self.clock.now_ms();
         if let Some(known) = self.policies.get(&tenant)
             && (now - known.1).abs() < TRUST_MS
@@ -32,10 +60,11 @@ impl Node {
             return known.0;
         }
         let record = self.store.nouns.get::<Tenant>(tenant, tenant.0).await.ok().flatten();
-        let (proof, resend) = record.map_or((PROOF_MS, false), |t| {
-            (i64::try_from(t.noun.unknown_after_ms).unwrap_or(PROOF_MS), t.noun.resend_unknown)
-        });
-        let policy = (self.options.proof_ms.unwrap_or(proof), resend);
+        let mut policy = record.map_or_else(Policy::default, |found| Policy::of(&found.noun));
+        policy.proof_ms = self.options.proof_ms.unwrap_or(policy.proof_ms);
+        if self.options.plant == Plant::ResendAmbiguous {
+            (policy.proof_ms, policy.resend) = (1, true);
+        }
         self.policies.insert(tenant, (policy, now));
         policy
     }

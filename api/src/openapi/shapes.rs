@@ -85,6 +85,7 @@ words! {
     CampaignState: "Where a campaign is." = "draft" "scheduled" "freezing" "running" "settling" "paused" "cancelled" "finished";
     WaitReason: "What a campaign can wait for." = "start" "recurrence" "paused" "blackout" "quiet_hours" "send_window" "retry" "throttled" "link_lost" "pace";
     AudienceKind: "Whom a campaign goes to." = "contacts" "named" "unreached";
+    Purpose: "What a campaign is for." = "marketing" "utility";
     Relation: "How a campaign comes from another." = "clone" "retry" "occurrence";
     Verb: "What can be wanted of a campaign." = "launch" "pause" "resume" "cancel";
     ZoneSource: "Where a time zone was read from." = "contact" "number" "default";
@@ -254,9 +255,11 @@ mod tests {
         use kabar_actors::view::CampaignState as C;
         use kabar_actors::view::WaitReason as W;
         use kabar_engine::cause::Fault as F;
+        use kabar_engine::frequency::Purpose as P;
         use kabar_engine::schedule::ZoneSource as Z;
         use kabar_schema::records::Relation as R;
         use kabar_schema::records::{ConsentBasis as B, ImportState as I};
+        same::<Purpose>([P::Marketing, P::Utility]);
         same::<ConsentBasis>([B::OptIn, B::ExistingCustomer, B::LegitimateInterest, B::Unknown]);
         same::<ImportState>([I::Reading, I::Done, I::Failed]);
         same::<CampaignState>([

@@ -74,6 +74,8 @@ pub(crate) async fn post(
         created: now,
         unknown_after_ms,
         resend_unknown: wanted.resend_unknown.unwrap_or(false),
+        weight: Tenant::WEIGHT,
+        frequency_cap: None,
     };
     let same = |a: &Tenant, b: &Tenant| *a == Tenant { created: a.created, ..b.clone() };
     let created = create(&state, &key, tenant, same).await?;

@@ -8,6 +8,9 @@ use crate::pacing::Lane;
 use crate::time::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 
+/// Of those that waited for a moment and are due, so many are put in order at a time.
+const DUE_LOOKED_AT: usize = 4_096;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Line {
     stage: Stage,
@@ -108,7 +111,7 @@ impl Outbox {
     pub fn next(&self, now: Timestamp, max: usize) -> Vec<MessageId> {
         let due = self.later.range(..=(now, MessageId(u64::MAX))).map(|(_, id)| *id);
         let mut due: Vec<(Lane, MessageId)> =
-            due.filter_map(|id| self.lines.get(&id).map(|l| (l.lane, id))).take(4_096).collect();
+            due.filter_map(|id| self.lines.get(&id).map(|l| (l.lane, id))).take(DUE_LOOKED_AT).collect();
         due.extend(self.ready.iter().take(max));
         due.sort_unstable();
         due.truncate(max);
@@ -158,6 +161,14 @@ impl Outbox {
         let expiry = self.expiry.first().map(|(at, _)| at.plus_ms(1));
         let proof = self.parked.first().map(|(since, _)| since.plus_ms(proof_ms));
         [expiry, proof].into_iter().flatten().min()
+    }
+
+    /// How urgent the most urgent is of what could go on the wire at `now`.
+    #[must_use]
+    pub fn urgency(&self, now: Timestamp) -> Option<Lane> {
+        let due = self.later.range(..=(now, MessageId(u64::MAX))).take(DUE_LOOKED_AT);
+        let due = due.filter_map(|(_, id)| self.lines.get(id).map(|line| line.lane));
+        due.chain(self.ready.first().map(|(lane, _)| *lane)).min()
     }
 
     /// Whether something could go on the wire at `now`.

@@ -3,6 +3,7 @@
 use super::Noun;
 use kabar_engine::audience::Audience;
 use kabar_engine::content::Content;
+use kabar_engine::frequency::Purpose;
 use kabar_engine::id::{CampaignId, ImportId, SessionId, TenantId};
 use kabar_engine::schedule::{Hours, Recurrence, SendWindow};
 use kabar_engine::time::Timestamp;
@@ -27,6 +28,12 @@ pub struct Campaign {
     pub audience: Audience,
     /// When.
     pub timing: Timing,
+    /// What its turns count for beside the sender's other campaigns: 1 to 100.
+    #[serde(default = "weight")]
+    pub weight: u32,
+    /// What it is for.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// The campaign it was made from, and how.
     pub origin: Option<Origin>,
     /// Hash of the request that made it, so that a repeat is told from another request.
@@ -72,6 +79,10 @@ pub enum Relation {
 impl Campaign {
     /// The index of campaigns by the one they were made from.
     pub const ORIGIN: &'static str = "origin";
+    /// The weight of a campaign that says nothing.
+    pub const WEIGHT: u32 = 10;
+    /// The greatest weight.
+    pub const WEIGHT_MAX: u32 = 100;
 
     /// When it begins, once launched: marks and validity count from here.
     #[must_use]
@@ -80,9 +91,13 @@ impl Campaign {
     }
 }
 
+fn weight() -> u32 {
+    Campaign::WEIGHT
+}
+
 impl Noun for Campaign {
     const KIND: &'static str = "campaign";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SEALED: bool = true;
 
     fn tenant(&self) -> TenantId {
@@ -139,6 +154,8 @@ impl From<First> for Campaign {
                 hours: Hours { send_window: first.send_window, ..Hours::default() },
                 recurrence: None,
             },
+            weight: Self::WEIGHT,
+            purpose: Purpose::default(),
             origin: None,
             body_hash: first.body_hash,
             created: first.created,
@@ -165,5 +182,9 @@ mod tests {
         let again = serde_json::to_string(&campaign).unwrap();
         assert_eq!(Campaign::read(2, &again).unwrap(), campaign);
         assert!(Campaign::read(2, json).is_err());
+        // Version 2 had neither weight nor purpose.
+        let second = again.replace("\"weight\":10,\"purpose\":\"marketing\",", "");
+        assert!(!second.contains("purpose"));
+        assert_eq!(Campaign::read(2, &second).unwrap(), campaign);
     }
 }

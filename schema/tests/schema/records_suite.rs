@@ -7,6 +7,7 @@ use kabar_engine::address::Address;
 use kabar_engine::audience::Audience;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
 use kabar_engine::content::Content;
+use kabar_engine::frequency::{FrequencyCap, Purpose};
 use kabar_engine::id::{CampaignId, ContactId, ImportId, KeyId, SessionId, TenantId};
 use kabar_engine::schedule::Hours;
 use kabar_engine::time::Timestamp;
@@ -401,6 +402,8 @@ async fn everything_survives_closing_and_opening(backend: Backend) {
         created: BEGIN,
         unknown_after_ms: Tenant::UNKNOWN_AFTER_MS,
         resend_unknown: true,
+        weight: 40,
+        frequency_cap: Some(FrequencyCap { messages: 3, days: 7 }),
     };
     let campaign = Campaign {
         id: CampaignId(4),
@@ -411,6 +414,8 @@ async fn everything_survives_closing_and_opening(backend: Backend) {
         senders: vec![SessionId(1)],
         audience: Audience::Contacts { list: Some(ImportId(3)), filter: None },
         timing: Timing { start_at: None, valid_for_ms: 5, hours: Hours::default(), recurrence: None },
+        weight: 30,
+        purpose: Purpose::Utility,
         origin: Some(Origin { campaign: CampaignId(3), relation: Relation::Retry }),
         body_hash: "x".into(),
         created: BEGIN,

@@ -5,6 +5,7 @@ use crate::page::Time;
 use crate::routes::Explained;
 use kabar_actors::view::{CampaignState, CampaignView, Wait, WaitReason};
 use kabar_engine::audience::{Audience, Filter};
+use kabar_engine::frequency::Purpose;
 use kabar_engine::id::{CampaignId, ImportId, SessionId};
 use kabar_engine::part::Totals;
 use kabar_engine::schedule::{Day, QuietHours, Recurrence, SendWindow};
@@ -71,6 +72,9 @@ struct ShownOptions {
     blackout: Vec<Day>,
     #[schema(value_type = Option<shapes::Recurrence>)]
     recurrence: Option<Recurrence>,
+    weight: u32,
+    #[schema(value_type = shapes::Purpose)]
+    purpose: Purpose,
 }
 
 /// Where a campaign comes from.
@@ -252,6 +256,8 @@ impl From<Campaign> for Shown {
                 quiet_hours: timing.hours.quiet_hours,
                 blackout: timing.hours.blackout,
                 recurrence: timing.recurrence,
+                weight: campaign.weight,
+                purpose: campaign.purpose,
             },
             origin: campaign.origin.map(origin),
             created: Time(campaign.created),

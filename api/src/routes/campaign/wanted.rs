@@ -8,6 +8,7 @@ use crate::routes::{address, name, zone};
 use crate::state::ApiState;
 use kabar_engine::audience::{Audience, Filter, NAMED_MAX, Person};
 use kabar_engine::content::Content;
+use kabar_engine::frequency::Purpose;
 use kabar_engine::id::{CampaignId, ImportId, SessionId, TemplateId, TenantId};
 use kabar_engine::schedule::{Day, Hours, QuietHours, Recurrence, ScheduleError, SendWindow};
 use kabar_engine::template::ContentPattern;
@@ -110,6 +111,12 @@ pub(super) struct Options {
     blackout: Vec<Day>,
     #[schema(value_type = Option<shapes::Recurrence>)]
     recurrence: Option<Recurrence>,
+    /// What its turns count for where several campaigns leave from one sender; 10 when not said.
+    #[schema(minimum = 1, maximum = 100)]
+    weight: Option<u32>,
+    /// `marketing` counts towards the tenant's frequency cap and is held to it; `utility` neither.
+    #[schema(value_type = shapes::Purpose)]
+    purpose: Purpose,
 }
 
 /// The spec that is asked for.
@@ -131,11 +138,20 @@ pub(super) async fn spec(
         spintax,
         senders: senders(state, tenant, wanted.senders).await?,
         audience: audience(state, tenant, wanted.audience).await?,
+        weight: weight(wanted.options.weight)?,
+        purpose: wanted.options.purpose,
         timing: timing(wanted.options, now)?,
         origin: None,
         body_hash,
         created: now,
     })
+}
+
+/// A share beside others.
+fn weight(wanted: Option<u32>) -> Result<u32, Problem> {
+    let weight = wanted.unwrap_or(Campaign::WEIGHT);
+    let range = 1..=Campaign::WEIGHT_MAX;
+    if range.contains(&weight) { Ok(weight) } else { Err(Problem::invalid("options.weight", "1 to 100")) }
 }
 
 /// What is said, and whether spintax is read.

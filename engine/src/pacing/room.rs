@@ -1,0 +1,83 @@
+//! How many messages a node has on their way at once: as many as it can handle without falling behind. It grows while
+//! its work is in time and shrinks when that is late (additive increase, multiplicative decrease), so that nobody's next
+//! message stands behind all of somebody else's. Not whose turn it is ([`crate::fair`]).
+
+/// Never fewer: one claim of a slow number, many times.
+const LEAST: u32 = 64;
+/// Never more.
+const MOST: u32 = 65_536;
+/// Room at the beginning.
+const FIRST: u32 = 1_024;
+/// Work that is later than this is late, µs.
+const LATE_US: u64 = 2_000;
+
+/// The room of one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room(u32);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(FIRST)
+    }
+}
+
+impl Room {
+    /// How many.
+    #[must_use]
+    pub fn size(self) -> u32 {
+        self.0
+    }
+
+    /// How late work was of late, how many are on their way, and whether somebody waits for room. Called at a steady
+    /// beat.
+    pub fn hear(&mut self, late_us: u64, open: u32, wanted: bool) {
+        if late_us > LATE_US {
+            self.0 = (self.0.min(open) / 4 * 3).max(LEAST);
+        } else if wanted && late_us < LATE_US / 2 {
+            self.0 = (self.0 + self.0 / 16 + 8).min(MOST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine that handles `per_beat` messages a beat and whose provider answers after `beats`: what is on its way
+    /// beyond that waits for the machine.
+    fn settled(per_beat: u32, beats: u32) -> (u32, f64) {
+        let (mut room, mut handled) = (Room::default(), 0.0);
+        let mut sizes = Vec::new();
+        for beat in 0..2_000 {
+            let open = room.size();
+            let late = u64::from(open.saturating_sub(per_beat * beats)) * 20_000 / u64::from(per_beat);
+            room.hear(late, open, true);
+            if beat >= 1_000 {
+                sizes.push(room.size());
+                handled += f64::from(open.min(per_beat * beats)) / f64::from(per_beat * beats);
+            }
+        }
+        (*sizes.iter().max().unwrap(), handled / 1_000.0)
+    }
+
+    #[test]
+    fn it_finds_what_the_machine_can_do_with_fast_and_with_slow_providers() {
+        for (per_beat, beats) in [(200, 1), (200, 10), (20, 10), (1_000, 20)] {
+            let (size, used) = settled(per_beat, beats);
+            let fits = per_beat * beats;
+            assert!(size <= fits + per_beat / 2 + 8 + fits / 16, "{per_beat} {beats}: {size}");
+            assert!(used > 0.85, "{per_beat} {beats}: {used}");
+        }
+    }
+
+    #[test]
+    fn it_neither_grows_unasked_nor_shrinks_to_nothing() {
+        let mut room = Room::default();
+        (0..100).for_each(|_| room.hear(0, 10, false));
+        assert_eq!(room, Room::default());
+        (0..100).for_each(|_| room.hear(1_000_000, 0, true));
+        assert_eq!(room.size(), LEAST);
+        (0..10_000).for_each(|_| room.hear(0, LEAST, true));
+        assert_eq!(room.size(), MOST);
+    }
+}
