@@ -28,7 +28,7 @@ fn settings(text: &str) -> Vec<(String, String)> {
     words
         .map(|rest| {
             let (name, value) = rest.split_once(['=', ':']).unwrap();
-            let value = value.trim_start().split_whitespace().next().unwrap();
+            let value = value.split_whitespace().next().unwrap();
             (format!("KABAR__{name}"), value.to_owned())
         })
         .collect()
