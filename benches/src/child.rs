@@ -1,17 +1,23 @@
 //! The other process of a bench, on the other core: the simulated WhatsApp, and the load that calls the API.
 
-use crate::{cpu, load};
-use anyhow::{Context, Result, bail};
+use crate::{cpu, load, steady};
+use anyhow::{Context, Result, bail, ensure};
 use kabar_sandbox::{Behaviour, NumberConfig, Sandbox, SandboxConfig};
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The core of the child; Kabar has core 0.
 pub const CORE: usize = 1;
-/// The number the simulated WhatsApp serves.
-pub const NUMBER: &str = "106000000000001";
+/// Numbers the simulated WhatsApp serves.
+const NUMBERS: u64 = 16;
 /// Its token.
 pub const TOKEN: &str = "sandbox-access-token";
+
+/// The nth of its numbers.
+#[must_use]
+pub fn number(nth: u64) -> String {
+    format!("106{:012}", nth + 1)
+}
 
 /// The entry of a child process.
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -21,19 +27,20 @@ pub fn run(arguments: &[String]) -> Result<()> {
         Some("sandbox") => runtime.block_on(sandbox()),
         Some("load") => runtime.block_on(load::child(&arguments[1..])),
         Some("gets") => runtime.block_on(load::gets(&arguments[1..])),
-        _ => bail!("a child is `sandbox`, `load` or `gets`"),
+        Some("steady") => runtime.block_on(steady::child()),
+        _ => bail!("a child is `sandbox`, `load`, `gets` or `steady`"),
     }
 }
 
 /// Serves until its standard input closes.
 async fn sandbox() -> Result<()> {
-    let number = NumberConfig {
-        phone_number_id: NUMBER.to_owned(),
+    let numbers = (0..NUMBERS).map(|nth| NumberConfig {
+        phone_number_id: number(nth),
         messages_per_second: 1_000,
         ..NumberConfig::default()
-    };
+    });
     let config = SandboxConfig {
-        numbers: vec![number],
+        numbers: numbers.collect(),
         access_tokens: vec![TOKEN.to_owned()],
         behaviour: Behaviour::quiet(),
         ..SandboxConfig::default()
@@ -50,6 +57,7 @@ async fn sandbox() -> Result<()> {
 pub struct Process {
     child: Child,
     stdin: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
     /// The first line it printed.
     pub first_line: String,
 }
@@ -66,11 +74,25 @@ impl Process {
             .spawn()
             .context("starting the other process")?;
         let stdin = child.stdin.take();
-        let mut output = BufReader::new(child.stdout.take().context("the child has no output")?);
-        let mut first_line = String::new();
-        output.read_line(&mut first_line)?;
-        first_line.truncate(first_line.trim_end().len());
-        Ok(Self { child, stdin, first_line })
+        let output = BufReader::new(child.stdout.take().context("the child has no output")?);
+        let mut process = Self { child, stdin, output, first_line: String::new() };
+        process.first_line = process.hear()?;
+        Ok(process)
+    }
+
+    /// Writes it a line.
+    pub fn tell(&mut self, line: &str) -> Result<()> {
+        let stdin = self.stdin.as_mut().context("the child hears nothing")?;
+        writeln!(stdin, "{line}")?;
+        Ok(stdin.flush()?)
+    }
+
+    /// Waits for the next line it prints.
+    pub fn hear(&mut self) -> Result<String> {
+        let mut line = String::new();
+        ensure!(self.output.read_line(&mut line)? > 0, "the other process ended");
+        line.truncate(line.trim_end().len());
+        Ok(line)
     }
 }
 

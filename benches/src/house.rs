@@ -1,6 +1,6 @@
 //! A whole Kabar in this process, on a temporary folder, driven by its own HTTP API.
 
-use crate::child::{NUMBER, TOKEN};
+use crate::child::{self, TOKEN};
 use anyhow::{Context, Result};
 use kabar_api::client::Client;
 use kabar_api::config::Config;
@@ -10,6 +10,9 @@ use kabar_engine::time::Timestamp;
 use kabar_schema::records::{MetaApp, Session};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// The number of another tenant, beyond those of the simulated WhatsApp.
+const NEIGHBOUR: u64 = 1_000;
 
 /// A running Kabar with one tenant and one session.
 pub struct House {
@@ -21,9 +24,21 @@ pub struct House {
     pub key: String,
     /// The session's id.
     pub session: String,
+    /// All sessions a campaign goes out by; the one above unless more were linked.
+    pub senders: Vec<String>,
     /// The tenant's id.
     pub tenant: TenantId,
+    provider: String,
+    operator: Client,
     _folder: TempDir,
+}
+
+/// Another tenant of the same Kabar, with one session.
+pub struct Neighbour {
+    /// The tenant's key.
+    pub key: String,
+    /// The session's id.
+    pub session: String,
 }
 
 impl House {
@@ -41,15 +56,27 @@ impl House {
         change(&mut config);
         let running = serve::start(config).await?;
         let operator = Client::new(&running.url(), &running.operator_key);
-        let tenant = operator.post("/v1/tenants", &json!({"name": "bench"})).await?;
-        let tenant_id = text(&tenant, "id")?;
-        let operator = operator.with("kabar-tenant", tenant_id.clone());
-        let key = operator.post("/v1/keys", &json!({"name": "bench"})).await?;
-        let key = text(&key, "secret")?;
+        let (tenant, key) = tenant(&operator, "bench").await?;
         let client = Client::new(&running.url(), &key);
-        let tenant = tenant_id.parse()?;
-        let session = session(&running, tenant, provider).await?;
-        Ok(Self { running, client, key, session, tenant, _folder: folder })
+        app(&running, tenant, 1).await?;
+        let session = session(&running, (tenant, 1), provider, 0).await?;
+        let (senders, provider) = (vec![session.clone()], provider.to_owned());
+        Ok(Self { running, client, key, session, senders, tenant, provider, operator, _folder: folder })
+    }
+
+    /// Links further numbers, until campaigns go out by so many.
+    pub async fn link(&mut self, senders: u64) -> Result<()> {
+        for nth in 1..senders {
+            self.senders.push(session(&self.running, (self.tenant, 1), &self.provider, nth).await?);
+        }
+        Ok(())
+    }
+
+    /// Another tenant, whose session speaks to the provider at `provider`.
+    pub async fn neighbour(&self, provider: &str) -> Result<Neighbour> {
+        let (tenant, key) = tenant(&self.operator, "small").await?;
+        app(&self.running, tenant, 2).await?;
+        Ok(Neighbour { key, session: session(&self.running, (tenant, 2), provider, NEIGHBOUR).await? })
     }
 
     /// The template message every bench sends.
@@ -72,20 +99,33 @@ impl House {
     }
 }
 
+/// A new tenant and a key of its own.
+async fn tenant(operator: &Client, name: &str) -> Result<(TenantId, String)> {
+    let tenant = text(&operator.post("/v1/tenants", &json!({"name": name})).await?, "id")?;
+    let operator = operator.with("kabar-tenant", tenant.clone());
+    let key = operator.post("/v1/keys", &json!({"name": "bench"})).await?;
+    Ok((tenant.parse()?, text(&key, "secret")?))
+}
+
+async fn app(running: &Running, tenant: TenantId, id: u64) -> Result<()> {
+    let created = Timestamp(running.node.clock().now_ms());
+    let (app_secrets, verify_token) = (vec!["bench-app-secret".to_owned()], "bench-verify-token".to_owned());
+    let app = MetaApp { id, tenant, app_secrets, verify_token, created };
+    running.node.store().nouns.create(&app).await?;
+    Ok(())
+}
+
 /// A session that may send at a rate no provider gives, which the API would refuse: the bench measures Kabar, not
 /// its pacing.
-async fn session(running: &Running, tenant: TenantId, provider: &str) -> Result<String> {
+async fn session(running: &Running, of: (TenantId, u64), provider: &str, nth: u64) -> Result<String> {
     let created = Timestamp(running.node.clock().now_ms());
-    let nouns = &running.node.store().nouns;
-    let (app_secrets, verify_token) = (vec!["bench-app-secret".to_owned()], "bench-verify-token".to_owned());
-    nouns.create(&MetaApp { id: 1, tenant, app_secrets, verify_token, created }).await?;
     let session = Session {
-        id: SessionId::random(created, 1),
-        tenant,
-        name: "bench".to_owned(),
-        app: 1,
-        phone_number_id: NUMBER.to_owned(),
-        display_phone_number: "15550200000".to_owned(),
+        id: SessionId::random(created, nth + 1),
+        tenant: of.0,
+        name: format!("bench {nth}"),
+        app: of.1,
+        phone_number_id: child::number(nth),
+        display_phone_number: format!("1555020{nth:04}"),
         base_url: Some(provider.to_owned()),
         api_version: "v26.0".to_owned(),
         access_token: TOKEN.to_owned(),
@@ -93,7 +133,7 @@ async fn session(running: &Running, tenant: TenantId, provider: &str) -> Result<
         pair_limit: false,
         created,
     };
-    nouns.create(&session).await?;
+    running.node.store().nouns.create(&session).await?;
     Ok(session.id.to_string())
 }
 

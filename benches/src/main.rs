@@ -2,25 +2,29 @@
 //! fails because a machine is slow.
 //!
 //! `store` prints what a message costs in the store; `outbound` how many leave per second on one core; `overload` what
-//! ten times too much load costs in memory; `reads` how long a read takes when much is stored; `import` what a row of a
+//! ten times too much load costs in memory; `fairness` how long a small tenant waits beside a large campaign; `reads` how long a read takes when much is stored; `import` what a row of a
 //! contact file costs.
 
 mod child;
 mod cpu;
+mod fairness;
 mod figures;
 mod house;
 mod import;
 mod load;
+mod machine;
 mod outbound;
 mod overload;
 mod reads;
+mod steady;
 mod store;
 mod store_cql;
 mod store_paths;
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: kabar-benches <store|outbound|overload|reads|import> [--json] [--quick] [--messages N] [--rows N]
+const USAGE: &str = "usage: kabar-benches <store|outbound|overload|fairness|reads|import> [--json] [--quick] [--messages N] [--rows N]
+                     [--recipients N] [--senders N]
 
   store      CPU microseconds per message of the API, inbound and campaign paths at 10^5 and 10^6 stored,
              acknowledgement at 15,000/s, restart with 100,000 pending
@@ -28,6 +32,8 @@ const USAGE: &str = "usage: kabar-benches <store|outbound|overload|reads|import>
              client and server, acknowledgements, frames, and the bare driver beside them
   outbound   a bare HTTP client loop, API sends and campaign sends, everything of Kabar on one core
   overload   memory under ten times the load the edge takes up, beside the load it does take up
+  fairness   a small tenant's sends in quiet, and while another tenant's campaign runs (--recipients, 200,000; --senders, 4);
+             ends with 1 when its p99 is more than 3 times the quiet one, or more than 40 ms
   reads      p50, p99 and CPU of every kind of read over HTTP when N messages are stored (--messages, 1,000,000)
   import     rows per second, CPU per row and memory of a contact file through the importer (--rows, 1,000,000)
   --quick    a tenth of the load, to see that it runs
@@ -42,6 +48,9 @@ fn main() -> Result<()> {
         Some("store") => store::run(options),
         Some("outbound") => outbound::run(options),
         Some("overload") => overload::run(options),
+        Some("fairness") => {
+            fairness::run(options, number(&arguments, "--recipients")?, number(&arguments, "--senders")?)
+        }
         Some("reads") => reads::run(options, number(&arguments, "--messages")?),
         Some("import") => import::run(options, number(&arguments, "--rows")?),
         Some("child") => child::run(&arguments[1..]),

@@ -2,7 +2,7 @@
 //! nothing but repeat the same call on the same core. The simulated WhatsApp (quiet: no statuses) and the
 //! callers of the API are another process on another core.
 
-use crate::child::{NUMBER, Process, TOKEN};
+use crate::child::{Process, TOKEN, number};
 use crate::figures::rounded;
 use crate::house::{House, text};
 use crate::load::{Shot, fire};
@@ -54,7 +54,7 @@ async fn ceiling(provider: &str, count: u64) -> Result<Line> {
     let shot = Shot {
         authority: authority(provider)?,
         method: Method::POST,
-        paths: Arc::from([format!("/v26.0/{NUMBER}/messages")]),
+        paths: Arc::from([format!("/v26.0/{}/messages", number(0))]),
         token: TOKEN.to_owned(),
         body: body.to_string(),
         keyed: false,
@@ -141,7 +141,7 @@ pub async fn prepared(house: &House, count: u64) -> Result<String> {
         json!("Dear {{name|title}}, your order is on its way and will arrive between nine and twelve.");
     let campaign = json!({
         "name": "bench",
-        "senders": [house.session],
+        "senders": house.senders,
         "audience": {"list": text(&import, "id")?},
         "message": message,
     });

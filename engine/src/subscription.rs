@@ -258,7 +258,9 @@ mod tests {
                 }
             }
         }
-        assert_eq!(waits, SCHEDULE_MS[1..]);
+        let (second, minute, hour) = (1_000, 60_000, 3_600_000);
+        let promised = [5 * second, 5 * minute, 30 * minute, 2 * hour, 5 * hour, 10 * hour, 10 * hour];
+        assert_eq!((SCHEDULE_MS[0], waits), (0, promised.to_vec()));
         assert!(queue.is_empty());
     }
 
@@ -298,6 +300,7 @@ mod tests {
             assert_eq!(fail(&mut queue, days), None, "day {days}");
         }
         assert_eq!(fail(&mut queue, 5), Some(BEGIN));
+        assert_eq!(GIVE_UP_MS, 5 * day);
         // Enabled again since: what failed before does not count.
         assert_eq!(queue.given_up(BEGIN.plus_ms(day), BEGIN.plus_ms(5 * day)), None);
         // Nothing was tried for long: the old failure says nothing about now.

@@ -193,6 +193,7 @@ impl State {
         let kind = self.trying.remove(&event).unwrap_or_default().to_owned();
         let (took_ms, status) = (delivered.took_ms, delivered.status);
         let error = delivered.error.map(str::to_owned);
+        tracing::debug!(webhook = %self.record.id, %event, attempt, status, error, ?outcome, took_ms, "a delivery was tried");
         self.log.note(AttemptLine { event, kind, attempt, at, took_ms, status, error, outcome, next });
         self.dirty = true;
     }

@@ -19,6 +19,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kabar_actors::Guard;
 use kabar_engine::event::Kind;
 use kabar_engine::id::{SessionId, TenantId, WebhookId};
 use kabar_engine::time::Timestamp;
@@ -80,8 +81,9 @@ fn fresh_secret() -> String {
     format!("whsec_{}", STANDARD.encode(&secret::random()[..24]))
 }
 
-/// An address as it is kept. Whether it may be connected to is judged at every connection.
-fn url(given: &str) -> Result<String, Problem> {
+/// An address as it is kept. Whether it may be connected to is judged at every connection; what its text shows to be
+/// refused there is refused here, so that it is learnt at once.
+fn url(given: &str, guard: &Guard) -> Result<String, Problem> {
     let refused = || Problem::invalid("url", "an absolute http or https address without user and password");
     let text = given.trim();
     if text.len() > URL_MAX || text.contains('#') {
@@ -91,6 +93,12 @@ fn url(given: &str) -> Result<String, Problem> {
     let host = uri.authority().is_some_and(|a| !a.host().is_empty() && !a.as_str().contains('@'));
     if !host || !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(refused());
+    }
+    if guard.refuses_text(uri.host().unwrap_or_default()) {
+        return Err(Problem::invalid(
+            "url",
+            "an address of the public internet, or of a network the operator allows",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -180,7 +188,7 @@ pub(crate) async fn post(
     let record = Subscription {
         id,
         tenant,
-        url: url(&given)?,
+        url: url(&given, &state.node.options().guard)?,
         types: types(words)?,
         sessions: sessions(&state, tenant, texts).await?,
         secret: fresh_secret(),
@@ -237,7 +245,8 @@ pub(crate) async fn patch(
 ) -> Result<axum::Json<Shown>, Problem> {
     found(&state, whom.tenant, id).await?;
     let Patch { url: given, types: words, sessions: texts, enabled } = body.value;
-    let given = given.map(|text| url(text.as_deref().unwrap_or_default())).transpose()?;
+    let guard = &state.node.options().guard;
+    let given = given.map(|text| url(text.as_deref().unwrap_or_default(), guard)).transpose()?;
     let words = words.map(types).transpose()?;
     let chosen = match texts {
         Some(texts) => Some(sessions(&state, whom.tenant, texts).await?),
@@ -324,8 +333,9 @@ mod tests {
 
     #[test]
     fn an_address_is_absolute_and_names_nobody() {
-        for good in ["https://example.com", "http://127.0.0.1:9/a?b=c", " https://[2606:4700::1]:8443/x "] {
-            assert!(url(good).is_ok(), "{good}");
+        let guard = Guard::PublicOnly;
+        for good in ["https://example.com", "http://1.1.1.1:9/a?b=c", " https://[2606:4700::1]:8443/x "] {
+            assert!(url(good, &guard).is_ok(), "{good}");
         }
         let long = format!("https://example.com/{}", "x".repeat(URL_MAX));
         for wrong in [
@@ -338,7 +348,22 @@ mod tests {
             "https://e.x/#a",
             &long,
         ] {
-            assert!(url(wrong).is_err(), "{wrong}");
+            assert!(url(wrong, &guard).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_address_whose_text_shows_that_it_is_inside_is_refused_at_once_unless_it_is_allowed() {
+        let allowed = Guard::PublicAnd("127.0.0.0/8".parse().unwrap());
+        for inside in ["http://127.0.0.1:9/", "http://0x7f.1/", "http://2130706433", "https://localhost./x"] {
+            let told = url(inside, &Guard::PublicOnly).unwrap_err();
+            assert!(format!("{told:?}").contains("public internet"), "{inside}: {told:?}");
+            assert!(url(inside, &allowed).is_ok(), "{inside}");
+        }
+        for inside in
+            ["http://10.0.0.1/", "http://[::1]/", "http://169.254.169.254/", "http://[::ffff:a00:1]/"]
+        {
+            assert!(url(inside, &allowed).is_err(), "{inside}");
         }
     }
 

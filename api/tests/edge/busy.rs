@@ -3,6 +3,7 @@
 
 use super::house::OPERATOR;
 use super::killed::Server;
+use super::receiver::Receiver;
 use kabar_sandbox::{Behaviour, Inbound, Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -29,6 +30,7 @@ pub const SECRETS: &[&str] = &[
     "MarkAppSecret",
     "MarkVerifyToken",
     "MarkAccessToken",
+    "MarkWebhookToken",
 ];
 
 /// What ran.
@@ -37,7 +39,11 @@ pub struct Busy {
     /// The tenant's key, which was shown once.
     pub key: String,
     pub message: String,
+    /// The subscription, and the secrets it signed with; each was shown once.
+    pub webhook: String,
+    pub signing: Vec<String>,
     sandbox: Sandbox,
+    receiver: Receiver,
     bearer: String,
 }
 
@@ -51,14 +57,47 @@ impl Busy {
             ..SandboxConfig::default()
         };
         let sandbox = Sandbox::start(config).await.unwrap();
-        let server = Server::with(folder, more, said).await;
+        let more: Vec<_> =
+            more.iter().copied().chain([("KABAR__OUTBOUND__ALLOW_NETWORKS", "127.0.0.0/8")]).collect();
+        let server = Server::with(folder, &more, said).await;
         let bearer = server.tenant().await;
         let key = bearer.trim_start_matches("Bearer ").to_owned();
-        let mut busy = Self { server, key, message: String::new(), sandbox, bearer };
+        let receiver = Receiver::open(|_, before| if before.is_empty() { 500 } else { 200 }).await;
+        let (message, webhook, signing) = (String::new(), String::new(), Vec::new());
+        let mut busy = Self { server, key, message, webhook, signing, sandbox, receiver, bearer };
         let session = busy.link().await;
+        busy.subscribe().await;
         busy.converse(&session).await;
         busy.campaign(&session).await;
+        busy.brought().await;
         busy
+    }
+
+    /// An address that holds a secret of its own, as many do; and one that is refused.
+    async fn subscribe(&mut self) {
+        let wanted = json!({"url": format!("{}?token=MarkWebhookToken", self.receiver.url())});
+        let made = self.ask("POST /v1/webhooks", wanted).await;
+        self.webhook = made["id"].as_str().unwrap().to_owned();
+        let replaced =
+            self.ask(&format!("POST /v1/webhooks/{}/rotate-secret", self.webhook), Value::Null).await;
+        for secret in [made, replaced] {
+            let text = secret["secret"].as_str().unwrap().strip_prefix("whsec_").unwrap().to_owned();
+            self.signing.push(text);
+        }
+        let (headers, inside) =
+            ([("authorization", self.bearer.as_str())], "http://10.0.0.1/MarkWebhookToken");
+        let (status, told) =
+            self.server.call("POST /v1/webhooks", &headers, json!({"url": inside}).to_string()).await;
+        assert_eq!(status, 422, "{told}");
+    }
+
+    /// Waits until it was brought something, after it had refused something.
+    async fn brought(&self) {
+        let path = format!("/v1/webhooks/{}/deliveries?limit=200", self.webhook);
+        let has = |page: &Value, outcome: &str| {
+            page["data"].as_array().unwrap().iter().any(|line| line["outcome"] == outcome)
+        };
+        self.until(&path, |page| has(page, "again") && has(page, "delivered")).await;
     }
 
     async fn ask(&self, what: &str, body: Value) -> Value {
@@ -174,6 +213,9 @@ impl Busy {
         let headers = [("authorization", self.bearer.as_str()), ("content-type", "text/csv")];
         let path = "POST /v1/contacts/import?name=people&default_region=ID";
         let (_, import) = self.server.call(path, &headers, csv).await;
+        let errors = format!("GET /v1/imports/{}/errors", import["id"].as_str().unwrap());
+        let (status, _) = self.server.call(&errors, &headers[..1], "").await;
+        assert_eq!((status, &import["invalid"]), (200, &json!(1)), "{import}");
         let parameter = json!({"type": "text", "text": "MarkCampaignText {{name}} {{city}}"});
         let campaign = json!({"name": "sale", "senders": [session], "audience": {"list": import["id"]}, "message": {
             "type": "template", "template": {"name": "halo", "language": {"code": "id"},
@@ -187,5 +229,6 @@ impl Busy {
     pub async fn kill(mut self) {
         self.server.child.kill().await.unwrap();
         self.sandbox.stop().await;
+        self.receiver.stop();
     }
 }

@@ -2,6 +2,7 @@
 //! and costs nobody else anything.
 
 use super::house::{House, OPERATOR};
+use super::killed::Server;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -208,12 +209,14 @@ async fn a_body_of_unsaid_length_is_cut_off_at_the_limit() {
 #[tokio::test]
 async fn a_packed_body_is_refused_unopened() {
     let house = House::open().await;
-    // Ten bytes that say they unpack to any size.
-    for (path, body) in [("/v1/tenants", "0123456789"), ("/v1/contacts/import?name=x", "0123456789")] {
-        let more = "content-length: 10\r\ncontent-encoding: gzip\r\n";
-        let mut stream = sent(&house, &(head("POST", path, more) + body)).await;
-        let (status, text) = answer(&mut stream).await;
-        assert!(status == 415 && text.contains("unsupported_media_type"), "{text}");
+    // Ten bytes that say they unpack to any size, in every coding, also one inside the other.
+    for path in ["/v1/tenants", "/v1/contacts/import?name=x", "/connectors/cloud/app_0000000000001"] {
+        for coding in ["gzip", "x-gzip", "deflate", "br", "zstd", "identity, gzip", "gzip, gzip"] {
+            let more = format!("content-length: 10\r\ncontent-encoding: {coding}\r\n");
+            let mut stream = sent(&house, &(head("POST", path, &more) + "0123456789")).await;
+            let (status, text) = answer(&mut stream).await;
+            assert!(status == 415 && text.contains("unsupported_media_type"), "{path} {coding}: {text}");
+        }
     }
     house.running.shutdown().await;
 }
@@ -306,4 +309,42 @@ async fn bodies_are_counted_together_by_their_size() {
     assert!(status == 429 && text.contains("overloaded"), "{text}");
     assert_eq!(ask(&mut first, r#"{"name": "Ana"}"#).await.0, 201);
     house.running.shutdown().await;
+}
+
+/// The most memory a process had at once, MB.
+fn peak_mb(server: &Server) -> u64 {
+    let path = format!("/proc/{}/status", server.child.id().unwrap());
+    let status = std::fs::read_to_string(path).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_100_mb_passes_through_a_fraction_of_its_size_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    let bearer = server.tenant().await;
+    // One person over and over, with much beside.
+    let row = format!("Budi,081234567890,{}\n", "x".repeat(1_000));
+    let (first, rows) = ("name,phone,note\n", HUGE / row.len());
+    let block = row.repeat(64);
+    let length = first.len() + rows / 64 * block.len();
+    let mut stream = TcpStream::connect(&server.at).await.unwrap();
+    let head = format!(
+        "POST /v1/contacts/import?name=huge&default_region=ID HTTP/1.1\r\nhost: kabar\r\nauthorization: {bearer}\r\n\
+         content-type: text/csv\r\ncontent-length: {length}\r\n\r\n{first}"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Something was read before it is measured from here.
+    stream.write_all(block.as_bytes()).await.unwrap();
+    let before = peak_mb(&server);
+    for _ in 1..rows / 64 {
+        stream.write_all(block.as_bytes()).await.unwrap();
+    }
+    let (status, text) = answer(&mut stream).await;
+    let read = format!("\"rows_read\":{}", rows / 64 * 64);
+    assert!(status == 201 && text.contains(&read) && text.contains("\"imported\":1,"), "{text}");
+    let more = peak_mb(&server) - before;
+    assert!(more < 32, "{more} MB more for a file of {} MB", HUGE >> 20);
+    server.end().await;
 }

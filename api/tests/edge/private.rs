@@ -31,7 +31,7 @@ async fn a_stolen_folder_without_its_key_shows_no_body_no_variable_and_no_secret
     let (folder, key_file) = (place.path().join("data"), place.path().join("elsewhere.key"));
     let more = [("KABAR__STORE__MASTER_KEY_FILE", key_file.to_str().unwrap())];
     let busy = Busy::run(&folder, &more, Stdio::null()).await;
-    let key = busy.key.clone();
+    let secrets = [vec![busy.key.clone(), OPERATOR.to_owned()], busy.signing.clone()].concat();
     // As it stands in the middle of work, with everything that was not yet tidied up.
     busy.kill().await;
     let files = files(&folder);
@@ -41,7 +41,7 @@ async fn a_stolen_folder_without_its_key_shows_no_body_no_variable_and_no_secret
     }
     let whole: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     assert!(whole > 100_000, "only {whole} bytes were written");
-    for mark in SECRETS.iter().copied().chain([key.as_str(), OPERATOR]) {
+    for mark in SECRETS.iter().copied().chain(secrets.iter().map(String::as_str)) {
         for (path, bytes) in &files {
             assert!(!holds(bytes, mark), "{mark} stands in {}", path.display());
         }
@@ -57,7 +57,8 @@ async fn the_log_tells_of_everybody_by_id_and_of_nobody_by_number_or_word() {
     let said = std::fs::File::create(&log).unwrap();
     let more = [("KABAR__LOG__FILTER", "debug")];
     let busy = Busy::run(&place.path().join("data"), &more, said.into()).await;
-    let (key, message) = (busy.key.clone(), busy.message.clone());
+    let (message, webhook) = (busy.message.clone(), busy.webhook.clone());
+    let secrets = [vec![busy.key.clone(), OPERATOR.to_owned()], busy.signing.clone()].concat();
     let (_, metrics) = busy.server.text("GET /metrics").await;
     busy.kill().await;
     let log = std::fs::read_to_string(&log).unwrap();
@@ -65,7 +66,8 @@ async fn the_log_tells_of_everybody_by_id_and_of_nobody_by_number_or_word() {
     let national = &PERSON[2..];
     let numbers = [PERSON, national, "8127700334", "8127700550", "6281277005"];
     for text in [&log, &metrics] {
-        for mark in SECRETS.iter().copied().chain([key.as_str(), OPERATOR]).chain(numbers) {
+        let secrets = secrets.iter().map(String::as_str);
+        for mark in SECRETS.iter().copied().chain(secrets).chain(numbers) {
             let line = text.lines().find(|line| line.contains(mark));
             assert!(line.is_none(), "{mark} stands in: {}", line.unwrap_or_default());
         }
@@ -73,4 +75,5 @@ async fn the_log_tells_of_everybody_by_id_and_of_nobody_by_number_or_word() {
     // It is of use all the same: requests with their names, messages with their ids.
     assert!(log.lines().any(|line| line.contains("trace_id")), "no request is named");
     assert!(log.contains(&message), "the message is not named");
+    assert!(log.contains(&webhook), "the subscription is not named");
 }

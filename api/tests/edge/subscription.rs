@@ -3,6 +3,8 @@
 
 use super::house::{House, OPERATOR, Tenant, template};
 use super::receiver::{Call, Receiver};
+use kabar_engine::entry::Position;
+use kabar_engine::id::ShardId;
 use kabar_engine::time::Timestamp;
 use kabar_schema::store::Store;
 use serde_json::{Value, json};
@@ -270,13 +272,60 @@ async fn what_was_not_written_down_when_it_ended_is_brought_again_and_nothing_is
 }
 
 #[tokio::test]
-async fn a_private_address_is_not_called_unless_the_operator_allows_it() {
-    let house = House::open().await;
+async fn a_subscription_that_was_off_for_longer_than_events_are_kept_is_told_so_and_goes_on() {
+    let store = Store::memory();
+    let house = on(store.clone()).await;
     let tenant = house.tenant("A").await;
+    let session = tenant.idle_session("106000000000001").await;
     let receiver = Receiver::open(|_, _| 200).await;
+    let (webhook, _) = subscribe(&tenant, &receiver, json!({"types": ["message.accepted"]})).await;
+    let path = format!("/v1/webhooks/{webhook}");
+    send_to(&tenant, &session, "6281234567890").await;
+    receiver.until(|calls| calls.len() == 1).await;
+    let stands = tenant.until(&path, |seen| seen["waiting"] == 0).await;
+    assert_eq!(stands["missed_before"], Value::Null);
+    tenant.call(&format!("PATCH {path}"), json!({"enabled": false})).await;
+    let missed = send_to(&tenant, &session, "6281234567890").await;
+    house.running.node.flush().await;
+    let everything: Vec<_> = ShardId::all().map(|shard| (shard, Position(u64::MAX))).collect();
+    store.journal.retire(&everything, Timestamp(i64::MAX)).await.unwrap();
+    tenant.call(&format!("POST {path}/enable"), Value::Null).await;
+    let stands = tenant.until(&path, |seen| seen["missed_before"].is_string()).await;
+    assert_eq!((&stands["enabled"], &stands["full"]), (&json!(true), &json!(false)));
+    let next = send_to(&tenant, &session, "6281234567890").await;
+    let calls = receiver.until(|calls| calls.len() == 2).await;
+    assert_eq!(word(&calls[1].event()["data"], "message"), next, "and {missed} is gone");
+    house.running.shutdown().await;
+    receiver.stop();
+}
+
+#[tokio::test]
+async fn a_private_address_is_refused_by_its_text_and_not_called_when_it_was_allowed_once() {
+    let (store, receiver) = (Store::memory(), Receiver::open(|_, _| 200).await);
+    let first = on(store.clone()).await;
+    let tenant = first.tenant("A").await;
     let (webhook, _) = subscribe(&tenant, &receiver, json!({})).await;
+    let names = (tenant.id.clone(), tenant.key.clone(), tenant.key_id.clone());
+    first.running.shutdown().await;
+    // The operator allows it no longer.
+    let house = House::on(store, |_| {}).await;
+    let tenant = house.again(names);
     let tested = tenant.call(&format!("POST /v1/webhooks/{webhook}/test"), Value::Null).await.json();
     assert_eq!((&tested["delivered"], &tested["error"]), (&json!(false), &json!("blocked")));
+    for url in
+        [receiver.url().as_str(), "http://0177.0.0.1/", "https://[::ffff:10.0.0.1]/x", "http://localhost:80/"]
+    {
+        for what in ["POST /v1/webhooks".to_owned(), format!("PATCH /v1/webhooks/{webhook}")] {
+            let refused = tenant.call(&what, json!({"url": url})).await;
+            assert_eq!(refused.problem(), (422, "invalid_value".into()), "{what} {url}");
+            let told = refused.json();
+            assert_eq!(told["path"], "url");
+            assert!(
+                word(&told, "detail").contains("public internet") && !word(&told, "detail").contains(url),
+                "{told}"
+            );
+        }
+    }
     assert!(receiver.calls().is_empty());
     house.running.shutdown().await;
     receiver.stop();

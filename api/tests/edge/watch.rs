@@ -75,7 +75,40 @@ async fn every_metric_is_documented_and_every_name_in_alerts_and_board_is_a_metr
     let panels = board["panels"].as_array().unwrap();
     assert!(panels.iter().filter(|p| p["type"] != "row").all(|p| p["targets"][0]["expr"].is_string()));
     // Labels that a rule chooses by exist as well.
-    for label in ["cause=\"in_flight\"", "reason=\"full\"", "outcome=\"accepted\"", "status=\"202\""] {
+    for label in [
+        "cause=\"in_flight\"",
+        "reason=\"full\"",
+        "outcome=\"accepted\"",
+        "status=\"202\"",
+        "kabar_delivery_attempts_total{outcome=\"delivered\"}",
+        "kabar_delivery_attempts_total{outcome=\"again\"}",
+    ] {
         assert!(exposition.contains(label), "{label}");
     }
+}
+
+/// Names of metrics in the rooms' `metrics.rs`, whether a test makes them appear or not.
+fn written(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            written(&path, found);
+        } else if path.ends_with("metrics.rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let words = text.split('"').filter(|word| word.starts_with("kabar_") && !word.contains(' '));
+            found.extend(words.filter(|word| !word.ends_with('_')).map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn every_name_that_is_written_is_on_the_page_also_those_that_are_seldom_counted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut found = BTreeSet::new();
+    for room in ["engine", "schema", "actors", "api"] {
+        written(&root.join(room), &mut found);
+    }
+    let documented = documented();
+    let absent: Vec<_> = found.iter().filter(|name| !documented.contains_key(*name)).collect();
+    assert!(found.len() > 30 && absent.is_empty(), "{} names, not on the page: {absent:?}", found.len());
 }

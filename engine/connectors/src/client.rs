@@ -10,6 +10,7 @@ mod fetch;
 mod guard;
 mod networks;
 mod resolve;
+mod spelt;
 
 pub use fetch::FetchError;
 pub use guard::Guard;

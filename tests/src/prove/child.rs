@@ -81,6 +81,7 @@ impl Child {
             .env("KABAR__AUTH__OPERATOR_KEY", &self.operator)
             .env("KABAR__ENGINE__PROOF_MS", PROOF_MS.to_string())
             .env("KABAR__LOG__FILTER", "warn")
+            .env("KABAR__OUTBOUND__ALLOW_NETWORKS", "127.0.0.0/8")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -1,8 +1,10 @@
 //! The events proof: the real binary on a real folder is killed while messages are accepted, and a reader follows the
-//! events as a browser does: it comes back with the last `id:` it was told, and knows repeats by the events' names. In
-//! the end what it saw is held, event by event, against what the journal has.
+//! events as a browser does: it comes back with the last `id:` it was told, and knows repeats by the events' names.
+//! Beside it a webhook subscription brings the same events to a server that outlives the kills. In the end what either
+//! got is held, event by event, against what the journal has.
 
 mod reader;
+mod receiver;
 
 use super::child::Child;
 use super::client::{Ask, Client};
@@ -15,6 +17,7 @@ use kabar_engine::time::Timestamp;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reader::{Reader, Seen};
+use receiver::Receiver;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,9 +33,11 @@ const PEOPLE: u64 = 5_000;
 const FIRST: u64 = 70_000_000;
 /// A kill strikes so long (ms) after its turn has come, at the latest.
 const LATEST_MS: u64 = 400;
+/// Kills more while a subscription brings what the load left behind.
+const KILLS_BEHIND: usize = 3;
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(50);
-/// Longest wait for the reader to see the last event, from the last new one on.
+/// Longest wait for the last event, from the last new one on.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What it came to.
@@ -71,46 +76,125 @@ pub async fn run(options: &Options) -> Result<Verdict> {
     // Nothing is sent before tomorrow: what is proved here needs no provider.
     let tomorrow = Timestamp(super::postmortem::now_ms()).plus_ms(86_400_000).to_rfc3339();
     let reader = Reader::start(&child.base(), world.key());
+    let subscribed = match options.reader_only {
+        true => None,
+        false => Some(Subscribed::begin(&world.client).await?),
+    };
     let begin = Instant::now();
     let load = Load { world: Arc::clone(&world), tomorrow };
     let accepted = load.run(options, &mut child).await?;
     let loaded = begin.elapsed();
     eprintln!("{} messages were accepted; reading what the journal has", accepted.len());
     let truth = truth(&world.client).await?;
-    let seen = caught_up(&reader, &truth).await;
-    let took = begin.elapsed();
+    let all = truth.events.len();
+    within_patience(all, || reader.count()).await;
+    let (seen, took) = (reader.seen(), begin.elapsed());
     reader.stop();
-    let broken = compare(&truth, &seen, &accepted);
+    let mut broken = compare(&truth, &seen, &accepted);
+    let webhook = match subscribed {
+        Some(subscribed) => subscribed.end(&world.client, &truth, &mut child, &mut broken).await?,
+        None => Value::Null,
+    };
     let figures = json!({
-        "events": truth.events.len(),
+        "events": all,
         "kills": options.kills,
         "reader_came_back": seen.connections.saturating_sub(1),
         "reader_met_again": seen.repeats,
         "load_s": loaded.as_secs(),
         "total_s": took.as_secs(),
         "events_per_s": seen.order.len() as u64 / took.as_secs().max(1),
+        "webhook": webhook,
     });
     child.end().await?;
     Ok(Verdict { figures, broken })
 }
 
-/// Waits until the reader has seen as much as there is, or nothing new comes any more.
-async fn caught_up(reader: &Reader, truth: &Truth) -> Seen {
+/// A subscription of everything, and the server it brings it to.
+struct Subscribed {
+    receiver: Receiver,
+    webhook: String,
+    /// What had happened before it.
+    before: Vec<EventId>,
+    begin: Instant,
+}
+
+impl Subscribed {
+    async fn begin(client: &Client) -> Result<Self> {
+        let before = truth(client).await?.events.into_iter().map(|(event, _)| event).collect();
+        let receiver = Receiver::start().await?;
+        let wanted = json!({"url": receiver.url()});
+        let webhook = client.post("/v1/webhooks", "webhook", &wanted).await?.text("id")?;
+        Ok(Self { receiver, webhook, before, begin: Instant::now() })
+    }
+
+    /// Waits until everything was brought, over a few kills more, and holds it against what there is.
+    async fn end(
+        self,
+        client: &Client,
+        truth: &Truth,
+        child: &mut Child,
+        broken: &mut Vec<String>,
+    ) -> Result<Value> {
+        let owed: Vec<_> =
+            truth.events.iter().filter(|(event, _)| !self.before.contains(event)).cloned().collect();
+        let behind = owed.len().saturating_sub(self.receiver.count());
+        let from = owed.len() - behind;
+        for nth in 1..=KILLS_BEHIND {
+            within_patience(from + behind * nth / (KILLS_BEHIND + 1), || self.receiver.count()).await;
+            child.kill().await?;
+            child.start().await?;
+            eprintln!(
+                "{} of {} events were brought when it was killed again",
+                self.receiver.count(),
+                owed.len()
+            );
+        }
+        within_patience(owed.len(), || self.receiver.count()).await;
+        let took = self.begin.elapsed();
+        broken.extend(standing(client, &self.webhook).await);
+        let brought = self.receiver.end();
+        broken.extend(brought.compare(&owed));
+        Ok(json!({
+            "events": owed.len(),
+            "behind_the_load": behind,
+            "kills_behind_the_load": KILLS_BEHIND,
+            "calls": brought.calls.len(),
+            "refused_at_first": brought.refused(),
+            "brought_again": brought.repeats(),
+            "total_s": took.as_secs(),
+            "events_per_s": owed.len() as u64 / took.as_secs().max(1),
+        }))
+    }
+}
+
+/// What a subscription says of itself that it should not, when everything was taken; it is written down a little later.
+async fn standing(client: &Client, webhook: &str) -> Option<String> {
+    let (path, mut last) = (format!("/v1/webhooks/{webhook}"), Value::Null);
+    let well = crate::wait::within(PATIENCE, async || {
+        last = client.get(&path).await.ok()?.json();
+        let well = last["enabled"] == true && last["waiting"] == 0 && last["failing_since"].is_null();
+        (well && last["missed_before"].is_null()).then_some(())
+    });
+    well.await.is_none().then(|| format!("the subscription is not well: {last}"))
+}
+
+/// Waits until so many have come, or nothing new comes any more.
+async fn within_patience(wanted: usize, count: impl Fn() -> usize) {
     let (mut last, mut since) = (0, Instant::now());
     crate::wait::within(Duration::MAX, async || {
-        let count = reader.count();
+        let count = count();
         if count > last {
             (last, since) = (count, Instant::now());
         }
-        (count >= truth.events.len() || since.elapsed() > PATIENCE).then_some(())
+        (count >= wanted || since.elapsed() > PATIENCE).then_some(())
     })
     .await;
-    reader.seen()
 }
 
 /// What the journal has, read page by page from its begin.
 struct Truth {
-    events: Vec<EventId>,
+    /// Its events, and the conversations they are of.
+    events: Vec<(EventId, Option<String>)>,
     /// The messages that were accepted.
     messages: BTreeSet<String>,
 }
@@ -122,7 +206,8 @@ async fn truth(client: &Client) -> Result<Truth> {
         ensure!(told.is_good(), "the events cannot be listed: {}", told.shown());
         let page = told.json();
         for event in page["data"].as_array().context("a page of events")? {
-            events.push(event["id"].as_str().context("an event's id")?.parse()?);
+            let id = event["id"].as_str().context("an event's id")?.parse()?;
+            events.push((id, event["data"]["conversation"].as_str().map(str::to_owned)));
             if event["type"] == "message.accepted" {
                 messages.insert(event["data"]["message"].as_str().context("a message")?.to_owned());
             }
@@ -137,7 +222,7 @@ async fn truth(client: &Client) -> Result<Truth> {
 /// Holds what was seen against what there is; gives what differs.
 fn compare(truth: &Truth, seen: &Seen, accepted: &BTreeSet<String>) -> Vec<String> {
     let mut broken = Vec::new();
-    let there: BTreeSet<EventId> = truth.events.iter().copied().collect();
+    let there: BTreeSet<EventId> = truth.events.iter().map(|(event, _)| *event).collect();
     let read: BTreeSet<EventId> = seen.order.iter().copied().collect();
     let missed: Vec<String> = there.difference(&read).map(EventId::to_string).collect();
     let foreign: Vec<String> = read.difference(&there).map(EventId::to_string).collect();
@@ -257,7 +342,8 @@ mod tests {
     #[test]
     fn a_missed_a_foreign_and_a_swapped_event_are_each_found() {
         let events = vec![event(1, 1), event(1, 2), event(2, 1)];
-        let truth = Truth { events: events.clone(), messages: BTreeSet::from(["a".to_owned()]) };
+        let named = events.iter().map(|event| (*event, None)).collect();
+        let truth = Truth { events: named, messages: BTreeSet::from(["a".to_owned()]) };
         let accepted = BTreeSet::from(["a".to_owned()]);
         assert_eq!(compare(&truth, &seen(events.clone()), &accepted), Vec::<String>::new());
         for (order, word) in [

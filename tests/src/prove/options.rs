@@ -9,7 +9,7 @@ const USAGE: &str =
        prove plants [--kills N] [--seed S] [--cql HOST:PORT]
        prove outage [--seconds N] [--seed S] [--json]
        prove leases [--seeds N] [--seed S]
-       prove events [--events N] [--kills N] [--seed S] [--cql HOST:PORT] [--json]";
+       prove events [--events N] [--kills N] [--seed S] [--reader-only] [--cql HOST:PORT] [--json]";
 /// Kills of a whole proof.
 const KILLS: u32 = 20;
 /// Kills until a planted bug must have shown itself.
@@ -60,6 +60,8 @@ pub struct Options {
     pub seconds: u64,
     /// Events that are read at least.
     pub events: u64,
+    /// No webhook subscription beside the reader.
+    pub reader_only: bool,
 }
 
 /// A bug that can be planted in the node.
@@ -110,12 +112,16 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
         _ => KILLS,
     };
     let seed = rand::random::<u32>().into();
-    let mut options =
-        Options { kills, seed, plant: None, json: false, cql: None, seconds: SECONDS, events: EVENTS };
+    let (plant, json, cql, seconds, events, reader_only) = (None, false, None, SECONDS, EVENTS, false);
+    let mut options = Options { kills, seed, plant, json, cql, seconds, events, reader_only };
     let outage = proof.as_deref() == Some("outage");
     while let Some(name) = arguments.next() {
         if name == "--json" {
             options.json = true;
+            continue;
+        }
+        if of_events && name == "--reader-only" {
+            options.reader_only = true;
             continue;
         }
         let value =
@@ -185,13 +191,14 @@ mod tests {
             cql: Some("127.0.0.9:9042".into()),
             seconds: SECONDS,
             events: EVENTS,
+            reader_only: false,
         };
         let line = "kill --kills 3 --seed 9 --plant views_ahead --cql 127.0.0.9:9042 --json";
         assert_eq!(words(line), Ok(Command::Kill(options)));
         let Ok(Command::Outage(options)) = words("outage --seconds 5") else { panic!("an outage") };
         assert_eq!(options.seconds, 5);
-        let Ok(Command::Events(options)) = words("events --events 7") else { panic!("events") };
-        assert_eq!((options.events, options.kills), (7, 5));
+        let Ok(Command::Events(options)) = words("events --events 7 --reader-only") else { panic!("events") };
+        assert_eq!((options.events, options.kills, options.reader_only), (7, 5, true));
         let Ok(Command::Kill(options)) = words("kill") else { panic!("the defaults") };
         assert_eq!((options.kills, options.plant, options.json), (20, None, false));
         assert_eq!(words("leases --seeds 3 --seed 9"), Ok(Command::Leases { seed: 9, seeds: 3 }));
@@ -208,6 +215,7 @@ mod tests {
             "outage --kills 2",
             "events --events 0",
             "kill --events 5",
+            "kill --reader-only",
         ] {
             assert!(words(wrong).is_err_and(|text| text.contains("usage")), "{wrong}");
         }

@@ -29,7 +29,7 @@ last one; when the server ends, the stream does.
 
 `GET /v1/events/socket` is a WebSocket: every text frame is `{\"cursor\": …, \"events\": […]}`, the place behind its events. The
 caller may say `{\"after\": cursor}` at any time. Closed with 4400 (no such cursor), 4408 (nothing was taken for
-`server.reader_wait_ms`, or no ping was answered), 4410 (`cursor_expired`), 4503, or 1001 when the server ends.
+`edge.write_stall_ms`, or no ping was answered), 4410 (`cursor_expired`), 4503, or 1001 when the server ends.
 
 ";
 const WEBHOOKS: &str = "## Webhooks
@@ -39,6 +39,9 @@ const WEBHOOKS: &str = "## Webhooks
 `webhook-timestamp` (seconds), `webhook-signature` (`v1,` and base64 of HMAC-SHA-256 over `id.timestamp.body`; the secret is
 `whsec_` and base64). The packages `standardwebhooks` of Python and npm verify it unchanged. After `rotate-secret` both secrets
 sign for 24 hours.
+
+Only addresses of the public internet are called, and networks the operator allows (`outbound.allow_networks`). That is judged
+at every connection, of the address that was found; an address whose text shows it is refused with 422 when it is given.
 
 An answer of 200 to 299 within 15 seconds counts; redirects are not followed. Otherwise the event is tried again 5 s, 5 min, 30 min,
 2 h, 5 h, 10 h and 10 h after the attempt before, each up to a fifth longer, and then given up. Events of one conversation come

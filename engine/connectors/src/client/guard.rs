@@ -1,9 +1,10 @@
 //! Which addresses may be connected to. The question is asked of the address that is *connected*, after DNS:
 //! a name that resolves to a private address is as private as the address itself.
 //!
-//! Not a filter of URLs: their text proves nothing.
+//! Not a filter of URLs: their text proves nothing. It may only tell early what the connection would be told anyway.
 
 use super::networks::Networks;
+use super::spelt::spelt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The rule a client was built with.
@@ -26,6 +27,14 @@ impl Guard {
             Self::PublicOnly => is_public(address),
             Self::PublicAnd(networks) => is_public(address) || networks.hold(address),
         }
+    }
+
+    /// Whether the text of a URL's host already shows that no connection to it will be allowed: an address, however it
+    /// is spelt, or this machine's own name. `false` says nothing: a name means what it means when it is called.
+    #[must_use]
+    pub fn refuses_text(&self, host: &str) -> bool {
+        let means = spelt(host);
+        !means.is_empty() && !means.into_iter().any(|address| self.allows(address))
     }
 }
 

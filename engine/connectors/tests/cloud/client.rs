@@ -31,7 +31,7 @@ where
 }
 
 /// Reads one request; its body is the word `body`.
-async fn hear(stream: &mut TcpStream) {
+async fn hear(stream: &mut TcpStream) -> String {
     let mut seen = Vec::new();
     while !seen.ends_with(b"body") {
         let mut part = [0; 512];
@@ -39,6 +39,7 @@ async fn hear(stream: &mut TcpStream) {
         assert!(count > 0, "the request is complete");
         seen.extend_from_slice(&part[..count]);
     }
+    String::from_utf8(seen).unwrap()
 }
 
 async fn say(stream: &mut TcpStream, text: &str) {
@@ -115,7 +116,7 @@ async fn a_handshake_that_never_ends_sent_nothing() {
 
 #[tokio::test]
 async fn a_request_that_was_heard_but_not_answered_is_unclear() {
-    let (url, _task) = server(1, |_, mut stream| async move { hear(&mut stream).await }).await;
+    let (url, _task) = server(1, |_, mut stream| async move { _ = hear(&mut stream).await }).await;
     assert_eq!(call(&url, DEADLINE).await.unwrap_err(), unclear(Unclear::Closed, None));
 
     let (url, _task) = server(1, |_, mut stream| async move {
@@ -164,6 +165,26 @@ async fn an_answer_without_a_length_is_cut_off_at_the_cap() {
             Err(error) => assert!(!fits && error == unclear(Unclear::TooLong, Some(200)), "{error:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_packed_was_not_asked_for_and_stays_as_it_is() {
+    // The begin of a gzip file; of a bomb every byte stands for a thousand.
+    let bomb = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3][..], &[0; 90]].concat();
+    let packed = bomb.clone();
+    let (url, task) = server(1, move |_, mut stream| {
+        let bomb = bomb.clone();
+        async move {
+            let asked = hear(&mut stream).await.to_ascii_lowercase();
+            assert!(!asked.contains("accept-encoding") && !asked.contains("\r\nte:"), "{asked}");
+            let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 100\r\n\r\n";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&bomb).await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(call(&url, DEADLINE).await.unwrap().body, packed);
+    task.await.unwrap();
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! leads to a connection. A trap listens where the attacks aim at, and counts.
 
 use super::client::request;
+use super::corpus::{DANGEROUS, FORMS, all};
 use futures::future::BoxFuture;
 use http::Uri;
 use kabar_connectors::client::{
@@ -17,133 +18,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const DEADLINE: Duration = Duration::from_secs(20);
-
-/// URLs that must lead nowhere. PORT is the trap's, so that what passed would be seen there.
-const REFUSED: &[&str] = &[
-    // Addresses of this machine, as people write them.
-    "http://127.0.0.1:PORT/",
-    "http://127.0.0.1.:PORT/",
-    "http://127.8.9.1:PORT/",
-    "http://127.255.255.254:PORT/",
-    "http://0.0.0.0:PORT/",
-    "http://[::1]:PORT/",
-    "http://[::]:PORT/",
-    "http://[0:0:0:0:0:0:0:1]:PORT/",
-    "http://[0000:0000:0000:0000:0000:0000:0000:0001]:PORT/",
-    "https://127.0.0.1:PORT/",
-    "http://127.0.0.1:22/",
-    "http://127.0.0.1:65535/",
-    // Octal, decimal, hexadecimal, short.
-    "http://0177.0.0.1:PORT/",
-    "http://0177.0000.0000.0001:PORT/",
-    "http://00000177.1:PORT/",
-    "http://2130706433:PORT/",
-    "http://017700000001:PORT/",
-    "http://0x7f000001:PORT/",
-    "http://0X7F000001:PORT/",
-    "http://0x7f.0x0.0x0.0x1:PORT/",
-    "http://0x7f.1:PORT/",
-    "http://127.1:PORT/",
-    "http://127.0.1:PORT/",
-    "http://127.65530:PORT/",
-    "http://0:PORT/",
-    "http://0x0:PORT/",
-    "http://3232235777:PORT/",
-    "http://0xA9FEA9FE:PORT/",
-    "http://2852039166:PORT/latest/meta-data/",
-    "http://0251.0376.0251.0376:PORT/",
-    "http://425.510.425.510:PORT/",
-    // Private, shared, link-local, multicast, reserved.
-    "http://10.0.0.1:PORT/",
-    "http://172.16.0.1:PORT/",
-    "http://172.31.255.255:PORT/",
-    "http://192.168.1.1:PORT/",
-    "http://100.64.0.1:PORT/",
-    "http://169.254.1.1:PORT/",
-    "http://192.0.0.192:PORT/",
-    "http://198.18.0.1:PORT/",
-    "http://192.0.2.1:PORT/",
-    "http://203.0.113.1:PORT/",
-    "http://224.0.0.1:PORT/",
-    "http://240.0.0.1:PORT/",
-    "http://255.255.255.255:PORT/",
-    "http://[fc00::1]:PORT/",
-    "http://[fd00:ec2::254]:PORT/latest/meta-data/",
-    "http://[fe80::1]:PORT/",
-    "http://[fe80::1%25lo]:PORT/",
-    "http://[fe80::1%lo]:PORT/",
-    "http://[::1%25lo]:PORT/",
-    "http://[fec0::1]:PORT/",
-    "http://[ff02::1]:PORT/",
-    "http://[2001:db8::1]:PORT/",
-    "http://[100::1]:PORT/",
-    // Where clouds keep their secrets.
-    "http://169.254.169.254/latest/meta-data/iam/security-credentials/",
-    "http://169.254.170.2/v2/credentials",
-    "http://100.100.100.200/latest/meta-data/",
-    "http://168.63.129.16.:PORT/metadata",
-    "http://metadata.google.internal:PORT/computeMetadata/v1/",
-    // IPv4 in the clothes of IPv6.
-    "http://[::ffff:127.0.0.1]:PORT/",
-    "http://[::ffff:7f00:1]:PORT/",
-    "http://[::ffff:169.254.169.254]:PORT/",
-    "http://[0:0:0:0:0:ffff:10.0.0.1]:PORT/",
-    "http://[::127.0.0.1]:PORT/",
-    "http://[::7f00:1]:PORT/",
-    "http://[64:ff9b::127.0.0.1]:PORT/",
-    "http://[64:ff9b::a9fe:a9fe]:PORT/",
-    "http://[64:ff9b:1::7f00:1]:PORT/",
-    "http://[2002:7f00:1::]:PORT/",
-    "http://[2002:a9fe:a9fe::1]:PORT/",
-    "http://[2001:0:7f00:1::]:PORT/",
-    // Somebody else's name in front or behind.
-    "http://1.1.1.1@127.0.0.1:PORT/",
-    "http://user:pass@127.0.0.1:PORT/",
-    "http://1.1.1.1:80@127.0.0.1:PORT/",
-    "http://public.example@localhost:PORT/",
-    "http://127.0.0.1:PORT#@1.1.1.1/",
-    "http://127.0.0.1:PORT?@1.1.1.1/",
-    "http://127.0.0.1:PORT\\@1.1.1.1/",
-    "http://1.1.1.1&@127.0.0.1:PORT/",
-    "http://%31%32%37.0.0.1:PORT/",
-    "http://127.0.0.1%00.public.example:PORT/",
-    "http:127.0.0.1:PORT/",
-    "http:/127.0.0.1:PORT/",
-    "//127.0.0.1:PORT/",
-    "file:///etc/passwd",
-    "gopher://127.0.0.1:PORT/_GET",
-    // Names, and letters that become them.
-    "http://localhost:PORT/",
-    "http://LOCALHOST:PORT/",
-    "http://localhost.:PORT/",
-    "http://a.localhost:PORT/",
-    "http://inside.example:PORT/",
-    "http://inside6.example:PORT/",
-    "http://mapped.example:PORT/",
-    "http://both.example:PORT/",
-    "http://127.0.0.1.nip.example:PORT/",
-    "http://xn--bcher-kva.example:PORT/",
-    "http://b\u{fc}cher.example:PORT/",
-    "http://127\u{ff0e}0\u{ff0e}0\u{ff0e}1:PORT/",
-    "http://127\u{3002}0\u{3002}0\u{3002}1:PORT/",
-    "http://\u{2460}\u{2461}\u{2466}.0.0.1:PORT/",
-    "http://\u{24db}ocalhost:PORT/",
-    "http://[\u{ff1a}\u{ff1a}1]:PORT/",
-];
-
-/// Of those, some that a client without a guard follows into the trap.
-const DANGEROUS: &[&str] = &[
-    "http://127.0.0.1:PORT/",
-    "http://0177.0.0.1:PORT/",
-    "http://2130706433:PORT/",
-    "http://0x7f000001:PORT/",
-    "http://127.1:PORT/",
-    "http://0:PORT/",
-    "http://1.1.1.1@127.0.0.1:PORT/",
-    "http://localhost:PORT/",
-    "http://inside.example:PORT/",
-    "http://xn--bcher-kva.example:PORT/",
-];
 
 /// Knows what names mean, one answer after the other, the last one for good; spelt addresses are the system's to read.
 #[derive(Default)]
@@ -244,28 +118,75 @@ async fn refusal(client: &Client, url: &str) -> Option<NotSent> {
 
 #[tokio::test]
 async fn no_spelling_of_an_inside_address_is_connected() {
-    assert!(REFUSED.len() >= 60, "{}", REFUSED.len());
     let (port, trap) = listen("127.0.0.1", ok()).await;
     let (told, spelt) = (Told::names(), |form: &str| form.replace("PORT", &port.to_string()));
-    let mut blocked = 0;
+    let (mut blocked, mut early) = (0, 0);
     for guard in [Guard::PublicOnly, outside_and("10.20.0.0/16, fd12::/16")] {
-        let client = client(guard, &told);
-        for form in REFUSED {
+        let client = client(guard.clone(), &told);
+        for form in all() {
             let why = refusal(&client, &spelt(form)).await;
             // What the client cannot read it cannot reach either; all that has an address is refused for the address.
             assert!(
                 matches!(why, None | Some(NotSent::Blocked | NotSent::Dns | NotSent::Request)),
                 "{form}: {why:?}"
             );
-            blocked += usize::from(why == Some(NotSent::Blocked));
+            if why == Some(NotSent::Blocked) {
+                blocked += 1;
+                let uri: Uri = spelt(form).parse().unwrap();
+                let host = uri.host().unwrap();
+                // What no name server had to be asked for is told before anybody calls.
+                let name = told.next(host).is_some() && !host.to_lowercase().contains("localhost");
+                assert_eq!(guard.refuses_text(host), !name, "{form}");
+                early += usize::from(!name);
+            }
         }
     }
     assert_eq!(trap.load(Ordering::SeqCst), 0);
+    println!("{} forms of {} kinds", all().count(), FORMS.len());
+    for kind in FORMS {
+        println!("  {:>2} {}", kind.forms.len(), kind.name);
+    }
+    println!("of these {} got as far as an address, {} showed it in their text", blocked / 2, early / 2);
+    assert!(all().count() >= 60 && FORMS.len() >= 20, "{} forms of {} kinds", all().count(), FORMS.len());
     assert!(blocked >= 2 * 60, "only {blocked} got as far as an address");
     let open = client(Guard::Open, &told);
     for form in DANGEROUS {
-        assert!(REFUSED.contains(form), "{form}");
+        assert!(all().any(|other| other == *form), "{form}");
         assert!(open.call(request(&spelt(form)), DEADLINE).await.is_ok(), "{form} is no danger");
+    }
+    assert_eq!(trap.load(Ordering::SeqCst), DANGEROUS.len());
+}
+
+#[tokio::test]
+async fn no_spelling_of_an_inside_address_is_reached_by_a_redirect() {
+    let (port, trap) = listen("127.0.0.1", ok()).await;
+    let told = Told::names();
+    let allowed = client(outside_and("127.0.0.2/32"), &told);
+    let (mut places, mut blocked) = (0, 0);
+    for form in all() {
+        let (hop, seen) = listen("127.0.0.2", moved(&form.replace("PORT", &port.to_string()))).await;
+        let url = format!("http://127.0.0.2:{hop}/");
+        // A webhook's redirect is its answer; a file's is followed, and stopped at the door.
+        let answer = allowed.call(request(&url), DEADLINE).await.unwrap();
+        assert_eq!((answer.status.as_u16(), seen.load(Ordering::SeqCst)), (302, 1), "{form}");
+        match allowed.fetch(&url.parse().unwrap(), 3, DEADLINE).await.unwrap_err() {
+            FetchError::Call(CallError::NotSent(NotSent::Blocked)) => blocked += 1,
+            FetchError::Place | FetchError::Call(CallError::NotSent(NotSent::Dns | NotSent::Request)) => {
+                places += 1
+            }
+            // Without a scheme it is a path, and the hop's own.
+            FetchError::TooManyHops if form.starts_with("//") => places += 1,
+            other => panic!("{form}: {other:?}"),
+        }
+    }
+    assert_eq!((trap.load(Ordering::SeqCst), blocked + places), (0, all().count()));
+    assert!(blocked >= 60, "only {blocked} got as far as an address");
+    // Without a guard the same redirects lead into the trap.
+    let open = client(Guard::Open, &told);
+    for form in DANGEROUS {
+        let (hop, _) = listen("127.0.0.2", moved(&form.replace("PORT", &port.to_string()))).await;
+        let fetched = open.fetch(&format!("http://127.0.0.2:{hop}/").parse().unwrap(), 3, DEADLINE).await;
+        assert!(fetched.is_ok(), "{form} is no danger");
     }
     assert_eq!(trap.load(Ordering::SeqCst), DANGEROUS.len());
 }

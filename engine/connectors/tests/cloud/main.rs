@@ -6,6 +6,8 @@ mod cause;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod parse;
