@@ -5,17 +5,18 @@
 use crate::contact_value::contact_value;
 use crate::dispatcher::DispatchError;
 use crate::freeze::Consents;
+use crate::frequency::Lately;
 use crate::node::Node;
-use crate::recipients::Recipients;
+use crate::recipients::{OfSender, Recipients};
 use kabar_engine::address::Address;
 use kabar_engine::audience::{Audience, Filter, Person};
 use kabar_engine::cause::Cause;
 use kabar_engine::id::{CampaignId, ImportId, TenantId};
 use kabar_engine::mark::{Mark, MarkState};
-use kabar_engine::part::PART;
 use kabar_engine::template::ContentPattern;
 use kabar_engine::time::Timestamp;
 use kabar_schema::contacts::{Contact, ContactDraft};
+use kabar_schema::records::Campaign as Spec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub enum Fate {
     OptedOut,
     /// A variable without default has no value.
     MissingVariable,
+    /// They have had enough marketing lately.
+    FrequencyCapped,
 }
 
 /// The walk.
@@ -40,6 +43,8 @@ pub struct AudienceWalk<'a> {
     source: Source<'a>,
     consents: Consents,
     pattern: &'a ContentPattern,
+    /// Where the tenant holds its marketing to a cap.
+    lately: Option<Lately>,
 }
 
 enum Source<'a> {
@@ -55,22 +60,24 @@ impl<'a> AudienceWalk<'a> {
     /// What the store could not do; `NotFound` when the other campaign was never frozen.
     pub async fn new(
         node: &Arc<Node>,
-        tenant: TenantId,
-        audience: &'a Audience,
+        spec: &'a Spec,
         pattern: &'a ContentPattern,
+        lately: Option<Lately>,
     ) -> Result<Self, DispatchError> {
-        let source = match audience {
+        let tenant = spec.tenant;
+        let source = match &spec.audience {
             Audience::Contacts { list, filter } => {
                 Source::Contacts { list: *list, filter: filter.as_ref(), after: None, ended: false }
             }
             Audience::Named(people) => Source::Named(people.iter()),
             Audience::Unreached { campaign, failed, expired, causes } => {
-                let wanted = Wanted { failed: *failed, expired: *expired, causes: causes.clone() };
-                Source::Unreached(Stream::all(node, tenant, *campaign, &wanted).await?)
+                let causes = causes.as_slice().into();
+                let wanted = Wanted { failed: *failed, expired: *expired, causes };
+                Source::Unreached(Stream::all(node, tenant, *campaign, wanted).await?)
             }
         };
         let consents = Consents::new(node, tenant);
-        Ok(Self { node: Arc::clone(node), tenant, source, consents, pattern })
+        Ok(Self { node: Arc::clone(node), tenant, source, consents, pattern, lately })
     }
 
     /// The next people; empty behind the last one.
@@ -99,11 +106,18 @@ impl<'a> AudienceWalk<'a> {
             Source::Unreached(streams) => merge(&self.node, self.tenant, streams).await?,
         };
         let mut told = Vec::with_capacity(people.len());
+        if let Some(lately) = &mut self.lately {
+            lately.look_ahead(people.iter().map(|person| &person.address)).await?;
+        }
         for person in people {
             let fate = if self.consents.opted_out(&person.address).await? {
                 Fate::OptedOut
             } else if self.pattern.missing(&|name| contact_value(&person, name)).next().is_some() {
                 Fate::MissingVariable
+            } else if let Some(lately) = &mut self.lately
+                && lately.is_enough(&person.address).await?
+            {
+                Fate::FrequencyCapped
             } else {
                 Fate::Recipient
             };
@@ -130,7 +144,7 @@ fn contact(tenant: TenantId, person: &Person) -> Option<Contact> {
 struct Wanted {
     failed: bool,
     expired: bool,
-    causes: Vec<Cause>,
+    causes: Arc<[Cause]>,
 }
 
 impl Wanted {
@@ -146,12 +160,9 @@ impl Wanted {
     }
 }
 
-/// One sender's recipients of the other campaign: they come in the order of their addresses.
+/// One sender's recipients of the other campaign.
 struct Stream {
-    all: Arc<Recipients>,
-    wanted: Wanted,
-    parts: VecDeque<u32>,
-    from: u32,
+    of: OfSender,
     read: VecDeque<Contact>,
 }
 
@@ -160,50 +171,32 @@ impl Stream {
         node: &Arc<Node>,
         tenant: TenantId,
         campaign: CampaignId,
-        wanted: &Wanted,
+        wanted: Wanted,
     ) -> Result<Vec<Self>, DispatchError> {
         let all = Recipients::of(node, tenant, campaign).await?.ok_or(DispatchError::NotFound)?;
-        let all = Arc::new(all);
-        let mut streams: Vec<(kabar_engine::id::SessionId, Self)> = Vec::new();
-        for part in 0..all.parts() {
-            let Some(sender) = all.sender(part) else { continue };
-            match streams.iter_mut().find(|(session, _)| *session == sender) {
-                Some((_, stream)) => stream.parts.push_back(part),
-                None => {
-                    let (all, wanted) = (Arc::clone(&all), wanted.clone());
-                    let parts = VecDeque::from([part]);
-                    streams.push((sender, Self { all, wanted, parts, from: 0, read: VecDeque::new() }));
-                }
-            }
-        }
-        Ok(streams.into_iter().map(|(_, stream)| stream).collect())
+        let each = OfSender::each(all, Arc::new(move |mark| wanted.is(mark)));
+        Ok(each.into_iter().map(|of| Self { of, read: VecDeque::new() }).collect())
     }
 
     /// Reads on when nothing is read ahead.
     async fn fill(&mut self, node: &Arc<Node>, tenant: TenantId) -> Result<(), DispatchError> {
-        while self.read.is_empty() {
-            let Some(part) = self.parts.front().copied() else { return Ok(()) };
-            let from = self.from.max(part * PART);
-            let found = self.all.some(part, from, PAGE, |mark| self.wanted.is(mark)).await?;
-            match found.last() {
-                Some(last) if found.len() == PAGE => self.from = last.index + 1,
-                _ => _ = self.parts.pop_front(),
-            }
-            for standing in found {
-                let address = standing.recipient.address;
-                // A contact that was mended since is taken as it is now; one that is gone as it was.
-                let known = node.store().contacts.by_address(tenant, &address).await?;
-                self.read.push_back(known.unwrap_or_else(|| {
-                    let named = standing.columns.iter().zip(&standing.recipient.values);
-                    let value = |(name, value): (&Arc<str>, &Option<Arc<str>>)| {
-                        value.as_ref().map(|value| (name.to_string(), value.to_string()))
-                    };
-                    let (input, fields) = (address.to_text(), named.filter_map(value).collect());
-                    let zone = standing.recipient.zone.as_deref().map(str::to_owned);
-                    let draft = ContactDraft { address, input, name: None, zone, fields };
-                    Contact::begin(tenant, draft, Timestamp::default())
-                }));
-            }
+        if !self.read.is_empty() {
+            return Ok(());
+        }
+        for standing in self.of.more(PAGE).await? {
+            let address = standing.recipient.address;
+            // A contact that was mended since is taken as it is now; one that is gone as it was.
+            let known = node.store().contacts.by_address(tenant, &address).await?;
+            self.read.push_back(known.unwrap_or_else(|| {
+                let named = standing.columns.iter().zip(&standing.recipient.values);
+                let value = |(name, value): (&Arc<str>, &Option<Arc<str>>)| {
+                    value.as_ref().map(|value| (name.to_string(), value.to_string()))
+                };
+                let (input, fields) = (address.to_text(), named.filter_map(value).collect());
+                let zone = standing.recipient.zone.as_deref().map(str::to_owned);
+                let draft = ContactDraft { address, input, name: None, zone, fields };
+                Contact::begin(tenant, draft, Timestamp::default())
+            }));
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! The campaign's actor: freezes the audience, tells the parts what is wanted until each has taken it over, and
 //! notices the end. It holds the phase only through the shard; totals are the sum of its parts'.
 
-use crate::freeze::{freeze, freeze_nobody};
+use crate::freeze::{FreezeError, freeze, freeze_nobody};
+use crate::frequency::LatelyError;
 use crate::node::Node;
 use crate::shard::{DoorError, Shard};
 use kabar_engine::campaign::{CampaignRow, Phase};
@@ -108,15 +109,25 @@ impl Campaign {
                 None => Step::Retry,
             },
             None if begins > now => Step::At(begins.since_ms(now)),
-            None => self.freeze(node, shard, spec, attempt).await,
+            None => self.freeze(node, shard, (spec, launched), attempt).await,
         }
     }
 
-    async fn freeze(&self, node: &Arc<Node>, shard: &Arc<Shard>, spec: &Spec, attempt: u32) -> Step {
-        match freeze(node, spec, attempt).await {
+    async fn freeze(
+        &self,
+        node: &Arc<Node>,
+        shard: &Arc<Shard>,
+        (spec, launched): (&Spec, Timestamp),
+        attempt: u32,
+    ) -> Step {
+        match freeze(node, spec, launched, attempt).await {
             Ok(frozen) => {
                 let asked = shard.ask(Input::Freeze { tenant: self.tenant, frozen }).await;
                 if asked.is_ok() { Step::Again } else { Step::Retry }
+            }
+            Err(FreezeError::Lately(LatelyError::Earlier(other))) => {
+                tracing::debug!(campaign = %self.id, %other, "another campaign's audience is frozen first");
+                Step::Retry
             }
             Err(error) => {
                 tracing::error!(campaign = %self.id, %error, "the audience could not be frozen; trying again");

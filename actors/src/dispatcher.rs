@@ -16,6 +16,7 @@ pub use follow::{Follow, Follower};
 pub use subscription::{Replay, Replayed};
 
 use crate::conversation::{Message as Word, hash};
+use crate::frequency::has_enough;
 use crate::import::{Importer, ImporterParts};
 use crate::metrics;
 use crate::node::Node;
@@ -30,6 +31,7 @@ use kabar_engine::id::{MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::optout::Wish;
 use kabar_engine::overlay::decide::Draft;
 use kabar_engine::overlay::{Answer, Input, Refusal};
+use kabar_engine::pacing::Lane;
 use kabar_runtime::{Refused, Reply};
 use kabar_schema::records::Session as SessionRecord;
 use std::sync::Arc;
@@ -133,7 +135,19 @@ impl Dispatcher {
     /// [`DispatchError`]; after `Unknown` a repeat with the same idempotency key tells.
     pub async fn send(&self, draft: Draft) -> Result<Sent, DispatchError> {
         let (tenant, session, talk) = (draft.tenant, draft.session, hash(&draft.to));
-        let draft = Box::new(draft);
+        let mut draft = Box::new(draft);
+        let cap = match draft.lane {
+            Lane::Broadcast => self.0.policy(tenant).await.cap,
+            Lane::Reply | Lane::Transactional => None,
+        };
+        // Of two at once to one person the second sees the first.
+        let _turn = match cap {
+            Some(_) => Some(self.0.marketing_turn(tenant, &draft.to).await),
+            None => None,
+        };
+        if let Some(cap) = cap {
+            draft.had_enough = has_enough(&self.0, tenant, &draft.to, cap).await?;
+        }
         for _ in 0..TRIES {
             let (reply, answer) = Reply::channel();
             let message = Word::Send(draft.clone(), reply);
@@ -155,7 +169,12 @@ impl Dispatcher {
                     Ok(Sent { message, replayed })
                 }
                 Ok(Ok(_)) => Err(DispatchError::Unknown),
-                Ok(Err(error)) => Err(error.into()),
+                Ok(Err(error)) => {
+                    if let DoorError::Refused(refusal) = &error {
+                        metrics::refused(refusal.name());
+                    }
+                    Err(error.into())
+                }
                 // The actor died over it: with a key the caller can ask again, without one nobody knows.
                 Err(_) => Err(DispatchError::Unknown),
             };

@@ -5,6 +5,8 @@
 use crate::audience::{AudienceWalk, Fate};
 use crate::contact_value::contact_value;
 use crate::dispatcher::DispatchError;
+use crate::frequency::{Lately, LatelyError};
+use crate::metrics;
 use crate::node::Node;
 use kabar_engine::address::Address;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
@@ -15,6 +17,7 @@ use kabar_engine::mark::CHUNK;
 use kabar_engine::optout::Wish;
 use kabar_engine::part::CHUNKS;
 use kabar_engine::template::ContentPattern;
+use kabar_engine::time::Timestamp;
 use kabar_schema::contacts::Contact;
 use kabar_schema::error::StoreError;
 use kabar_schema::ledger::PartManifest;
@@ -39,13 +42,21 @@ pub enum FreezeError {
     /// The content does not compile; it was checked when the campaign was made.
     #[error("the content does not compile: {0}")]
     Content(String),
+    /// The cap of what people get cannot be told yet.
+    #[error(transparent)]
+    Lately(#[from] LatelyError),
     /// Nobody is named to send from.
     #[error("the campaign names no sender")]
     NoSender,
 }
 
-/// Freezes a campaign's audience under a fresh attempt.
-pub async fn freeze(node: &Arc<Node>, spec: &Spec, attempt: u32) -> Result<Frozen, FreezeError> {
+/// Freezes a launched campaign's audience under a fresh attempt.
+pub async fn freeze(
+    node: &Arc<Node>,
+    spec: &Spec,
+    launched: Timestamp,
+    attempt: u32,
+) -> Result<Frozen, FreezeError> {
     let pattern = ContentPattern::compile(&spec.content, spec.spintax)
         .map_err(|error| FreezeError::Content(error.to_string()))?;
     if spec.senders.is_empty() {
@@ -53,7 +64,8 @@ pub async fn freeze(node: &Arc<Node>, spec: &Spec, attempt: u32) -> Result<Froze
     }
     let columns: Arc<[Arc<str>]> = pattern.variables().iter().map(|v| Arc::from(v.name.as_str())).collect();
     let mut press = Press::new(node, spec, attempt, columns);
-    let mut walk = AudienceWalk::new(node, spec.tenant, &spec.audience, &pattern).await?;
+    let lately = Lately::of(node, spec, Some(launched)).await?;
+    let mut walk = AudienceWalk::new(node, spec, &pattern, lately).await?;
     loop {
         let page = walk.page().await?;
         if page.is_empty() {
@@ -64,6 +76,7 @@ pub async fn freeze(node: &Arc<Node>, spec: &Spec, attempt: u32) -> Result<Froze
             match fate {
                 Fate::OptedOut => press.opted_out += 1,
                 Fate::MissingVariable => press.missing += 1,
+                Fate::FrequencyCapped => press.capped += 1,
                 Fate::Recipient => press.add(contact).await?,
             }
         }
@@ -74,8 +87,16 @@ pub async fn freeze(node: &Arc<Node>, spec: &Spec, attempt: u32) -> Result<Froze
 #[must_use]
 pub fn freeze_nobody(spec: &Spec, attempt: u32) -> Frozen {
     let (campaign, digest) = (spec.id, Sha256::new().finalize().into());
-    let (audience, opted_out, missing_variable) = (0, 0, 0);
-    Frozen { campaign, attempt, audience, opted_out, missing_variable, parts: Vec::new(), digest }
+    Frozen {
+        campaign,
+        attempt,
+        audience: 0,
+        opted_out: 0,
+        missing_variable: 0,
+        frequency_capped: 0,
+        parts: Vec::new(),
+        digest,
+    }
 }
 
 /// The place in `senders` of whoever sends to somebody: the same person always gets the same sender.
@@ -151,6 +172,7 @@ struct Press<'a> {
     audience: u64,
     opted_out: u64,
     missing: u64,
+    capped: u64,
 }
 
 impl<'a> Press<'a> {
@@ -162,9 +184,19 @@ impl<'a> Press<'a> {
             recipients: Vec::new(),
         };
         let trays = spec.senders.iter().map(tray).collect();
-        let digest = Sha256::new();
-        let (parts, audience, opted_out, missing) = (Vec::new(), 0, 0, 0);
-        Self { node, spec, attempt, columns, trays, parts, digest, audience, opted_out, missing }
+        Self {
+            node,
+            spec,
+            attempt,
+            columns,
+            trays,
+            parts: Vec::new(),
+            digest: Sha256::new(),
+            audience: 0,
+            opted_out: 0,
+            missing: 0,
+            capped: 0,
+        }
     }
 
     async fn add(&mut self, contact: Contact) -> Result<(), StoreError> {
@@ -226,12 +258,20 @@ impl<'a> Press<'a> {
             self.press_chunk(place).await?;
             self.close_part(place).await?;
         }
+        for (cause, count) in [
+            ("opted_out", self.opted_out),
+            ("missing_variable", self.missing),
+            ("frequency_cap", self.capped),
+        ] {
+            metrics::left_out(cause, count);
+        }
         Ok(Frozen {
             campaign: self.spec.id,
             attempt: self.attempt,
             audience: self.audience,
             opted_out: self.opted_out,
             missing_variable: self.missing,
+            frequency_capped: self.capped,
             parts: self.parts,
             digest: self.digest.finalize().into(),
         })

@@ -9,6 +9,7 @@ mod contact_value;
 pub mod conversation;
 pub mod dispatcher;
 mod freeze;
+mod frequency;
 pub mod import;
 mod lease;
 pub mod metrics;

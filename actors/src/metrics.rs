@@ -48,6 +48,13 @@ pub fn webhook_disabled() {
     counter!("kabar_webhooks_disabled_total").increment(1);
 }
 
+/// People of an audience that were left out when it was frozen.
+pub fn left_out(cause: &'static str, count: u64) {
+    if count > 0 {
+        counter!("kabar_audience_left_out_total", "cause" => cause).increment(count);
+    }
+}
+
 /// What held a claim up, and for how long.
 pub fn held(by: Hold, seconds: f64) {
     let by = match by {

@@ -126,6 +126,8 @@ pub struct Node {
     on_wire: DashMap<SessionId, Arc<AtomicUsize>>,
     part_on_wire: DashMap<(CampaignId, u32), Arc<AtomicUsize>>,
     turns: Arc<Turns>,
+    /// Marketing to one person is counted and accepted by one at a time.
+    marketing: Vec<tokio::sync::Mutex<()>>,
     projector: Projector,
     served: Served,
     draining: AtomicBool,
@@ -177,6 +179,7 @@ impl Node {
             on_wire: DashMap::new(),
             part_on_wire: DashMap::new(),
             turns: Arc::default(),
+            marketing: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
             projector: Projector::new(),
             served: Served::default(),
             draining: AtomicBool::new(false),

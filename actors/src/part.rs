@@ -195,7 +195,7 @@ impl Part {
             tenant,
             campaign,
             part,
-            max: permits.count() as usize,
+            max: turn.count() as usize,
             free_form: work.spec.content.needs_window(),
             hours: work.spec.timing.hours.clone(),
             held,

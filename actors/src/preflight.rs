@@ -5,6 +5,7 @@ use crate::audience::{AudienceWalk, Fate};
 use crate::contact_value::contact_value;
 use crate::dispatcher::DispatchError;
 use crate::freeze::sender_of;
+use crate::frequency::{Lately, LatelyError};
 use crate::node::Node;
 use kabar_engine::audience::Audience;
 use kabar_engine::id::SessionId;
@@ -30,6 +31,8 @@ pub struct Preflight {
     pub opted_out: u64,
     /// People without a value for a variable that has no default.
     pub missing_variable: u64,
+    /// People who have had enough marketing.
+    pub frequency_capped: u64,
     /// How many people each such variable misses.
     pub missing: BTreeMap<String, u64>,
     /// Of the valid ones those whose turn would come after their validity.
@@ -63,7 +66,12 @@ pub async fn preflight(node: &Arc<Node>, spec: &Spec) -> Result<Preflight, Dispa
     let pattern = ContentPattern::compile(&spec.content, spec.spintax).map_err(unavailable)?;
     let mut report = Preflight::default();
     let mut dealt: Vec<BTreeMap<String, u64>> = vec![BTreeMap::new(); spec.senders.len()];
-    let mut walk = AudienceWalk::new(node, spec.tenant, &spec.audience, &pattern).await?;
+    let lately = match Lately::of(node, spec, None).await {
+        Ok(lately) => lately,
+        Err(LatelyError::Store(error)) => return Err(error),
+        Err(LatelyError::Earlier(_)) => None,
+    };
+    let mut walk = AudienceWalk::new(node, spec, &pattern, lately).await?;
     loop {
         let page = walk.page().await?;
         if page.is_empty() {
@@ -73,6 +81,7 @@ pub async fn preflight(node: &Arc<Node>, spec: &Spec) -> Result<Preflight, Dispa
             report.contacts += 1;
             match fate {
                 Fate::OptedOut => report.opted_out += 1,
+                Fate::FrequencyCapped => report.frequency_capped += 1,
                 Fate::MissingVariable => {
                     report.missing_variable += 1;
                     for name in pattern.missing(&|name| contact_value(&contact, name)) {

@@ -10,7 +10,7 @@ use kabar_engine::mark::{CHUNK, Mark};
 use kabar_engine::overlay::{Key, Overlay};
 use kabar_engine::part::{PART, PartRow, chunk_of};
 use kabar_engine::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -127,6 +127,57 @@ impl Recipients {
         };
         let shard = self.node.shard_of_session(self.tenant, session);
         Ok(shard.read(&[Key::Part(campaign, part)], look).await?)
+    }
+}
+
+/// Which marks are wanted.
+pub type Choice = Arc<dyn Fn(Mark) -> bool + Send + Sync>;
+
+/// One sender's recipients with a wanted mark: they come in the order of their addresses.
+pub struct OfSender {
+    all: Arc<Recipients>,
+    wanted: Choice,
+    parts: VecDeque<u32>,
+    from: u32,
+}
+
+impl OfSender {
+    /// One for each sender.
+    #[must_use]
+    pub fn each(all: Recipients, wanted: Choice) -> Vec<Self> {
+        let all = Arc::new(all);
+        let mut senders: Vec<(SessionId, Self)> = Vec::new();
+        for part in 0..all.parts() {
+            let Some(sender) = all.sender(part) else { continue };
+            match senders.iter_mut().find(|(session, _)| *session == sender) {
+                Some((_, of)) => of.parts.push_back(part),
+                None => {
+                    let (all, wanted, parts) =
+                        (Arc::clone(&all), Arc::clone(&wanted), VecDeque::from([part]));
+                    senders.push((sender, Self { all, wanted, parts, from: 0 }));
+                }
+            }
+        }
+        senders.into_iter().map(|(_, of)| of).collect()
+    }
+
+    /// The next ones, at most `limit`; none behind the last.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn more(&mut self, limit: usize) -> Result<Vec<Standing>, DispatchError> {
+        while let Some(part) = self.parts.front().copied() {
+            let from = self.from.max(part * PART);
+            let found = self.all.some(part, from, limit, |mark| (self.wanted)(mark)).await?;
+            match found.last() {
+                Some(last) if found.len() == limit => self.from = last.index + 1,
+                _ => _ = self.parts.pop_front(),
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
     }
 }
 

@@ -63,6 +63,8 @@ pub struct CampaignView {
     pub opted_out: u64,
     /// Of the rest, without a variable that has no default.
     pub missing_variable: u64,
+    /// Of the rest, those that had enough marketing.
+    pub frequency_capped: u64,
     /// The recipients.
     pub totals: Totals,
     /// What it waits for, the earliest end first.
@@ -139,6 +141,7 @@ impl CampaignView {
             audience: count(|f| f.audience),
             opted_out: count(|f| f.opted_out),
             missing_variable: count(|f| f.missing_variable),
+            frequency_capped: count(|f| f.frequency_capped),
             totals,
             waits: Vec::new(),
         }

@@ -13,8 +13,11 @@ use kabar_engine::pacing::Throttle;
 use rand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+/// Calls begun at once: a large claim does not keep the processor to itself.
+const BURST: usize = 16;
 /// Answers in one batch to the shard.
 const BATCH: usize = 128;
 /// An answer waits at most this long for company.
@@ -119,18 +122,16 @@ pub async fn transmit<K: Copy + Send + 'static>(
     let mut feedback =
         Feedback { done: u32::try_from(parcels.len()).unwrap_or(u32::MAX), ..Feedback::default() };
     let (connector, shard) = (&route.connector, &route.shard);
-    let mut calls: FuturesUnordered<_> = parcels
-        .iter()
-        .map(|parcel| async move {
-            let told = match &parcel.instead {
-                Some(error) => Err(error.clone()),
-                // The last look before the first byte: without the lease somebody else may own the claim.
-                None if !shard.holds_lease() => Err(held_back()),
-                None => connector.send(&parcel.outgoing).await,
-            };
-            (parcel.key, pair_key(&parcel.outgoing), told)
-        })
-        .collect();
+    let (mut calls, mut early) = (FuturesUnordered::new(), Vec::new());
+    for burst in parcels.chunks(BURST) {
+        calls.extend(burst.iter().map(|parcel| call(parcel, connector, shard)));
+        // They are written now; then it is the turn of whoever waits for the processor.
+        while let Poll::Ready(Some(answer)) = futures::poll!(calls.next()) {
+            early.push(answer);
+        }
+        tokio::task::yield_now().await;
+    }
+    let mut calls = futures::stream::iter(early).chain(calls);
     let mut batch: Vec<(K, Told)> = Vec::with_capacity(BATCH);
     while let Some((key, to, told)) = calls.next().await {
         feedback.hear(to, &told);
@@ -150,6 +151,21 @@ pub async fn transmit<K: Copy + Send + 'static>(
     drop(calls);
     drop(route.held);
     feedback
+}
+
+/// One call.
+async fn call<K: Copy>(
+    parcel: &Parcel<K>,
+    connector: &Arc<dyn Connector>,
+    shard: &Arc<Shard>,
+) -> (K, u64, Told) {
+    let told = match &parcel.instead {
+        Some(error) => Err(error.clone()),
+        // The last look before the first byte: without the lease somebody else may own the claim.
+        None if !shard.holds_lease() => Err(held_back()),
+        None => connector.send(&parcel.outgoing).await,
+    };
+    (parcel.key, pair_key(&parcel.outgoing), told)
 }
 
 /// What a claim is answered that was not called because its shard's lease is gone: certainly not sent. If the shard

@@ -195,6 +195,10 @@ impl From<Refusal> for Problem {
                 Code::WindowClosed,
                 "The recipient has not written to this session within 24 hours.",
             ),
+            Refusal::FrequencyCap => Self::new(
+                Code::FrequencyCap,
+                "The recipient has had as much marketing lately as the tenant's frequency cap allows.",
+            ),
             Refusal::IdempotencyMismatch => {
                 Self::new(Code::IdempotencyMismatch, "The key belongs to another request.")
             }

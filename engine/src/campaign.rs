@@ -199,6 +199,7 @@ mod tests {
             audience: 6,
             opted_out: 0,
             missing_variable: 0,
+            frequency_capped: 0,
             parts,
             digest: [0; 32],
         }

@@ -401,7 +401,8 @@ impl ConsentSource {
     }
 }
 
-/// The frozen audience, counted in the order of design: imported − opted out − missing variable.
+/// The frozen audience, counted in the order of design: imported − opted out − missing variable −
+/// had enough marketing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frozen {
     /// The campaign.
@@ -414,6 +415,8 @@ pub struct Frozen {
     pub opted_out: u64,
     /// Of the rest, those that miss a variable without a default.
     pub missing_variable: u64,
+    /// Of the rest, those that have had enough marketing.
+    pub frequency_capped: u64,
     /// One line a part, in order of the part's number.
     pub parts: Vec<PartLine>,
     /// SHA-256 over all chunks.

@@ -217,6 +217,8 @@ pub enum About {
         opted_out: u64,
         /// Of the rest, those that miss a variable.
         missing_variable: u64,
+        /// Of the rest, those that have had enough marketing.
+        frequency_capped: u64,
         /// Those it is sent to.
         recipients: u64,
     },
@@ -405,6 +407,7 @@ fn counted(frozen: &Frozen) -> About {
         contacts: frozen.audience,
         opted_out: frozen.opted_out,
         missing_variable: frozen.missing_variable,
+        frequency_capped: frozen.frequency_capped,
         recipients: frozen.parts.iter().map(|line| u64::from(line.recipients)).sum(),
     }
 }

@@ -106,6 +106,12 @@ impl Mark {
         self.0[0] & RESENT != 0
     }
 
+    /// Whether it counts as a message the person got or will get: not when it failed or expired.
+    #[must_use]
+    pub fn counts(self) -> bool {
+        !matches!(self.state(), MarkState::Failed | MarkState::Expired)
+    }
+
     /// Whether it waits to be sent.
     #[must_use]
     pub fn waits(self) -> bool {

@@ -74,6 +74,7 @@ pub struct Ask {
     pub list: ImportId,
     pub senders: Vec<SessionId>,
     pub valid_for_ms: i64,
+    pub purpose: Purpose,
 }
 
 pub struct House {
@@ -153,7 +154,7 @@ impl House {
     /// What a campaign from the first session to `count` people from `first` on asks for.
     pub async fn ask(&self, first: u64, count: u64) -> Ask {
         let list = self.list(first, count).await;
-        Ask { list, senders: vec![self.sessions[0]], valid_for_ms: DAY_MS }
+        Ask { list, senders: vec![self.sessions[0]], valid_for_ms: DAY_MS, purpose: Purpose::default() }
     }
 
     /// Writes the campaign's record and launches it.
@@ -180,7 +181,7 @@ impl House {
             audience: Audience::Contacts { list: Some(ask.list), filter: None },
             timing,
             weight: Campaign::WEIGHT,
-            purpose: Purpose::default(),
+            purpose: ask.purpose,
             origin: None,
             body_hash: String::new(),
             created: self.now(),
@@ -255,6 +256,7 @@ impl House {
             context: None,
             idempotency: Some(Idempotency { key, body: key }),
             by: None,
+            had_enough: false,
         }
     }
 

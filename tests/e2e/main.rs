@@ -5,6 +5,7 @@
 
 mod append;
 mod fault;
+mod frequency;
 mod house;
 mod optout;
 mod panic;

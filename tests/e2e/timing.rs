@@ -3,6 +3,7 @@
 use crate::house::{Ask, House, Plan, person};
 use kabar_actors::view::{CampaignState, Wait, WaitReason};
 use kabar_engine::address::Address;
+use kabar_engine::frequency::Purpose;
 use kabar_engine::id::{CampaignId, ImportId};
 use kabar_engine::schedule::{Hours, Recurrence, zone_of};
 use kabar_engine::time::{DAY_MS, HOUR_MS, MARK_STEP_MS, Timestamp};
@@ -46,7 +47,8 @@ async fn campaign_in(house: &House, hours: serde_json::Value) -> CampaignId {
     people_everywhere(house).await;
     let hours: Hours = serde_json::from_value(hours).unwrap();
     hours.validate().unwrap();
-    let ask = Ask { list: LIST, senders: house.sessions.clone(), valid_for_ms: 5 * DAY_MS };
+    let (senders, purpose) = (house.sessions.clone(), Purpose::default());
+    let ask = Ask { list: LIST, senders, valid_for_ms: 5 * DAY_MS, purpose };
     let timing = Timing { start_at: None, valid_for_ms: ask.valid_for_ms, hours, recurrence: None };
     house.launch_at(ask, timing).await
 }

@@ -167,7 +167,7 @@ pub async fn campaign(
     if totals != sum || shown.totals.causes != sum.causes {
         report.wrong(format!("{campaign}: the totals {:?} are not the sum {sum:?}", shown.totals));
     }
-    let kept = shown.audience.checked_sub(shown.opted_out + shown.missing_variable);
+    let kept = shown.audience.checked_sub(shown.opted_out + shown.missing_variable + shown.frequency_capped);
     if kept != Some(sum.recipients) {
         report.wrong(format!("{campaign}: {} recipients of {shown:?}", sum.recipients));
     }

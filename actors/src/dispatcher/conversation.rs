@@ -75,6 +75,23 @@ impl Dispatcher {
         Ok(Some(self.complete_all(rows).await?))
     }
 
+    /// The bare rows of the person behind an address; nothing when there is no conversation.
+    pub(crate) async fn conversation_rows(
+        &self,
+        (tenant, session): (TenantId, SessionId),
+        address: &Address,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<MessageRow>>, DispatchError> {
+        let shard = self.0.shard_of_session(tenant, session);
+        let whom = address.clone();
+        let key = Key::Address(session, whom.clone());
+        let talk = shard.read(&[key], move |o| o.conversation_of(session, &whom)).await?;
+        let Some(talk) = talk else { return Ok(Vec::new()) };
+        let rows = history(&shard, self.0.store().views.as_ref(), (talk, before), limit).await?;
+        Ok(rows.into_iter().filter(|row| row.tenant == tenant).collect())
+    }
+
     /// The same for the person behind an address; nothing when there is no conversation.
     ///
     /// # Errors

@@ -5,8 +5,9 @@ use super::{Node, PROOF_MS, TRUST_MS};
 use crate::plant::Plant;
 use kabar_connectors::cloud::{CloudApi, CloudConfig};
 use kabar_connectors::{Connector, Secret};
+use kabar_engine::address::Address;
 use kabar_engine::frequency::FrequencyCap;
-use kabar_engine::id::{SessionId, TenantId};
+use kabar_engine::id::{SessionId, ShardId, TenantId};
 use kabar_schema::error::StoreError;
 use kabar_schema::records::{MetaApp, Session as SessionRecord, Tenant};
 use std::sync::Arc;
@@ -67,6 +68,15 @@ impl Node {
         }
         self.policies.insert(tenant, (policy, now));
         policy
+    }
+
+    /// Held while marketing to a person is counted and accepted: two at once could not see each other.
+    pub(crate) async fn marketing_turn(
+        &self,
+        tenant: TenantId,
+        to: &Address,
+    ) -> tokio::sync::MutexGuard<'_, ()> {
+        self.marketing[usize::from(ShardId::of_address(tenant, to).0)].lock().await
     }
 
     /// The link of a session; `None` when there is no such record or it cannot be read now.

@@ -49,7 +49,8 @@ use There::{Always, Cql, Event};
 pub(crate) const ALL: &[Metric] = &[
     metric("kabar_messages_accepted_total", Counter, "", Always, "Single messages accepted by the API: durable, and answered with 202."),
     metric("kabar_messages_transmitted_total", Counter, "outcome: accepted, rejected, retry, ambiguous", Event, "Messages and recipients handed to a connector, by what came back. `ambiguous` waits for proof."),
-    metric("kabar_refusals_total", Counter, "reason: mailbox, dirty", Event, "Sends refused at the front door because too much waits behind it."),
+    metric("kabar_refusals_total", Counter, "reason: mailbox, dirty, opted_out, window_closed, frequency_cap, idempotency_mismatch, outbox_full", Event, "Sends refused at the front door. `mailbox`, `dirty`: too much waits behind it; the others are answers about the message."),
+    metric("kabar_audience_left_out_total", Counter, "cause: opted_out, missing_variable, frequency_cap", Event, "People of audiences that became no recipients when a campaign was frozen."),
     metric("kabar_holds_total", Counter, "cause: pace, throttled, link_lost, room, lane, turn", Event, "Claims that had been held up for 20 ms or more, by what held them longest. `room`: calls in flight of the number; `turn`: other tenants or campaigns went first."),
     metric("kabar_hold_seconds", Histogram, "cause", Event, "How long they had been held up."),
     metric("kabar_room_messages", Gauge, "", Event, "How many messages the node may have on their way; it shrinks while its work is late."),

@@ -36,6 +36,7 @@ pub(crate) enum Code {
     WrongPhase,
     OptedOut,
     WindowClosed,
+    FrequencyCap,
     OutboxFull,
     ImportHeader,
     ImportColumn,
@@ -81,7 +82,7 @@ impl Code {
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 41] = [
+    pub(crate) const ALL: [Self; 42] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::OperatorOnly,
@@ -110,6 +111,7 @@ impl Code {
         Self::WrongPhase,
         Self::OptedOut,
         Self::WindowClosed,
+        Self::FrequencyCap,
         Self::OutboxFull,
         Self::ImportHeader,
         Self::ImportColumn,
@@ -157,6 +159,7 @@ impl Code {
             Self::UpgradeRequired => entry(S::UPGRADE_REQUIRED, "upgrade_required", "This address speaks WebSocket alone.", "Open it with a WebSocket client, or read `/v1/events/stream`."),
             Self::WrongPhase => entry(S::CONFLICT, "wrong_phase", "It is not possible where the thing stands.", "Read its state first."),
             Self::OptedOut => entry(S::UNPROCESSABLE_ENTITY, "opted_out", "The recipient has opted out.", "Do not write to this person until they opt in again."),
+            Self::FrequencyCap => entry(S::UNPROCESSABLE_ENTITY, "frequency_cap", "The recipient has had enough marketing from this tenant lately.", "Leave the person out this time; what the person has asked for goes by the lane `transactional` or `reply`, which the cap does not count."),
             Self::WindowClosed => entry(S::UNPROCESSABLE_ENTITY, "window_closed", "Free-form content needs a message from the recipient within the last 24 hours.", "Send a template, or wait until the person writes."),
             Self::OutboxFull => passing(S::TOO_MANY_REQUESTS, "outbox_full", "The session has as many messages waiting as it may.", "Wait until some have left."),
             Self::ImportHeader => entry(S::UNPROCESSABLE_ENTITY, "import_header", "The file has no usable header or no column with phone numbers.", "Begin with a row of column names, or name the column with `phone_column`."),

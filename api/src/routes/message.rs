@@ -156,7 +156,7 @@ fn timeline(row: &MessageRow) -> Vec<Moment> {
 /// `POST /v1/messages`: 202 once it is durable.
 #[utoipa::path(post, path = "/v1/messages", tag = "messages", operation_id = "sendMessage", summary = "Send one message",
     request_body = content::NewMessage, responses((status = 202, body = Accepted, description = "Durable; it ends as delivered, failed, expired or unknown, never in silence.")),
-    extensions(("x-problems" = json!(["invalid_address", "invalid_content", "unknown_reference", "opted_out", "window_closed", "outbox_full"]))))]
+    extensions(("x-problems" = json!(["invalid_address", "invalid_content", "unknown_reference", "opted_out", "window_closed", "frequency_cap", "outbox_full"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -204,6 +204,7 @@ pub(crate) async fn accept(
         context,
         idempotency,
         by: whom.key,
+        had_enough: false,
     };
     let sent = state.dispatcher.send(draft).await?;
     let status_url = format!("/v1/messages/{}", sent.message);

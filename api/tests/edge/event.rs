@@ -192,8 +192,7 @@ async fn a_campaign_tells_each_recipients_message_once() {
     for kind in ["campaign.launched", "campaign.finished"] {
         assert_eq!(of(kind).iter().map(|e| e["data"].clone()).collect::<Vec<_>>(), [json!({"campaign": id})]);
     }
-    let frozen =
-        json!({"campaign": id, "contacts": 30, "opted_out": 0, "missing_variable": 0, "recipients": 30});
+    let frozen = json!({"campaign": id, "contacts": 30, "opted_out": 0, "missing_variable": 0, "frequency_capped": 0, "recipients": 30});
     assert_eq!(of("campaign.frozen")[0]["data"], frozen);
     // The message itself tells to whom it went.
     let message = word(&of("message.sent")[0]["data"], "message");

@@ -165,6 +165,19 @@ impl Overlay {
         self.consents.shared(&(tenant, address.clone()))
     }
 
+    /// The parts of a session launched since then that may hold an address, at most one a campaign.
+    #[must_use]
+    pub fn parts_holding(
+        &self,
+        (tenant, session): (TenantId, SessionId),
+        address: &crate::address::Address,
+        since: Timestamp,
+    ) -> Vec<(CampaignId, u32)> {
+        let all = self.session_parts.get(&session).map(|parts| parts.all_holding(tenant, address));
+        let lately = all.unwrap_or_default().into_iter().filter(|(launched, ..)| *launched > since);
+        lately.map(|(_, campaign, part)| (campaign, part)).collect()
+    }
+
     /// The conversation of an address.
     #[must_use]
     pub fn conversation_of(

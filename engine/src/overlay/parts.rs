@@ -217,6 +217,16 @@ impl Briefs {
 
     /// The parts that may hold an address: one a campaign, the newest launch first.
     pub(super) fn holding(&self, tenant: TenantId, address: &Address) -> Vec<(CampaignId, u32)> {
+        let list = self.all_holding(tenant, address);
+        list.into_iter().take(MATCHED).map(|(_, campaign, part)| (campaign, part)).collect()
+    }
+
+    /// All of them, with their launch.
+    pub(super) fn all_holding(
+        &self,
+        tenant: TenantId,
+        address: &Address,
+    ) -> Vec<(Timestamp, CampaignId, u32)> {
         let mut best: BTreeMap<CampaignId, &Brief> = BTreeMap::new();
         for brief in self.list.iter().filter(|b| b.tenant == tenant) {
             if brief.first.as_ref().is_some_and(|first| first <= address) {
@@ -228,6 +238,6 @@ impl Briefs {
         }
         let mut list: Vec<&Brief> = best.into_values().collect();
         list.sort_unstable_by_key(|b| std::cmp::Reverse((b.launched, b.campaign)));
-        list.into_iter().take(MATCHED).map(|b| (b.campaign, b.part)).collect()
+        list.into_iter().map(|b| (b.launched, b.campaign, b.part)).collect()
     }
 }

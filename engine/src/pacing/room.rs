@@ -3,13 +3,13 @@
 //! message stands behind all of somebody else's. Not whose turn it is ([`crate::fair`]).
 
 /// Never fewer: one claim of a slow number, many times.
-const LEAST: u32 = 64;
+const LEAST: u32 = 32;
 /// Never more.
 const MOST: u32 = 65_536;
 /// Room at the beginning.
 const FIRST: u32 = 1_024;
 /// Work that is later than this is late, µs.
-const LATE_US: u64 = 2_000;
+const LATE_US: u64 = 500;
 
 /// The room of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

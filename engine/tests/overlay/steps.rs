@@ -440,6 +440,7 @@ impl World {
             audience: parts.iter().map(|p| u64::from(p.recipients)).sum(),
             opted_out: 0,
             missing_variable: 0,
+            frequency_capped: 0,
             parts,
             digest: [0; 32],
         };
@@ -472,6 +473,7 @@ pub fn draft(
         context: None,
         idempotency,
         by: None,
+        had_enough: false,
     }
 }
 

@@ -153,9 +153,18 @@ fn inbound() -> impl Strategy<Value = What> {
 
 fn frozen() -> impl Strategy<Value = What> {
     let line = (session(), any::<u32>()).prop_map(|(session, recipients)| PartLine { session, recipients });
-    (campaign(), any::<u32>(), any::<[u64; 3]>(), vec(line, 0..9), any::<[u8; 32]>()).prop_map(
-        |(campaign, attempt, [audience, opted_out, missing_variable], parts, digest)| {
-            let frozen = Frozen { campaign, attempt, audience, opted_out, missing_variable, parts, digest };
+    (campaign(), any::<u32>(), any::<[u64; 4]>(), vec(line, 0..9), any::<[u8; 32]>()).prop_map(
+        |(campaign, attempt, [audience, opted_out, missing_variable, frequency_capped], parts, digest)| {
+            let frozen = Frozen {
+                campaign,
+                attempt,
+                audience,
+                opted_out,
+                missing_variable,
+                frequency_capped,
+                parts,
+                digest,
+            };
             What::Frozen(Box::new(frozen))
         },
     )

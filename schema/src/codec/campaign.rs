@@ -9,10 +9,7 @@ use kabar_engine::id::{CampaignId, CommandId, SessionId};
 /// Writes the fields and tells the kind; `None` when the entry is of another family.
 pub(super) fn put(out: &mut Vec<u8>, what: &What) -> Option<u8> {
     Some(match what {
-        What::Frozen(frozen) => {
-            put_frozen(out, frozen);
-            kind::FROZEN
-        }
+        What::Frozen(frozen) => put_frozen(out, frozen),
         What::Moved { campaign, verb, command, once } => {
             put_varint(out, campaign.0);
             out.push(*verb as u8);
@@ -37,7 +34,7 @@ pub(super) fn put(out: &mut Vec<u8>, what: &What) -> Option<u8> {
 /// Reads the fields; `None` when the kind is of another family.
 pub(super) fn read(kind: u8, reader: &mut Reader<'_>) -> Result<Option<What>, DecodeError> {
     Ok(Some(match kind {
-        kind::FROZEN => What::Frozen(Box::new(read_frozen(reader)?)),
+        kind::FROZEN | kind::FROZEN_CAPPED => What::Frozen(Box::new(read_frozen(reader, kind)?)),
         kind::MOVED | kind::MOVED_ONCE => What::Moved {
             campaign: campaign(reader)?,
             verb: verb(reader)?,
@@ -66,7 +63,8 @@ pub(super) fn verb(reader: &mut Reader<'_>) -> Result<Verb, DecodeError> {
     Verb::from_byte(reader.byte("verb")?).ok_or(DecodeError::Invalid("verb"))
 }
 
-fn put_frozen(out: &mut Vec<u8>, frozen: &Frozen) {
+/// Writes it and tells the kind: those who had enough marketing are counted in a kind of their own.
+fn put_frozen(out: &mut Vec<u8>, frozen: &Frozen) -> u8 {
     put_varint(out, frozen.campaign.0);
     put_varint(out, u64::from(frozen.attempt));
     put_varint(out, frozen.audience);
@@ -78,10 +76,15 @@ fn put_frozen(out: &mut Vec<u8>, frozen: &Frozen) {
         put_varint(out, part.session.0);
         put_varint(out, u64::from(part.recipients));
     }
+    if frozen.frequency_capped == 0 {
+        return kind::FROZEN;
+    }
+    put_varint(out, frozen.frequency_capped);
+    kind::FROZEN_CAPPED
 }
 
-fn read_frozen(reader: &mut Reader<'_>) -> Result<Frozen, DecodeError> {
-    Ok(Frozen {
+fn read_frozen(reader: &mut Reader<'_>, kind: u8) -> Result<Frozen, DecodeError> {
+    let mut frozen = Frozen {
         campaign: campaign(reader)?,
         attempt: reader.small("attempt")?,
         audience: reader.varint("audience")?,
@@ -94,5 +97,10 @@ fn read_frozen(reader: &mut Reader<'_>) -> Result<Frozen, DecodeError> {
                 recipients: reader.small("recipients")?,
             })
         })?,
-    })
+        frequency_capped: 0,
+    };
+    if kind == kind::FROZEN_CAPPED {
+        frozen.frequency_capped = reader.varint("frequency capped")?;
+    }
+    Ok(frozen)
 }

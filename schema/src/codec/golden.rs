@@ -117,6 +117,7 @@ fn campaign_kinds() -> Vec<What> {
             audience: 10_000,
             opted_out: 12,
             missing_variable: 8,
+            frequency_capped: 0,
             parts: vec![PartLine { session: SESSION, recipients: 9_980 }],
             digest: [0xab; 32],
         })),
@@ -200,12 +201,23 @@ fn told_kinds() -> Vec<What> {
         idempotency: None,
         by: Some(KeyId(1_234_567)),
     };
+    let capped = Frozen {
+        campaign: CAMPAIGN,
+        attempt: 2,
+        audience: 10_000,
+        opted_out: 12,
+        missing_variable: 8,
+        frequency_capped: 300,
+        parts: vec![PartLine { session: SESSION, recipients: 9_680 }],
+        digest: [0xab; 32],
+    };
     let held = |by| Some(Held { by, since: AT.plus_ms(-2_500) });
     let ranges = vec![Range { first: 10_240, count: 256 }];
     vec![
         What::Intent(Box::new(intent)),
         What::Claim { session: SESSION, messages: ids(), held: held(Hold::Throttled) },
         What::PartClaim { campaign: CAMPAIGN, ranges, held: held(Hold::Turn) },
+        What::Frozen(Box::new(capped)),
     ]
 }
 

@@ -97,7 +97,9 @@ mod kind {
     pub(super) const INTENT_BY: u8 = 34;
     pub(super) const CLAIM_HELD: u8 = 35;
     pub(super) const PART_CLAIM_HELD: u8 = 36;
-    pub(super) const LAST: u8 = PART_CLAIM_HELD;
+    // With how many had had enough marketing.
+    pub(super) const FROZEN_CAPPED: u8 = 37;
+    pub(super) const LAST: u8 = FROZEN_CAPPED;
 }
 
 /// The highest entry kind this version knows.

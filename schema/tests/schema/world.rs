@@ -260,6 +260,7 @@ impl World {
                 audience: 3_000_000_000,
                 opted_out: 7,
                 missing_variable: 0,
+                frequency_capped: 0,
                 parts: vec![PartLine { session: place.session, recipients: u32::from(seed) }; 2],
                 digest: [seed; 32],
             }),

@@ -91,7 +91,7 @@ pub(crate) async fn preview(
 #[derive(Serialize, ToSchema)]
 #[schema(as = CampaignPreflight)]
 pub(crate) struct Report {
-    /// People of the audience; `contacts = valid + opted_out + missing_variable`.
+    /// People of the audience; `contacts = valid + opted_out + missing_variable + frequency_capped`.
     contacts: u64,
     /// Those who would be sent to.
     valid: u64,
@@ -101,6 +101,8 @@ pub(crate) struct Report {
     duplicate: u64,
     opted_out: u64,
     missing_variable: u64,
+    /// Those who have had enough marketing by the tenant's frequency cap.
+    frequency_capped: u64,
     /// Which variables are missing, for how many people.
     missing: Vec<Missing>,
     /// Of the valid ones those whose turn would come after their validity.
@@ -167,6 +169,7 @@ pub(crate) async fn preflight(
         duplicate: report.duplicate,
         opted_out: report.opted_out,
         missing_variable: report.missing_variable,
+        frequency_capped: report.frequency_capped,
         missing: missing.collect(),
         capped: report.capped,
         begins: Time(report.begins),

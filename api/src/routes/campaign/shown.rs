@@ -97,10 +97,13 @@ pub(super) struct Live {
     /// The launch, or the start it was given.
     begins: Option<Time>,
     ended: Option<Time>,
-    /// People in the audience, once frozen; `contacts = opted_out + missing_variable + totals.recipients`.
+    /// People in the audience, once frozen; `contacts = opted_out + missing_variable +
+    /// frequency_capped + totals.recipients`.
     contacts: u64,
     opted_out: u64,
     missing_variable: u64,
+    /// Those who had had enough marketing by the tenant's frequency cap.
+    frequency_capped: u64,
     totals: ShownTotals,
     /// What it waits for, the earliest known end first.
     waits: Vec<ShownWait>,
@@ -190,6 +193,7 @@ impl Live {
                 contacts: view.audience,
                 opted_out: view.opted_out,
                 missing_variable: view.missing_variable,
+                frequency_capped: view.frequency_capped,
                 totals: view.totals.into(),
                 waits: view.waits.into_iter().map(ShownWait::from).collect(),
             },
@@ -201,6 +205,7 @@ impl Live {
                 contacts: 0,
                 opted_out: 0,
                 missing_variable: 0,
+                frequency_capped: 0,
                 totals: Totals::default().into(),
                 waits: Vec::new(),
             },

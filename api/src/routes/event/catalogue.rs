@@ -93,9 +93,14 @@ fn sample(kind: Kind) -> Event {
         | Kind::CampaignCancelled
         | Kind::CampaignFinished => About::Campaign(campaign),
         Kind::WebhookDisabled => About::Webhook { webhook: WebhookId(8), since: AT.plus_ms(-432_000_000) },
-        Kind::CampaignFrozen => {
-            About::Frozen { campaign, contacts: 40, opted_out: 1, missing_variable: 4, recipients: 35 }
-        }
+        Kind::CampaignFrozen => About::Frozen {
+            campaign,
+            contacts: 40,
+            opted_out: 1,
+            missing_variable: 4,
+            frequency_capped: 0,
+            recipients: 35,
+        },
     };
     Event { id: EventId::of(ShardId(1), 41, 0), seq: 41, at: AT, kind, about }
 }
@@ -175,7 +180,7 @@ fn an_events_json_is_golden() {
             "contact.opted_out" => contact("word"),
             "contact.opted_in" => contact("api"),
             "campaign.frozen" => json!({"campaign": "cmp_0000000000009", "contacts": 40, "opted_out": 1,
-                "missing_variable": 4, "recipients": 35}),
+                "missing_variable": 4, "frequency_capped": 0, "recipients": 35}),
             "campaign.launched" | "campaign.paused" | "campaign.resumed" | "campaign.cancelled"
             | "campaign.finished" => of_campaign.clone(),
             "webhook.disabled" => {

@@ -136,6 +136,8 @@ struct OfFrozen {
     opted_out: u64,
     /// Of the rest, those without a value for a variable.
     missing_variable: u64,
+    /// Of the rest, those that have had enough marketing.
+    frequency_capped: u64,
     /// Those it is sent to.
     recipients: u64,
 }
@@ -168,9 +170,21 @@ impl From<About> for Data {
             }
             About::Campaign(campaign) => Self::Campaign(OfCampaign { campaign }),
             About::Webhook { webhook, since } => Self::Webhook(OfWebhook { webhook, since: Time(since) }),
-            About::Frozen { campaign, contacts, opted_out, missing_variable, recipients } => {
-                Self::Frozen(OfFrozen { campaign, contacts, opted_out, missing_variable, recipients })
-            }
+            About::Frozen {
+                campaign,
+                contacts,
+                opted_out,
+                missing_variable,
+                frequency_capped,
+                recipients,
+            } => Self::Frozen(OfFrozen {
+                campaign,
+                contacts,
+                opted_out,
+                missing_variable,
+                frequency_capped,
+                recipients,
+            }),
         }
     }
 }

@@ -237,6 +237,8 @@ pub struct Draft {
     pub idempotency: Option<Idempotency>,
     /// The API key it is asked with; `None`: the operator's.
     pub by: Option<KeyId>,
+    /// The person has had enough marketing from this tenant lately, and this would be more.
+    pub had_enough: bool,
 }
 
 /// A message a person wrote.

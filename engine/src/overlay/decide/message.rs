@@ -36,6 +36,7 @@ impl Overlay {
         match may_send(talk, out, &draft.content, draft.lane, now) {
             Err(Barrier::OptedOut) => return refuse(Refusal::OptedOut),
             Err(Barrier::WindowClosed) => return refuse(Refusal::WindowClosed),
+            Ok(()) if draft.had_enough => return refuse(Refusal::FrequencyCap),
             Ok(()) => {}
         }
         let mut effects = Effects::new(draft.tenant, now);

@@ -101,6 +101,9 @@ pub enum Refusal {
     /// Free-form content outside the window.
     #[error("the 24-hour window is closed")]
     WindowClosed,
+    /// The person has had enough marketing lately.
+    #[error("the recipient has had enough marketing lately")]
+    FrequencyCap,
     /// The key was used for another request.
     #[error("the idempotency key was used for another request")]
     IdempotencyMismatch,
@@ -113,6 +116,22 @@ pub enum Refusal {
     /// Not possible where it stands.
     #[error("not possible in this phase")]
     WrongPhase,
+}
+
+impl Refusal {
+    /// Its stable name, for counting.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::OptedOut => "opted_out",
+            Self::WindowClosed => "window_closed",
+            Self::FrequencyCap => "frequency_cap",
+            Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::OutboxFull => "outbox_full",
+            Self::NotFound => "not_found",
+            Self::WrongPhase => "wrong_phase",
+        }
+    }
 }
 
 /// When a session or part has something to do by itself.

@@ -75,6 +75,10 @@ pub(crate) fn pack_frozen(frozen: &Frozen) -> Vec<u8> {
         put_varint(&mut out, line.session.0);
         put_varint(&mut out, u64::from(line.recipients));
     }
+    // Counted since later; where nobody is there is nothing, as before.
+    if frozen.frequency_capped > 0 {
+        put_varint(&mut out, frozen.frequency_capped);
+    }
     out
 }
 
@@ -87,6 +91,7 @@ pub(crate) fn unpack_frozen(campaign: CampaignId, bytes: &[u8]) -> Result<Frozen
     let parts = reader.list("parts", |r| {
         Ok(PartLine { session: SessionId(r.varint("session")?), recipients: r.small("recipients")? })
     })?;
+    let frequency_capped = if reader.rest().is_empty() { 0 } else { reader.varint("frequency capped")? };
     reader.finish()?;
-    Ok(Frozen { campaign, attempt, audience, opted_out, missing_variable, parts, digest })
+    Ok(Frozen { campaign, attempt, audience, opted_out, missing_variable, frequency_capped, parts, digest })
 }

@@ -100,6 +100,7 @@ fn a_campaign_and_a_part() {
         audience: 600,
         opted_out: 2,
         missing_variable: 3,
+        frequency_capped: 0,
         parts,
         digest: [5; 32],
     };
