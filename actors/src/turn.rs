@@ -142,9 +142,14 @@ impl Turns {
         next.into_iter().for_each(|(go, turn)| go(turn));
     }
 
-    fn is_idle(&self) -> bool {
-        let state = self.0.lock();
-        state.desks.iter().all(|desk| desk.open == 0 && desk.waiting.is_empty())
+    /// Whether nothing is on its way; then it begins small again.
+    fn rest(&self) -> bool {
+        let mut state = self.0.lock();
+        let idle = state.desks.iter().all(|desk| desk.open == 0 && desk.waiting.is_empty());
+        if idle {
+            state.room.rest();
+        }
+        idle
     }
 
     fn hear(self: &Arc<Self>, late_us: u64) {
@@ -165,7 +170,7 @@ fn desk_of(lane: Lane) -> usize {
 pub(crate) async fn watch(turns: Weak<Turns>) {
     let mut own = own_time();
     loop {
-        if turns.upgrade().is_some_and(|turns| turns.is_idle()) {
+        if turns.upgrade().is_some_and(|turns| turns.rest()) {
             tokio::time::sleep(BEAT).await;
             own = own_time();
             continue;
@@ -184,10 +189,7 @@ pub(crate) async fn watch(turns: Weak<Turns>) {
         let busy = own.saturating_sub(before).as_micros() * 100 >= took.as_micros() * OWN_PERCENT;
         let late = if busy { late / LOOKS } else { Duration::ZERO };
         metrics::late(late);
-        let scale: u64 = std::env::var("KABAR_X").ok().and_then(|t| t.parse().ok()).unwrap_or(100);
-        if scale > 0 {
-            turns.hear(u64::try_from(late.as_micros()).unwrap_or(u64::MAX) * scale / 100);
-        }
+        turns.hear(u64::try_from(late.as_micros()).unwrap_or(u64::MAX));
     }
 }
 
@@ -282,7 +284,7 @@ mod tests {
         give_back(&log, 0);
         assert_eq!(whose(&log), [2]);
         give_back(&log, 0);
-        assert!(turns.is_idle());
+        assert!(turns.rest());
     }
 
     #[test]

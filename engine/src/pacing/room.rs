@@ -6,8 +6,8 @@
 const LEAST: u32 = 32;
 /// Never more.
 const MOST: u32 = 65_536;
-/// Room at the beginning.
-const FIRST: u32 = 1_024;
+/// Room at the beginning, and after a rest: what is begun at once is done at once.
+const FIRST: u32 = 128;
 /// Work that is later than this is late, µs.
 const LATE_US: u64 = 500;
 
@@ -26,6 +26,11 @@ impl Room {
     #[must_use]
     pub fn size(self) -> u32 {
         self.0
+    }
+
+    /// Nothing was on its way for a while: what had room then says nothing of now.
+    pub fn rest(&mut self) {
+        self.0 = self.0.min(FIRST);
     }
 
     /// How late work was of late, how many are on their way, and whether somebody waits for room. Called at a steady
@@ -74,6 +79,10 @@ mod tests {
     fn it_neither_grows_unasked_nor_shrinks_to_nothing() {
         let mut room = Room::default();
         (0..100).for_each(|_| room.hear(0, 10, false));
+        assert_eq!(room, Room::default());
+        (0..100).for_each(|_| room.hear(0, 200, true));
+        assert!(room.size() > 10 * FIRST);
+        room.rest();
         assert_eq!(room, Room::default());
         (0..100).for_each(|_| room.hear(1_000_000, 0, true));
         assert_eq!(room.size(), LEAST);
