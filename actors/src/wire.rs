@@ -17,7 +17,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// Calls begun at once: a large claim does not keep the processor to itself.
-const BURST: usize = 16;
+const BURST: usize = 8;
 /// Answers in one batch to the shard.
 const BATCH: usize = 128;
 /// An answer waits at most this long for company.

@@ -9,7 +9,7 @@ const MOST: u32 = 65_536;
 /// Room at the beginning, and after a rest: what is begun at once is done at once.
 const FIRST: u32 = 128;
 /// Work that is later than this is late, µs.
-const LATE_US: u64 = 500;
+const LATE_US: u64 = 350;
 
 /// The room of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
