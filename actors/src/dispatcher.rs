@@ -9,11 +9,13 @@ mod follow;
 mod message;
 mod subscription;
 mod wait;
+mod why;
 
 pub use contact::ContactWalk;
 pub use event::{Event, EventAsk, EventError, EventPage, EventPlace};
 pub use follow::{Follow, Follower};
 pub use subscription::{Replay, Replayed};
+pub use why::{Attempt, Explanation, Missing};
 
 use crate::conversation::{Message as Word, hash};
 use crate::import::{Importer, ImporterParts};
