@@ -10,6 +10,7 @@ mod rotate_key;
 mod sandbox;
 mod serve;
 mod table;
+mod why;
 
 use crate::config::{Config, ConfigError, Log};
 use crate::demo::{Demo, Generator, ROWS_MAX, SHIPPED_ROWS, SHIPPED_SEED};
@@ -76,6 +77,14 @@ enum Command {
         access: remote::Access,
         #[command(flatten)]
         events: events::EventArgs,
+    },
+    /// Says why a message is where it is, step by step.
+    Why {
+        #[command(flatten)]
+        access: remote::Access,
+        /// The message.
+        #[arg(value_name = "msg_…")]
+        message: String,
     },
     /// Sends one message.
     Send {
@@ -188,6 +197,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Template(Remote { access, verb }) => within(access.template(verb)),
         Command::Campaign(Remote { access, verb }) => within(access.campaign(verb)),
         Command::Events { access, events } => within(events.run(&access)),
+        Command::Why { access, message } => within(async move { access.why(&message).await }),
         Command::Send { access, send } => within(access.send(send)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kabar", &mut std::io::stdout());

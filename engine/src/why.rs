@@ -18,6 +18,7 @@ use crate::part::{PartStart, part_of};
 use crate::status::Status;
 use crate::time::Timestamp;
 use act::{Act, acts, events};
+use serde::Serialize;
 use std::collections::BTreeSet;
 use stretch::Waits;
 
@@ -25,7 +26,8 @@ use stretch::Waits;
 const LINES_MAX: usize = 1_000;
 
 /// Where a step is known from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     /// From the journal: exact.
     Journal,
@@ -62,7 +64,8 @@ pub enum By {
 }
 
 /// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The moment it was scheduled for.
     Start,
@@ -98,6 +101,29 @@ pub enum Reason {
     Proof,
     /// The next time of a recurring campaign.
     Recurrence,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 17] = [
+        Self::Start,
+        Self::Retry,
+        Self::Hours,
+        Self::Blackout,
+        Self::QuietHours,
+        Self::SendWindow,
+        Self::Paused,
+        Self::Pace,
+        Self::Throttled,
+        Self::LinkLost,
+        Self::Room,
+        Self::Lane,
+        Self::Turn,
+        Self::Queue,
+        Self::Answer,
+        Self::Proof,
+        Self::Recurrence,
+    ];
 }
 
 /// What can happen to a message.

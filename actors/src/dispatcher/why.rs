@@ -15,7 +15,7 @@ use kabar_engine::overlay::{Key, Overlay};
 use kabar_engine::part::part_of;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
-use kabar_engine::why::{Line, Reason, Source, Step, Why};
+use kabar_engine::why::{Line, Reason, Step, Why};
 use kabar_schema::journal::seek;
 use reading::Reading;
 
@@ -82,9 +82,8 @@ impl Dispatcher {
             Some(recipient) => self.read_recipient(view.row, recipient).await?,
             None => self.read_message(view.row).await?,
         };
-        let mut missing = reading.missing;
-        let mut why = reading.why;
-        if missing.is_none() && !why.accounts_for(&row, mark) {
+        let (cut, mut missing, mut why) = (reading.is_cut(), reading.missing, reading.why);
+        if missing.is_none() && (cut || !why.accounts_for(&row, mark)) {
             missing = Some(Missing::Length);
         }
         if missing.is_some() {

@@ -35,3 +35,4 @@ mod template;
 mod tour;
 mod watch;
 mod webhook;
+mod why;

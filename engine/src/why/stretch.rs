@@ -68,10 +68,6 @@ impl Waits {
         }
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
-        self.now.is_some()
-    }
-
     /// Those it waits among were held up until `until`.
     pub(super) fn held(&mut self, held: Held, until: Timestamp) {
         self.add(Stretch { reason: held.by.into(), from: held.since, until });
@@ -216,7 +212,7 @@ mod tests {
         waits.resume(Timestamp(2_000));
         waits.pause(Timestamp(2_004));
         assert_eq!(told(&mut waits, 4_000), [(5, 4_000, Reason::Paused)], "pauses that lie close are one");
-        assert!(!waits.is_waiting());
+        assert_eq!(waits.now, None);
     }
 
     #[test]
@@ -232,6 +228,6 @@ mod tests {
         waits.held(Held { by: Hold::Pace, since: Timestamp(0) }, Timestamp(100));
         let (steps, until) = waits.end(Timestamp(700), false);
         assert_eq!((steps.len(), until), (1, Timestamp(100)));
-        assert!(waits.is_waiting());
+        assert!(waits.now.is_some());
     }
 }

@@ -72,6 +72,11 @@ impl<'a> Reading<'a> {
         self.end.0 - self.at.0.min(self.end.0) <= self.left as u64
     }
 
+    /// Whether something was left out that can still be of the message, or of those it waits among.
+    pub(super) fn is_cut(&self) -> bool {
+        self.at < self.end && !self.why.is_settled()
+    }
+
     /// Reads on: to the end, at most so many entries, or until it is enough.
     pub(super) async fn on(
         &mut self,
