@@ -23,6 +23,7 @@ use crate::metrics;
 use crate::node::Node;
 use crate::session;
 use crate::shard::DoorError;
+use crate::trace;
 use crate::view::SessionView;
 use crate::webhook::{self, Receipt, WebhookError};
 use bytes::Bytes;
@@ -153,7 +154,7 @@ impl Dispatcher {
             return match answer.await {
                 Ok(Ok(Answer::Accepted { message, replayed })) => {
                     metrics::accepted();
-                    tracing::debug!(%message, %session, replayed, "accepted");
+                    trace::accepted(message, session, replayed);
                     Ok(Sent { message, replayed })
                 }
                 Ok(Ok(_)) => Err(DispatchError::Unknown),

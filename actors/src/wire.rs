@@ -4,16 +4,18 @@
 use crate::metrics;
 use crate::node::Node;
 use crate::shard::{DoorError, Shard};
+use crate::trace;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kabar_connectors::Connector;
 use kabar_engine::cause::Cause;
+use kabar_engine::id::MessageId;
 use kabar_engine::outgoing::{Accepted, Outgoing, SendError};
 use kabar_engine::overlay::Input;
 use kabar_engine::pacing::Throttle;
 use rand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Answers in one batch to the shard.
 const BATCH: usize = 128;
@@ -74,6 +76,8 @@ impl Feedback {
 pub struct Parcel<K> {
     /// Message id or index.
     pub key: K,
+    /// Its message, where it is known at no cost.
+    pub message: Option<MessageId>,
     /// What goes out.
     pub outgoing: Outgoing,
     /// Set when it must not go out now after all: the answer is this.
@@ -126,7 +130,7 @@ pub async fn transmit<K: Copy + Send + 'static>(
                 Some(error) => Err(error.clone()),
                 // The last look before the first byte: without the lease somebody else may own the claim.
                 None if !shard.holds_lease() => Err(held_back()),
-                None => connector.send(&parcel.outgoing).await,
+                None => call(&**connector, parcel).await,
             };
             (parcel.key, pair_key(&parcel.outgoing), told)
         })
@@ -150,6 +154,15 @@ pub async fn transmit<K: Copy + Send + 'static>(
     drop(calls);
     drop(route.held);
     feedback
+}
+
+/// One call, and how long it took.
+async fn call<K>(connector: &dyn Connector, parcel: &Parcel<K>) -> Told {
+    let (began, Outgoing { session, reference, .. }) = (Instant::now(), &parcel.outgoing);
+    trace::claimed(parcel.message, *session, *reference);
+    let told = connector.send(&parcel.outgoing).await;
+    trace::called(parcel.message, *session, *reference, (&told, began.elapsed()));
+    told
 }
 
 /// What a claim is answered that was not called because its shard's lease is gone: certainly not sent. If the shard

@@ -8,6 +8,7 @@ use crate::page::Time;
 use crate::problem::{Code, Problem};
 use crate::routes::Explained;
 use crate::state::ApiState;
+use crate::telemetry::trace::of_message;
 use axum::extract::State;
 use kabar_actors::dispatcher::{Attempt, Explanation, Missing};
 use kabar_engine::id::{CampaignId, ConversationId, EventId, KeyId, MessageId, SessionId, WebhookId};
@@ -24,7 +25,7 @@ const CONNECTOR: &str = "cloud";
 /// Why a message is where it is.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Why, example = json!({
-    "id": "msg_0dwd35p6e5amv", "direction": "out", "status": "sent", "complete": true, "reason": null,
+    "id": "msg_0dwd35p6e5amv", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "direction": "out", "status": "sent", "complete": true, "reason": null,
     "steps": [
         {"at": "2026-12-24T11:00:00.000Z", "source": "journal", "event": "evt_0dwd35p6e5amv", "step": "accepted", "by": "key",
          "key": "key_0dwd35p6e5amv", "campaign": null, "index": null, "session": "ses_0dwd35p6e5amv", "chosen": "named",
@@ -39,6 +40,8 @@ const CONNECTOR: &str = "cloud";
 pub(crate) struct Shown {
     #[schema(value_type = shapes::MessageId)]
     id: MessageId,
+    /// The trace its spans are in: 32 hex digits that follow from the id.
+    trace_id: String,
     direction: &'static str,
     #[schema(value_type = shapes::Status)]
     status: Status,
@@ -227,6 +230,7 @@ impl From<Explanation> for Shown {
         steps.extend(waiting);
         Self {
             id: row.id,
+            trace_id: format!("{:032x}", of_message(row.id)),
             direction: if row.status == Status::Received { "in" } else { "out" },
             status: row.status,
             complete: gone.is_none(),
