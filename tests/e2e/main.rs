@@ -16,3 +16,4 @@ mod subscription;
 mod tenant;
 mod timing;
 mod validity;
+mod why;

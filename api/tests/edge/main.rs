@@ -33,6 +33,7 @@ mod sample;
 mod subscription;
 mod template;
 mod tour;
+mod trace;
 mod watch;
 mod webhook;
 mod why;

@@ -4,7 +4,7 @@ use super::*;
 use crate::address::Address;
 use crate::content::Content;
 use crate::entry::{Range, StatusReport};
-use crate::id::CommandId;
+use crate::id::{CommandId, ConversationId, KeyId};
 use crate::pacing::{Held, Hold};
 use crate::part::{ChunkLine, PART};
 use proptest::prelude::*;
