@@ -33,16 +33,19 @@ impl Why {
         if let Some(at) = parked.filter(|_| !self.any(doubt)) {
             self.from_row(at, Step::Parked);
         }
+        // A provider's clock knows seconds only: what it tells comes after what it speaks of.
+        let mut after = claimed.unwrap_or(accepted).max(accepted);
         for (status, at) in [(Status::Sent, sent), (Status::Delivered, delivered), (Status::Read, read)] {
             let taken = status == Status::Sent && self.any(|step| matches!(step, Step::Taken { .. }));
             if let Some(at) = at.filter(|_| !taken && !self.has_told(status)) {
-                self.from_row(at, Step::Status { status, reported_at: at, cause: None });
+                after = after.max(at);
+                self.from_row(after, Step::Status { status, reported_at: at, cause: None });
             }
         }
         if let Some(step) = self.unsaid_end(row) {
             // When a campaign's recipient failed is not kept: it stands last.
             let last = self.last().unwrap_or(accepted);
-            self.from_row(ended.unwrap_or(last), step);
+            self.from_row(ended.unwrap_or(last).max(accepted), step);
         }
     }
 
