@@ -175,11 +175,10 @@ impl Dispatcher {
             return Ok(());
         };
         for line in lines.iter_mut().filter(|line| hours(&line.step)) {
-            let Step::Waited { until, reason, .. } = &mut line.step else { continue };
-            match self.reason(&spec, &frozen, index, (*until, line.at)).await? {
-                // A wait that was cut short does not end when the hours do.
-                WaitReason::Retry => {}
-                named => *reason = named.into(),
+            let Step::Waited { reason, .. } = &mut line.step else { continue };
+            // Not compared with its end: a wait that was cut short does not end when the hours do.
+            if let Some(closed) = self.closed(&spec, &frozen, (index, line.at)).await? {
+                *reason = WaitReason::from(closed.why).into();
             }
         }
         Ok(())

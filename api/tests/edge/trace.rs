@@ -191,8 +191,9 @@ async fn a_receiver_of_spans_that_does_not_answer_costs_nothing_but_the_spans() 
     let (owned, session) = linked(&server, &sandbox).await;
     let headers: Vec<_> = owned.iter().map(|(name, value)| (*name, value.as_str())).collect();
     // More than may wait: each message is several spans.
-    let rows = json!({"messages": vec![serde_json::from_str::<Value>(&message(&session)).unwrap(); 1_000]});
-    for _ in 0..5 {
+    let row = |nth: usize| template(&session, &format!("628123{nth:07}"));
+    for turn in 0..5 {
+        let rows = json!({"messages": (0..1_000).map(|nth| row(turn * 1_000 + nth)).collect::<Vec<_>>()});
         let (status, batch) = server.call("POST /v1/messages/batch", &headers, rows.to_string()).await;
         assert_eq!((status, &batch["accepted"]), (200, &json!(1_000)));
     }

@@ -13,7 +13,7 @@ impl Why {
             if !self.any(|step| matches!(step, Step::Received { .. })) {
                 let sent_at = sent.unwrap_or(accepted);
                 let (session, conversation) = (row.session, row.conversation);
-                self.from_row(accepted, Step::Received { session, conversation, sent_at });
+                self.recall(accepted, Step::Received { session, conversation, sent_at });
             }
             return;
         }
@@ -22,16 +22,16 @@ impl Why {
             let conversation = (row.conversation.0 != 0).then_some(row.conversation);
             let (session, lane, due, valid_until) =
                 (row.session, row.lane, row.due.min(row.valid_until), row.valid_until);
-            self.from_row(accepted, Step::Accepted { by, session, conversation, lane, due, valid_until });
+            self.recall(accepted, Step::Accepted { by, session, conversation, lane, due, valid_until });
         }
         let later =
             |at: Timestamp| self.lines.iter().any(|l| l.at >= at && matches!(l.step, Step::Claimed { .. }));
         if let Some(at) = claimed.filter(|at| !later(*at)) {
-            self.from_row(at, Step::Claimed { attempt: row.attempts });
+            self.recall(at, Step::Claimed { attempt: row.attempts });
         }
         let doubt = |step: &Step| matches!(step, Step::Parked | Step::Ambiguous);
         if let Some(at) = parked.filter(|_| !self.any(doubt)) {
-            self.from_row(at, Step::Parked);
+            self.recall(at, Step::Parked);
         }
         // A provider's clock knows seconds only: what it tells comes after what it speaks of.
         let mut after = claimed.unwrap_or(accepted).max(accepted);
@@ -39,13 +39,13 @@ impl Why {
             let taken = status == Status::Sent && self.any(|step| matches!(step, Step::Taken { .. }));
             if let Some(at) = at.filter(|_| !taken && !self.has_told(status)) {
                 after = after.max(at);
-                self.from_row(after, Step::Status { status, reported_at: at, cause: None });
+                self.recall(after, Step::Status { status, reported_at: at, cause: None });
             }
         }
         if let Some(step) = self.unsaid_end(row) {
             // When a campaign's recipient failed is not kept: it stands last.
             let last = self.last().unwrap_or(accepted);
-            self.from_row(ended.unwrap_or(last).max(accepted), step);
+            self.recall(ended.unwrap_or(last).max(accepted), step);
         }
     }
 
@@ -72,7 +72,7 @@ impl Why {
         self.lines.iter().any(|line| is(&line.step))
     }
 
-    fn from_row(&mut self, at: Timestamp, step: Step) {
+    fn recall(&mut self, at: Timestamp, step: Step) {
         self.lines.push(Line { at, step, source: Source::Message, event: None });
     }
 

@@ -89,6 +89,7 @@ fn live(bounds: (usize, usize), resend: bool, ops: &[Op]) {
         world.check();
     }
     world.settle();
+    world.explain();
 }
 
 fn bounds() -> impl Strategy<Value = (usize, usize)> {
