@@ -269,6 +269,8 @@ fn what() -> impl Strategy<Value = What> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whatever order the entries come in: the list begins with the acceptance, is in order, its waits do not
     /// overlap, and it accounts for the row that the overlay's own rules make of them; with one entry left out it
     /// mostly does not, and never when that entry changed the row.

@@ -88,6 +88,7 @@ fn live(bounds: (usize, usize), resend: bool, ops: &[Op]) {
         world.act(op);
         world.check();
     }
+    world.explain();
     world.settle();
     world.explain();
 }
