@@ -9,11 +9,13 @@ mod follow;
 mod message;
 mod subscription;
 mod wait;
+mod why;
 
 pub use contact::ContactWalk;
 pub use event::{Event, EventAsk, EventError, EventPage, EventPlace};
 pub use follow::{Follow, Follower};
 pub use subscription::{Replay, Replayed};
+pub use why::{Attempt, Explanation, Missing};
 
 use crate::conversation::{Message as Word, hash};
 use crate::frequency::has_enough;
@@ -22,6 +24,7 @@ use crate::metrics;
 use crate::node::Node;
 use crate::session;
 use crate::shard::DoorError;
+use crate::trace;
 use crate::view::SessionView;
 use crate::webhook::{self, Receipt, WebhookError};
 use bytes::Bytes;
@@ -165,7 +168,7 @@ impl Dispatcher {
             return match answer.await {
                 Ok(Ok(Answer::Accepted { message, replayed })) => {
                     metrics::accepted();
-                    tracing::debug!(%message, %session, replayed, "accepted");
+                    trace::accepted(message, session, replayed);
                     Ok(Sent { message, replayed })
                 }
                 Ok(Ok(_)) => Err(DispatchError::Unknown),

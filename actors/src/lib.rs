@@ -25,6 +25,7 @@ pub mod session;
 pub mod shard;
 pub mod subscription;
 mod tide;
+pub mod trace;
 mod turn;
 pub mod view;
 pub mod webhook;
@@ -32,7 +33,7 @@ mod wire;
 
 pub use contact_value::contact_value;
 pub use dispatcher::{Acted, DispatchError, Dispatcher, Told};
-pub use kabar_connectors::client::{Guard, Networks};
+pub use kabar_connectors::client::{CallError, Client, Guard, Limits, Networks};
 pub use kabar_runtime::{Clock, Compute};
 pub use lease::Terms;
 pub use name::Name;

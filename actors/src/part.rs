@@ -4,11 +4,12 @@
 use crate::node::{Link, Node};
 use crate::session;
 use crate::shard::Shard;
+use crate::trace;
 use crate::turn::tell_held;
 use crate::wire::{OnWire, Parcel, Route, Told, transmit};
 use kabar_engine::cause::Cause;
 use kabar_engine::fair::Share;
-use kabar_engine::id::{CampaignId, SessionId, TenantId};
+use kabar_engine::id::{CampaignId, MessageId, SessionId, TenantId};
 use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
 use kabar_engine::overlay::decide::PartClaim;
 use kabar_engine::overlay::{Answer, Input, Picked};
@@ -212,7 +213,9 @@ impl Part {
         }
         tell_held(held, now);
         self.in_flight = self.in_flight.saturating_add(count);
-        let parcels = picked.iter().map(|p| self.parcel(work, p)).collect();
+        let row = trace::is_heard().then(|| shard.peek(|o| o.part(campaign, part))).flatten();
+        let message = |index| row.as_ref().and_then(|row| row.message(index));
+        let parcels = picked.iter().map(|p| self.parcel(work, p, message(p.index))).collect();
         let route = Route {
             node: Arc::clone(node),
             shard: Arc::clone(shard),
@@ -240,7 +243,7 @@ impl Part {
     }
 
     /// Renders one recipient's message; what cannot be rendered is answered instead of sent.
-    fn parcel(&self, work: &Work, picked: &Picked) -> Parcel<u32> {
+    fn parcel(&self, work: &Work, picked: &Picked, message: Option<MessageId>) -> Parcel<u32> {
         let recipient = &picked.chunk.recipients[picked.offset as usize];
         let to = recipient.address.clone();
         let seed = spintax::seed(self.name.campaign, &to);
@@ -255,7 +258,7 @@ impl Part {
             content: Arc::new(content),
             context: None,
         };
-        Parcel { key: picked.index, outgoing, instead }
+        Parcel { key: picked.index, message, outgoing, instead }
     }
 }
 

@@ -427,9 +427,9 @@ fn parcel(outgoing: Outgoing, pace: &mut Pace, now: Timestamp) -> Option<Parcel<
     let instead = limited.flatten().map(|until| SendError::RetryAfter {
         throttle: Throttle::Pair,
         after_ms: u64::try_from(until.since_ms(now)).unwrap_or(1),
-        cause: kabar_engine::cause::Cause(131_056),
+        cause: kabar_engine::cause::Cause::PAIR_RATE,
     });
-    Some(Parcel { key, outgoing, instead })
+    Some(Parcel { key, message: Some(key), outgoing, instead })
 }
 
 impl Actor for Session {

@@ -5,6 +5,7 @@ use crate::conversation;
 use crate::metrics;
 use crate::node::{Link, Node};
 use crate::shard::DoorError;
+use crate::trace;
 use bytes::Bytes;
 use kabar_connectors::cloud::{Change, InboundMessage, InboundStatus, NumberEvents, parse, verify};
 use kabar_engine::content::Content;
@@ -176,6 +177,7 @@ async fn statuses(
     for asked in waiting {
         count(asked.conclude().await?, &mut receipt.statuses, &mut receipt.known);
     }
+    trace::reported(node, shard.id(), session, &reports);
     Ok(())
 }
 

@@ -4,9 +4,11 @@
 use crate::metrics;
 use crate::node::Node;
 use crate::shard::{DoorError, Shard};
+use crate::trace;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kabar_connectors::Connector;
 use kabar_engine::cause::Cause;
+use kabar_engine::id::MessageId;
 use kabar_engine::outgoing::{Accepted, Outgoing, SendError};
 use kabar_engine::overlay::Input;
 use kabar_engine::pacing::Throttle;
@@ -14,7 +16,7 @@ use rand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Calls begun at once: a large claim does not keep the processor to itself.
 const BURST: usize = 8;
@@ -77,6 +79,8 @@ impl Feedback {
 pub struct Parcel<K> {
     /// Message id or index.
     pub key: K,
+    /// Its message, where it is known at no cost.
+    pub message: Option<MessageId>,
     /// What goes out.
     pub outgoing: Outgoing,
     /// Set when it must not go out now after all: the answer is this.
@@ -163,9 +167,18 @@ async fn call<K: Copy>(
         Some(error) => Err(error.clone()),
         // The last look before the first byte: without the lease somebody else may own the claim.
         None if !shard.holds_lease() => Err(held_back()),
-        None => connector.send(&parcel.outgoing).await,
+        None => told_call(&**connector, parcel).await,
     };
     (parcel.key, pair_key(&parcel.outgoing), told)
+}
+
+/// The call itself, and how long it took.
+async fn told_call<K>(connector: &dyn Connector, parcel: &Parcel<K>) -> Told {
+    let (began, Outgoing { session, reference, .. }) = (Instant::now(), &parcel.outgoing);
+    trace::claimed(parcel.message, *session, *reference);
+    let told = connector.send(&parcel.outgoing).await;
+    trace::called(parcel.message, *session, *reference, (&told, began.elapsed()));
+    told
 }
 
 /// What a claim is answered that was not called because its shard's lease is gone: certainly not sent. If the shard

@@ -10,15 +10,19 @@ mod rotate_key;
 mod sandbox;
 mod serve;
 mod table;
+mod why;
 
 use crate::config::{Config, ConfigError, Log};
 use crate::demo::{Demo, Generator, ROWS_MAX, SHIPPED_ROWS, SHIPPED_SEED};
 use crate::exit::Failure;
+use crate::telemetry::{self, Export};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 /// WhatsApp gateway: one binary, no message lost, none sent twice unmarked.
 ///
@@ -76,6 +80,14 @@ enum Command {
         access: remote::Access,
         #[command(flatten)]
         events: events::EventArgs,
+    },
+    /// Says why a message is where it is, step by step.
+    Why {
+        #[command(flatten)]
+        access: remote::Access,
+        /// The message.
+        #[arg(value_name = "msg_…")]
+        message: String,
     },
     /// Sends one message.
     Send {
@@ -146,8 +158,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let config = config.map_err(|error: ConfigError| Failure::usage(error.to_string()))?;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => {
-            log(&config.log, "info");
-            within(serve::run(config))
+            let spans = log_and_trace(&config);
+            within(serve::run(config, spans))
         }
         Command::Demo(DemoArgs { write_contacts: Some(file), rows, seed, .. }) => {
             write_contacts(&file, rows.unwrap_or(SHIPPED_ROWS), seed)
@@ -188,6 +200,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Template(Remote { access, verb }) => within(access.template(verb)),
         Command::Campaign(Remote { access, verb }) => within(access.campaign(verb)),
         Command::Events { access, events } => within(events.run(&access)),
+        Command::Why { access, message } => within(async move { access.why(&message).await }),
         Command::Send { access, send } => within(access.send(send)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "kabar", &mut std::io::stdout());
@@ -227,13 +240,36 @@ fn within(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     runtime.block_on(future)
 }
 
-/// Logs to stderr. The configuration goes first, then RUST_LOG, then the command's own level.
-fn log(log: &Log, level: &str) {
-    let filter = match &log.filter {
+/// Logs as [`log`] does; and where the configuration names a receiver of spans, they go there as well.
+fn log_and_trace(config: &Config) -> Option<Export> {
+    let Some((spans, export)) = telemetry::begin(&config.telemetry) else {
+        log(&config.log, "info");
+        return None;
+    };
+    let (lines, chosen) = (tracing_subscriber::fmt::layer(), filter(&config.log, "info"));
+    let lines = lines.with_writer(std::io::stderr);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log.json {
+        true => Box::new(lines.json().with_filter(chosen)),
+        false => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            Box::new(lines.with_ansi(colours).with_filter(chosen))
+        }
+    };
+    let _ = tracing_subscriber::registry().with(lines).with(spans.layer()).try_init();
+    Some(export)
+}
+
+/// The configuration goes first, then RUST_LOG, then the command's own level.
+fn filter(log: &Log, level: &str) -> EnvFilter {
+    match &log.filter {
         Some(filter) => EnvFilter::new(filter),
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level)),
-    };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    }
+}
+
+/// Logs to stderr.
+fn log(log: &Log, level: &str) {
+    let lines = tracing_subscriber::fmt().with_env_filter(filter(log, level)).with_writer(std::io::stderr);
     // A second try of the same process (tests) keeps the first one's log.
     let _ = if log.json {
         lines.json().try_init()

@@ -4,10 +4,12 @@
 mod cql;
 mod edge;
 mod source;
+mod telemetry;
 
 pub use cql::Cql;
 pub use edge::{Edge, Outbound};
 pub use source::ConfigError;
+pub use telemetry::{Log, Telemetry};
 
 use source::Source;
 use std::fmt::Write;
@@ -21,7 +23,7 @@ pub const DEFAULTS: &str = include_str!("config.default.toml");
 const HIDDEN: &[(&str, &str)] = &[("test.plant", "")];
 
 /// Everything that can be configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The HTTP side.
     pub server: Server,
@@ -39,6 +41,8 @@ pub struct Config {
     pub engine: Engine,
     /// What is logged.
     pub log: Log,
+    /// `[telemetry]`.
+    pub telemetry: Telemetry,
     /// A bug planted for a test.
     pub plant: Planted,
 }
@@ -133,15 +137,6 @@ pub struct Engine {
     pub webhook_max_bytes: usize,
 }
 
-/// `[log]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// JSON lines instead of text.
-    pub json: bool,
-    /// The filter; `None`: RUST_LOG, else a default of the command.
-    pub filter: Option<String>,
-}
-
 /// A bug that a test plants to see itself turn red.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Planted {
@@ -189,7 +184,8 @@ impl Config {
             cql: cql::read(s)?,
             auth: read_auth(s)?,
             engine: read_engine(s)?,
-            log: read_log(s)?,
+            log: telemetry::read_log(s)?,
+            telemetry: telemetry::read_telemetry(s)?,
             plant: read_plant(s)?,
         })
     }
@@ -197,7 +193,7 @@ impl Config {
     /// What is in force, as TOML; secrets are named and not shown.
     #[must_use]
     pub fn shown(&self) -> String {
-        let Self { server, edge, outbound, store, cql, auth, engine, log, .. } = self;
+        let Self { server, edge, outbound, store, cql, auth, engine, log, telemetry, .. } = self;
         let secret = |set: bool| if set { "\"(set)\"" } else { "\"\"" };
         let master = store.master_key_file.as_ref().map_or_else(String::new, |p| p.display().to_string());
         let mut text = String::new();
@@ -231,15 +227,15 @@ impl Config {
         let _ = write!(
             text,
             "[engine]\nproof_ms = {}\ncall_deadline_ms = {}\nflush_ms = {}\nconnections_per_session = {}\n\
-             compute_workers = {}\nwebhook_max_kib = {}\n\n[log]\nformat = \"{}\"\nfilter = \"{}\"\n",
+             compute_workers = {}\nwebhook_max_kib = {}\n\n{}{}",
             engine.proof_ms.unwrap_or(0),
             engine.call_deadline_ms,
             engine.flush_ms,
             engine.connections_per_session,
             engine.compute_workers.unwrap_or(0),
             engine.webhook_max_bytes >> 10,
-            if log.json { "json" } else { "text" },
-            log.filter.as_deref().unwrap_or_default(),
+            log.shown(),
+            telemetry.shown(),
         );
         text
     }
@@ -315,20 +311,6 @@ fn read_engine(s: &Source) -> Result<Engine, ConfigError> {
     })
 }
 
-fn read_log(s: &Source) -> Result<Log, ConfigError> {
-    let json = match s.text("log.format")?.as_str() {
-        "json" => true,
-        "text" => false,
-        _ => return Err(s.refuse("log.format", "\"text\" or \"json\"")),
-    };
-    let filter = s.optional("log.filter")?;
-    let wrong = filter.as_deref().is_some_and(|f| tracing_subscriber::EnvFilter::try_new(f).is_err());
-    if wrong {
-        return Err(s.refuse("log.filter", "a filter such as \"info\" or \"warn,kabar_actors=debug\""));
-    }
-    Ok(Log { json, filter })
-}
-
 fn read_plant(s: &Source) -> Result<Planted, ConfigError> {
     match s.text("test.plant")?.as_str() {
         "" => Ok(Planted::Nothing),
@@ -388,7 +370,7 @@ mod tests {
             (file("[server]\nport = 1\n"), vec!["server.port", "listen", "kabar.toml"]),
             (
                 file("[sever]\nlisten = \"a\"\n"),
-                vec!["sever.listen", "auth, cql, edge, engine, log, outbound, server, store"],
+                vec!["sever.listen", "auth, cql, edge, engine, log, outbound, server, store, telemetry"],
             ),
             (file("listen = \"a\"\n"), vec!["`listen`", "sections are"]),
             (file("[server\n"), vec!["not TOML", "line 1"]),
@@ -403,6 +385,8 @@ mod tests {
             (environment(&[("KABAR__LOG__FORMAT", "xml")]), vec!["log.format", "\"text\" or \"json\""]),
             (environment(&[("KABAR__LOG__FILTER", "a=b=c")]), vec!["log.filter", "a=b=c"]),
             (environment(&[("KABAR__TEST__PLANT", "weeds")]), vec!["test.plant", "views_ahead"]),
+            (environment(&[("KABAR__TELEMETRY__SAMPLE_RATIO", "1.5")]), vec!["sample_ratio", "0.0 to 1.0"]),
+            (environment(&[("KABAR__TELEMETRY__OTLP_ENDPOINT", "collector")]), vec!["otlp_endpoint", "4318"]),
             (environment(&[("KABAR__FLUSH", "1")]), vec!["`flush`"]),
             (environment(&[("KABAR__STORE__KIND", "mongo")]), vec!["store.kind", "mongo", "\"cql\""]),
             (environment(&[("KABAR__CQL__NODES", "10.0.0.1")]), vec!["cql.nodes", "10.0.0.1", "host:port"]),

@@ -24,3 +24,4 @@ mod routes;
 mod secret;
 pub mod serve;
 mod state;
+mod telemetry;

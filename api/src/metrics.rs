@@ -22,6 +22,8 @@ pub const REFUSED: &str = "kabar_http_refused_total";
 pub const CLOSED: &str = "kabar_http_connections_closed_total";
 /// Counter: panics of handlers.
 pub const PANICS: &str = "kabar_http_panics_total";
+/// Counter `{outcome}`: spans: `sent`, `not_taken` by their receiver, `queue_full`.
+pub const SPANS: &str = "kabar_telemetry_spans_total";
 /// Gauge: requests in hand.
 pub const IN_FLIGHT: &str = "kabar_http_in_flight";
 /// Gauge: resident memory of the process, bytes.
@@ -137,6 +139,11 @@ fn by_kind(text: &mut String, about: (&str, &str, &str), values: &[(&'static str
 /// A connection was closed by us.
 pub(crate) fn closed(reason: &'static str) {
     metrics::counter!(CLOSED, "reason" => reason).increment(1);
+}
+
+/// What became of spans.
+pub(crate) fn spans(outcome: &'static str, count: u64) {
+    metrics::counter!(SPANS, "outcome" => outcome).increment(count);
 }
 
 /// A request was not taken up.

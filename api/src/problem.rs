@@ -5,6 +5,8 @@ mod catalogue;
 
 pub(crate) use catalogue::{Code, page};
 
+use crate::telemetry::REQUEST;
+use crate::telemetry::trace::Trace;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -17,9 +19,10 @@ use kabar_engine::overlay::decide::Refusal;
 use kabar_engine::template::PatternError;
 use kabar_schema::StoreError;
 use serde_json::{Map, Value, json};
+use std::time::Instant;
 use tracing::Instrument;
 
-/// A request's name in answers and logs: 16 hex digits.
+/// A request's name in answers and logs: the 32 hex digits of its trace, the caller's when it sent a `traceparent`.
 pub(crate) const TRACE_ID: &str = "trace-id";
 /// How long a client is asked to wait when nothing better is known.
 const RETRY_AFTER_MS: u64 = 1_000;
@@ -80,7 +83,7 @@ impl Problem {
 
     /// What the problem looks like outside, for the description.
     pub(crate) fn example(code: Code) -> Value {
-        Self::new(code, code.entry().title).json("00f067aa0ba902b7")
+        Self::new(code, code.entry().title).json("4bf92f3577b34da6a3ce929d0e0e4736")
     }
 
     /// Its status.
@@ -131,12 +134,18 @@ impl IntoResponse for Problem {
 
 /// Gives every answer its trace id, and problems their body. Bare errors of the framework become problems too.
 pub(crate) async fn render(mut request: Request, next: Next) -> Response {
-    let trace_id = format!("{:016x}", rand::random::<u64>());
+    let (trace, began) = (Trace::of(request.headers()), Instant::now());
+    let trace_id = trace.id();
     request.extensions_mut().insert(TraceId(trace_id.clone()));
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str);
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let (route, method) = (matched.as_ref().map_or("other", MatchedPath::as_str), request.method().clone());
+    let Trace { span: own, parent, sampled, .. } = trace;
     // The address as it was asked may hold a number: the route does not.
-    let span = tracing::info_span!("request", trace_id, method = %request.method(), route);
+    let span = tracing::info_span!(target: REQUEST, "request", trace_id, span_id = own, %method, route);
     let mut response = next.run(request).instrument(span).await;
+    let (status, took_us) =
+        (response.status().as_u16(), u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+    tracing::debug!(target: REQUEST, trace_id, span_id = own, parent_id = parent, sampled, %method, route, status, took_us, "request");
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response));
     if let Some(problem) = problem {
         let entry = problem.code.entry();

@@ -22,6 +22,9 @@ const SESSIONS_MAX: usize = 10_000;
 /// A session cannot be unlinked yet, so that it exists is remembered this long.
 const SESSION_KEEP: Duration = Duration::from_secs(60);
 
+/// Messages that are explained at once: each may read some ten thousand entries of the journal.
+const WHYS_MAX: usize = 4;
+
 /// Shared by every request of one server.
 #[derive(Clone)]
 pub(crate) struct ApiState(Arc<Inner>);
@@ -37,6 +40,8 @@ pub(crate) struct Inner {
     sessions: Cache<(TenantId, SessionId), ()>,
     /// One permit per contact file that may be read now.
     pub(crate) imports: Arc<Semaphore>,
+    /// One permit per message that may be explained now.
+    pub(crate) whys: Semaphore,
     /// What is in hand, and whether the server is ending.
     pub(crate) admission: Arc<Admission>,
 }
@@ -56,6 +61,7 @@ impl ApiState {
             sessions: Cache::new(SESSION_KEEP, SESSIONS_MAX),
             admission: Admission::of(&config),
             imports: Arc::new(Semaphore::new(config.server.imports_max)),
+            whys: Semaphore::new(WHYS_MAX),
             node,
             config,
             operator_key,

@@ -56,6 +56,8 @@ impl Cause {
     pub const UNREADABLE: Self = Self(7);
     /// Kabar could not build the request.
     pub const INTERNAL: Self = Self(8);
+    /// Too many messages to one person in a short time.
+    pub const PAIR_RATE: Self = Self(131_056);
 
     /// The catalogue's entry; an unknown provider code is explained as such.
     #[must_use]

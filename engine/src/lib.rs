@@ -32,3 +32,4 @@ pub mod status;
 pub mod subscription;
 pub mod template;
 pub mod time;
+pub mod why;

@@ -32,6 +32,11 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("hyper", &["kabar-connectors", "kabar-sandbox", "kabar-api", "kabar-benches", "kabar-tests"]),
     ("axum", &["kabar-api", "kabar-sandbox", "kabar-benches", "kabar-tests"]),
     ("clap", &["kabar-api"]),
+    ("opentelemetry", &["kabar-api"]),
+    ("opentelemetry_sdk", &["kabar-api"]),
+    ("opentelemetry-otlp", &["kabar-api"]),
+    ("opentelemetry-http", &["kabar-api"]),
+    ("opentelemetry-proto", &["kabar-api"]),
     ("indicatif", &["kabar-api"]),
     ("anyhow", &["kabar-api", "kabar-tests", "kabar-benches"]),
 ];

@@ -17,3 +17,4 @@ mod subscription;
 mod tenant;
 mod timing;
 mod validity;
+mod why;

@@ -13,7 +13,7 @@ use kabar_engine::entry::{Frozen, Idempotency};
 use kabar_engine::id::{CampaignId, SessionId, TenantId};
 use kabar_engine::overlay::{Input, Key};
 use kabar_engine::part::chunk_of;
-use kabar_engine::schedule::zone_of;
+use kabar_engine::schedule::{Wait as Closed, zone_of};
 use kabar_engine::time::Timestamp;
 use kabar_schema::records::Campaign as Spec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -166,18 +166,28 @@ impl Dispatcher {
         index: u32,
         (until, now): (Timestamp, Timestamp),
     ) -> Result<WaitReason, DispatchError> {
+        let closed = self.closed(spec, frozen, (index, now)).await?.filter(|wait| wait.until == until);
+        Ok(closed.map_or(WaitReason::Retry, |wait| wait.why.into()))
+    }
+
+    /// What of the campaign's hours is closed at a moment where a recipient is, and until when.
+    pub(super) async fn closed(
+        &self,
+        spec: &Spec,
+        frozen: &Frozen,
+        (index, at): (u32, Timestamp),
+    ) -> Result<Option<Closed>, DispatchError> {
         if spec.timing.hours.is_always_open() {
-            return Ok(WaitReason::Retry);
+            return Ok(None);
         }
         let (chunk, offset) = chunk_of(index);
         let key = ChunkKey { tenant: spec.tenant, campaign: spec.id, attempt: frozen.attempt, chunk };
         let chunk = self.0.store().ledger.get_chunk(key).await?;
         let recipient = chunk.as_ref().and_then(|c| c.recipients.get(offset as usize));
-        let closed = recipient.and_then(|recipient| {
+        Ok(recipient.and_then(|recipient| {
             let zone = zone_of(&recipient.address, recipient.zone.as_deref());
-            spec.timing.hours.wait(&zone.name, now).ok().flatten().filter(|wait| wait.until == until)
-        });
-        Ok(closed.map_or(WaitReason::Retry, |wait| wait.why.into()))
+            spec.timing.hours.wait(&zone.name, at).ok().flatten()
+        }))
     }
 
     /// What holds recipients up whose turn it is: the first sender that is not well, else the pace.

@@ -3,11 +3,14 @@
 use crate::config::{Config, StoreKind};
 use crate::exit::Failure;
 use crate::serve::{StartError, cql_options, master_key, start};
+use crate::telemetry::Export;
 
 /// Runs until SIGTERM or SIGINT.
-pub(super) async fn run(config: Config) -> Result<(), Failure> {
+pub(super) async fn run(config: Config, spans: Option<Export>) -> Result<(), Failure> {
     // Before anything starts: a signal that comes early is not lost.
     let ends = ending()?;
+    let refused = |error: &dyn std::fmt::Display| Failure::failed(format!("spans cannot be sent: {error}"));
+    let spans = spans.map(Export::begin).transpose().map_err(|error| refused(&error))?;
     let folder = config.store.folder.clone();
     let configured = config.auth.operator_key.is_some();
     let running = start(config).await.map_err(|error| match error {
@@ -25,6 +28,9 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     ends.await;
     tracing::info!("draining");
     running.shutdown().await;
+    if let Some(spans) = spans {
+        spans.end().await;
+    }
     Ok(())
 }
 

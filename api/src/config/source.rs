@@ -177,6 +177,18 @@ impl Source {
         }
     }
 
+    /// A share; the environment writes it as text.
+    pub(super) fn share(&self, key: &str) -> Result<f64, ConfigError> {
+        let share = match &self.get(key).value {
+            Value::Float(share) => Some(*share),
+            Value::Integer(0) => Some(0.0),
+            Value::Integer(1) => Some(1.0),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        share.filter(|s| (0.0..=1.0).contains(s)).ok_or_else(|| self.refuse(key, "a share from 0.0 to 1.0"))
+    }
+
     /// A whole number in a range; the environment writes it as text.
     pub(super) fn number(&self, key: &str, range: RangeInclusive<u64>) -> Result<u64, ConfigError> {
         let number = match &self.get(key).value {

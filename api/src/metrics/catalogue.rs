@@ -97,6 +97,7 @@ pub(crate) const ALL: &[Metric] = &[
     metric("kabar_cql_retries", Gauge, "", Cql, "Requests the driver sent again."),
     metric("kabar_cql_timeouts", Gauge, "", Cql, "Requests that ran into the client's timeout."),
     metric("kabar_cql_request_seconds_mean", Gauge, "", Cql, "Mean time of a request."),
+    metric("kabar_telemetry_spans_total", Counter, "outcome: sent, not_taken, queue_full", Always, "Spans for the configured receiver: sent, not taken by it, or dropped because too many waited."),
     metric("kabar_process_resident_bytes", Gauge, "", Always, "Memory of the process that is resident (Linux; elsewhere 0)."),
     metric("kabar_process_start_time_seconds", Gauge, "", Always, "When the process started, in seconds since 1970."),
 ];
@@ -117,6 +118,9 @@ pub(super) fn describe() {
     // What is labelled has its words here.
     for cause in ["in_flight", "draining"] {
         metrics::counter!(super::REFUSED, "cause" => cause).increment(0);
+    }
+    for outcome in ["sent", "not_taken", "queue_full"] {
+        metrics::counter!(super::SPANS, "outcome" => outcome).increment(0);
     }
     for reason in ["full", "idle", "head", "reader", "linger"] {
         metrics::counter!(super::CLOSED, "reason" => reason).increment(0);

@@ -94,6 +94,12 @@ words! {
     WhyDisabled: "Why a subscription is not served." = "asked" "failing";
     AttemptOutcome: "What an attempt came to." = "delivered" "again" "failed";
     AttemptError: "Why an attempt had no answer that counts." = "timeout" "closed" "malformed" "dns" "blocked" "refused" "tls" "url" "gone";
+    WhyReason: "What a message can wait for; new reasons may come." = "start" "retry" "hours" "blackout" "quiet_hours" "send_window" "paused" "pace" "throttled" "link_lost" "room" "lane" "turn" "queue" "answer" "proof" "recurrence";
+    WhySource: "Where a step is known from: the journal (exact), what the message itself remembers (a campaign's to 16 seconds), the log of webhook attempts, or the moment of the question." = "journal" "message" "webhook_log" "now";
+    WhyMissing: "Why steps are missing: they are no longer kept; more lies between the message's moments than one question may read; the log of webhook attempts is longer than that." = "retention" "length" "webhooks";
+    WhyBy: "Who asked for a message: an API key, the operator, a campaign." = "key" "operator" "campaign";
+    WhyChosen: "How a message's number was chosen: named in the request, or by the campaign's split of its audience among its senders." = "named" "split";
+    WhyResolution: "What became of a message without proof, as the tenant chose." = "unknown" "sent_again";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
 }
 
@@ -286,6 +292,9 @@ mod tests {
         ]);
         same::<Relation>([R::Clone, R::Retry, R::Occurrence]);
         same::<Fault>([F::Recipient, F::Sender, F::Provider, F::Kabar]);
+        same::<WhyReason>(kabar_engine::why::Reason::ALL);
+        use kabar_engine::why::Source as S;
+        same::<WhySource>([S::Journal, S::Message, S::WebhookLog, S::Now]);
         same::<ZoneSource>([Z::Contact, Z::Number, Z::Default]);
         same::<Verb>((1..=4).filter_map(kabar_engine::campaign::Verb::from_byte).collect::<Vec<_>>());
         same::<Status>((1..=9).filter_map(kabar_engine::status::Status::from_byte).collect::<Vec<_>>());

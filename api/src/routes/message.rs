@@ -1,6 +1,8 @@
 //! `/v1/messages`: single messages out, and any message with its timeline. The body is Meta's message object with
 //! our `session` and `options` beside it.
 
+pub(crate) mod why;
+
 use super::{Explained, address};
 use crate::auth::For;
 use crate::body::{Id, Idempotent, Json};

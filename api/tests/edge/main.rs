@@ -35,5 +35,7 @@ mod silent;
 mod subscription;
 mod template;
 mod tour;
+mod trace;
 mod watch;
 mod webhook;
+mod why;

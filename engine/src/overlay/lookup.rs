@@ -7,6 +7,7 @@ use crate::campaign::CampaignRow;
 use crate::chunk::{Chunk, ChunkKey};
 use crate::consent::{SuppressedRow, newest};
 use crate::conversation::ConversationRow;
+use crate::entry::Position;
 use crate::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
 use crate::mark::{Mark, MarksRow};
 use crate::message::MessageRow;
@@ -234,6 +235,12 @@ impl Overlay {
     pub fn mark(&self, campaign: CampaignId, index: u32) -> Option<Mark> {
         let (chunk, offset) = chunk_of(index);
         self.marks.get(&(campaign, chunk)).and_then(|m| m.get(offset))
+    }
+
+    /// The last entry that changed a mark of the recipient's chunk.
+    #[must_use]
+    pub fn marks_upto(&self, campaign: CampaignId, index: u32) -> Option<Position> {
+        self.marks.get(&(campaign, chunk_of(index).0)).map(|row| row.upto)
     }
 
     /// A part's totals as kept by the fold; `None` when the part is not known here.

@@ -12,5 +12,6 @@ mod settle;
 mod steps;
 mod views;
 mod watch;
+mod why;
 mod wire;
 mod world;

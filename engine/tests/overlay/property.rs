@@ -88,7 +88,9 @@ fn live(bounds: (usize, usize), resend: bool, ops: &[Op]) {
         world.act(op);
         world.check();
     }
+    world.explain();
     world.settle();
+    world.explain();
 }
 
 fn bounds() -> impl Strategy<Value = (usize, usize)> {

@@ -215,6 +215,14 @@ impl Journal for EmbeddedJournal {
         futures::future::ready(Ok(gone.collect())).boxed()
     }
 
+    fn before(&self, shard: ShardId, at: Timestamp) -> Answer<'_, Position> {
+        let spans = self.index.snapshot();
+        // A head knows the newest time of all that lies before it.
+        let last = spans.iter().rev().find(|span| span.segment.header.newest < at);
+        let span = last.or(spans.first()).expect("invariant: there is always a first segment");
+        futures::future::ready(Ok(span.segment.header.tips.position(shard))).boxed()
+    }
+
     fn stats(&self) -> JournalStats {
         JournalStats {
             syncs: self.counts.syncs.load(Ordering::Relaxed),

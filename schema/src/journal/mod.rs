@@ -13,10 +13,12 @@ mod queue;
 mod reader;
 mod recovery;
 mod scan;
+mod seek;
 mod writer;
 
 pub use disk::{Disk, RealDisk};
 pub use embedded::{EmbeddedJournal, JournalOptions, OnFailure};
+pub use seek::seek;
 
 use crate::Answer;
 use crate::error::StoreError;
@@ -188,6 +190,12 @@ pub trait Journal: Send + Sync {
 
     /// Up to where entries may be gone: what follows these positions is there, unless it is retired meanwhile.
     fn floor(&self) -> Answer<'_, Cursor>;
+
+    /// A position up to which all of the shard's entries are older than `at`: as near to that moment as is known
+    /// without reading an entry.
+    fn before(&self, shard: ShardId, _at: Timestamp) -> Answer<'_, Position> {
+        Box::pin(async move { Ok(self.floor().await?.at(shard)) })
+    }
 
     /// What was done since opening.
     fn stats(&self) -> JournalStats;

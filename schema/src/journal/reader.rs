@@ -37,6 +37,8 @@ impl Read {
         }
         for span in index.snapshot() {
             if !self.fill_from(&span, index, keyring)? {
+                let Self { page, shards, .. } = &mut self;
+                page.end = !shards.iter().any(|shard| tips.position(shard) > page.cursor.at(shard));
                 return Ok(self.page);
             }
         }
@@ -76,7 +78,8 @@ impl Read {
                         tracing::error!(segment, offset, %error, "an entry of the journal cannot be read");
                         StoreError::Unavailable
                     })?;
-                    if !took {
+                    // Full is full: the next entry of a quiet shard may lie segments away.
+                    if !took || self.page.entries.len() >= self.max {
                         return Ok(false);
                     }
                 }

@@ -8,7 +8,7 @@ use kabar_engine::id::ShardId;
 use kabar_engine::time::Timestamp;
 use kabar_schema::codec::{FRAME_MAX, split};
 use kabar_schema::error::StoreError;
-use kabar_schema::journal::{Cursor, Journal, ShardSet};
+use kabar_schema::journal::{Cursor, Journal, ShardSet, seek};
 use kabar_schema::store::Store;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ on_every_backend!(
     many_writers_keep_every_shard_in_order,
     a_reader_that_follows_sees_everything_once,
     small_pages_of_a_long_log_miss_nothing,
+    a_moment_is_found_in_a_shard_also_behind_what_was_retired,
     nothing_younger_or_unread_is_retired,
     positions_go_on_after_everything_was_retired,
     what_was_acknowledged_survives_reopening,
@@ -272,6 +273,35 @@ async fn small_pages_of_a_long_log_miss_nothing(backend: Backend) {
     let page = read_on(&*journal, &few, Cursor::default(), 2).await;
     check(&page, &Cursor::default()).unwrap();
     assert_eq!(page.entries.len() as u64, seldom.0 + 1);
+}
+
+async fn a_moment_is_found_in_a_shard_also_behind_what_was_retired(backend: Backend) {
+    let opened = backend.open().await;
+    let journal = journal(&opened.store).await;
+    for shard in 1..3 {
+        journal.open(fence(shard, 1)).await.unwrap();
+    }
+    let (mut tip, mut other) = (Position(0), Position(0));
+    for _ in 0..40 {
+        tip = grow(&*journal, fence(1, 1), tip, 25).await.unwrap();
+        other = grow(&*journal, fence(2, 1), other, 3).await.unwrap();
+    }
+    let find = async |shard, ms: u64, tip| {
+        let at = BEGIN.plus_ms(i64::try_from(ms).unwrap());
+        seek(&*journal, ShardId(shard), at, tip).await.unwrap().0
+    };
+    // The entry at a position is as many milliseconds old.
+    for ms in [0, 1, 2, 37, 500, 999, 1_000, 1_001, 5_000] {
+        assert_eq!(find(1, ms, tip).await, ms.saturating_sub(1).min(1_000), "at {ms}");
+        assert_eq!(find(2, ms, other).await, ms.saturating_sub(1).min(120), "at {ms}");
+        assert_eq!(find(1, ms, Position(300)).await, ms.saturating_sub(1).min(300), "not behind the tip");
+    }
+    let gone = [(ShardId(1), Position(400))];
+    journal.retire(&gone, BEGIN.plus_ms(10_000)).await.unwrap();
+    let floor = journal.floor().await.unwrap().at(ShardId(1)).0;
+    for ms in [1, 100, 401, 700] {
+        assert_eq!(find(1, ms, tip).await, (ms - 1).max(floor), "at {ms}, from {floor} on");
+    }
 }
 
 /// Enough to fill several segments of a file backend.

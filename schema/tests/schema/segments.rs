@@ -7,7 +7,7 @@ use kabar_engine::entry::Position;
 use kabar_engine::id::ShardId;
 use kabar_schema::codec::{self, NEWEST_KIND};
 use kabar_schema::error::{OpenError, StoreError};
-use kabar_schema::journal::{Cursor, EmbeddedJournal, Journal, JournalOptions, ShardSet};
+use kabar_schema::journal::{Cursor, EmbeddedJournal, Journal, JournalOptions, ShardSet, seek};
 use kabar_schema::seal::Keyring;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -255,6 +255,29 @@ async fn a_failed_sync_is_the_end_and_is_not_tried_again() {
     assert_eq!(journal.stats().syncs, syncs);
     let found = check(&read_all(&journal).await, &Cursor::default()).unwrap();
     assert_eq!(found[&ShardId(1)], tip, "what was acknowledged is still read");
+}
+
+#[tokio::test]
+async fn a_moment_is_found_by_the_heads_of_segments_without_reading_those_before() {
+    let (folder, keyring) = (tempfile::tempdir().unwrap(), keyring().await);
+    let tip = several(folder.path(), &keyring).await;
+    let floors = [(ShardId(1), tip)];
+    let options = options(folder.path(), Arc::new(Lazy));
+    let journal = EmbeddedJournal::open(options, Arc::clone(&keyring), &floors).unwrap();
+    // Nothing of the first segment is read: it is not there any more.
+    std::fs::remove_file(&segments(folder.path())[0]).unwrap();
+    for back in [0, 1, 5] {
+        let at = BEGIN.plus_ms(i64::try_from(tip.0 - back).unwrap());
+        let found = seek(&journal, ShardId(1), at, tip).await;
+        assert_eq!(found, Ok(Position(tip.0 - back - 1)));
+    }
+    let shard = ShardSet::one(ShardId(1));
+    let last: Cursor = [(ShardId(1), Position(tip.0 - 2))].into_iter().collect();
+    // Full is full, and whether that was the end is known without reading on.
+    let page = journal.read(&shard, &last, 1).await.unwrap();
+    assert_eq!((page.entries.len(), page.end), (1, false));
+    let page = journal.read(&shard, &page.cursor, 1).await.unwrap();
+    assert_eq!((page.entries.len(), page.end), (1, true));
 }
 
 #[tokio::test]

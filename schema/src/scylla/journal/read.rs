@@ -9,8 +9,8 @@ use kabar_engine::entry::Position;
 use kabar_engine::id::ShardId;
 use std::sync::Arc;
 
-/// Frames read at once.
-const FRAMES: i32 = 64;
+/// Frames read at once; each has at least one entry.
+const FRAMES: usize = 64;
 
 /// A row: where the frame begins, and its bytes.
 type Stored = (i64, Option<Vec<u8>>);
@@ -50,7 +50,7 @@ impl Inner {
     ) -> Result<bool, StoreError> {
         let mut at = from;
         loop {
-            let frames = self.frames(shard, at + 1).await?;
+            let frames = self.frames(shard, at + 1, max.min(FRAMES)).await?;
             if frames.is_empty() {
                 return Ok(true);
             }
@@ -74,9 +74,10 @@ impl Inner {
     }
 
     /// The frames from the one that holds `position` on, as far as one bucket goes.
-    async fn frames(&self, shard: ShardId, position: u64) -> Result<Vec<Stored>, StoreError> {
+    async fn frames(&self, shard: ShardId, position: u64, most: usize) -> Result<Vec<Stored>, StoreError> {
         let bucket = self.bits.bucket(position);
-        let from = (small(shard), big(bucket), big(position), FRAMES);
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        let from = (small(shard), big(bucket), big(position), most);
         let mut frames: Vec<Stored> = self.cluster.rows(&self.sql.from, from).await?;
         if frames.first().is_some_and(|(seq, _)| seq.cast_unsigned() == position) {
             return Ok(frames);
