@@ -11,6 +11,7 @@ mod key;
 mod meta_app;
 mod moved;
 mod noun;
+mod reseller;
 mod session;
 mod stray;
 mod subscription;
@@ -21,17 +22,18 @@ pub use campaign::{Campaign, Origin, Relation, Timing};
 pub use data_key::DataKey;
 pub use import::{Checkpoint, ConsentBasis, Import, ImportState, Problem};
 pub use import_errors::{ErrorRow, ImportErrors};
-pub use key::Key;
+pub use key::{Key, KeyLimits, KeyOwner, KeyUse, Scope};
 pub use meta_app::MetaApp;
 pub use moved::{Moved, MovedKind};
 pub use noun::{Noun, Nouns, Versioned};
+pub use reseller::{Reseller, ResellerTenant};
 pub use session::Session;
 pub use stray::Stray;
 pub use subscription::{
     AttemptLine, AttemptLog, AttemptOutcome, OldSecret, Standing, Subscription, Waiting, WhyDisabled,
 };
 pub use template::Template;
-pub use tenant::Tenant;
+pub use tenant::{FrequencyCap, Tenant};
 
 use crate::Answer;
 use kabar_engine::id::TenantId;

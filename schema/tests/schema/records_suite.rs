@@ -13,7 +13,7 @@ use kabar_engine::time::Timestamp;
 use kabar_schema::contacts::{Contact, ContactDraft, Upserted};
 use kabar_schema::ledger::PartManifest;
 use kabar_schema::records::{
-    Campaign, Key, MetaApp, Origin, Record, Relation, Session, Stray, Tenant, Timing,
+    Campaign, Key, KeyOwner, MetaApp, Origin, Record, Relation, Session, Stray, Tenant, Timing,
 };
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::Store;
@@ -121,10 +121,18 @@ async fn a_noun_is_found_across_tenants_by_its_index(backend: Backend) {
     for (n, tenant) in [(1, A), (2, B)] {
         let key = Key {
             id: KeyId(n),
-            tenant,
+            owner: KeyOwner::Tenant(tenant),
             name: "mine".into(),
             hash: format!("hash {n}"),
             prefix: "kbr".into(),
+            scopes: None,
+            sessions: None,
+            expires: None,
+            networks: Vec::new(),
+            limits: None,
+            rotates: None,
+            replaced_by: None,
+            body_hash: String::new(),
             created: BEGIN,
             revoked: None,
         };
@@ -401,6 +409,10 @@ async fn everything_survives_closing_and_opening(backend: Backend) {
         created: BEGIN,
         unknown_after_ms: Tenant::UNKNOWN_AFTER_MS,
         resend_unknown: true,
+        reseller: None,
+        weight: Tenant::WEIGHT,
+        frequency_cap: None,
+        body_hash: String::new(),
     };
     let campaign = Campaign {
         id: CampaignId(4),
