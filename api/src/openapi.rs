@@ -92,8 +92,14 @@ pub(crate) fn document(said: &utoipa::openapi::OpenApi) -> Value {
 
 /// Headers of every answer to an API key that has a limit.
 const RATES: &[(&str, &str)] = &[
-    ("RateLimit-Policy", "The key's buckets (draft-ietf-httpapi-ratelimit-headers): `q` units within `w` seconds. `api`: requests; `send`: messages accepted. They are counted per key and per node."),
-    ("RateLimit", "What the buckets hold now: `r` units left, full again after `t` seconds. Absent for the operator's key and where there is no limit."),
+    (
+        "RateLimit-Policy",
+        "The key's buckets (draft-ietf-httpapi-ratelimit-headers): `q` units within `w` seconds. `api`: requests; `send`: messages accepted. They are counted per key and per node.",
+    ),
+    (
+        "RateLimit",
+        "What the buckets hold now: `r` units left, full again after `t` seconds. Absent for the operator's key and where there is no limit.",
+    ),
     ("RateLimit-Limit", "The older form, of the bucket with the least left: units of a full bucket."),
     ("RateLimit-Remaining", "Units left in it."),
     ("RateLimit-Reset", "Seconds until it is full again."),

@@ -7,8 +7,8 @@ use crate::metrics;
 use crate::openapi;
 use crate::problem;
 use crate::routes::{
-    app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout, reseller, session,
-    subscription, template, tenant, webhook,
+    app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout, reseller,
+    session, subscription, template, tenant, webhook,
 };
 use crate::state::ApiState;
 use axum::Router;

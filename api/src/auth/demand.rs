@@ -119,6 +119,36 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    /// The table of `api/docs/keys.md`, between its marks.
+    fn table() -> String {
+        let mut table = String::from("| scope | what it lets a key do | operations |\n|---|---|---|\n");
+        for (demand, operations) in TABLE {
+            let what = match demand {
+                Demand::AnyKey => "Nothing is needed but a key.",
+                Demand::Operator => "The operator's key alone.",
+                Demand::Scope(scope) => scope.meaning(),
+            };
+            let operations: Vec<_> = operations.iter().map(|name| format!("`{name}`")).collect();
+            table.push_str(&format!("| `{}` | {what} | {} |\n", demand.word(), operations.join(", ")));
+        }
+        table
+    }
+
+    #[test]
+    fn the_page_on_keys_lists_every_scope_and_its_operations() {
+        const MARKS: [&str; 2] = ["<!-- scopes -->\n", "<!-- /scopes -->"];
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = page.split_once(MARKS[0]).unwrap();
+        let (_, after) = rest.split_once(MARKS[1]).unwrap();
+        let made = [before, MARKS[0], &table(), MARKS[1], after].concat();
+        if std::env::var_os("KABAR_WRITE_PAGES").is_some() {
+            std::fs::write(&path, &made).unwrap();
+            return;
+        }
+        assert!(made == page, "api/docs/keys.md is old: run this test with KABAR_WRITE_PAGES=1");
+    }
+
     #[test]
     fn every_operation_stands_once_and_every_scope_is_good_for_something() {
         let document = crate::router::description();

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn two_headers_that_say_different_things_say_nothing() {
-        let both = |one, other| seen("10.0.0.2", "10.0.0.0/8", &[("x-forwarded-for", one), ("forwarded", other)]);
+        let both =
+            |one, other| seen("10.0.0.2", "10.0.0.0/8", &[("x-forwarded-for", one), ("forwarded", other)]);
         assert_eq!(both("198.51.100.7", "for=198.51.100.7").as_deref(), Some("198.51.100.7"));
         assert_eq!(both("198.51.100.7", "for=192.168.0.1"), None);
         assert_eq!(both("192.168.0.1", "for=198.51.100.7"), None);

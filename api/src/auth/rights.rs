@@ -66,7 +66,12 @@ impl Rights {
 mod tests {
     use super::*;
 
-    fn rights(scopes: Option<&[Scope]>, sessions: Option<&[u64]>, expires: Option<i64>, networks: &str) -> Rights {
+    fn rights(
+        scopes: Option<&[Scope]>,
+        sessions: Option<&[u64]>,
+        expires: Option<i64>,
+        networks: &str,
+    ) -> Rights {
         Rights {
             scopes: scopes.map(|list| list.iter().copied().collect()),
             sessions: sessions.map(|list| list.iter().copied().map(SessionId).collect()),

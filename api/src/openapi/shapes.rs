@@ -105,7 +105,12 @@ impl PartialSchema for Scope {
     fn schema() -> RefOr<Schema> {
         let words = kabar_schema::records::Scope::ALL.iter().map(|scope| scope.word());
         let what = "What a key may be good for; new scopes may come.";
-        ObjectBuilder::new().schema_type(Type::String).description(Some(what)).enum_values(Some(words)).build().into()
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(what))
+            .enum_values(Some(words))
+            .build()
+            .into()
     }
 }
 

@@ -127,7 +127,12 @@ pub(crate) async fn post(
     Ok(axum::Json(Outcome { data, accepted, refused }))
 }
 
-async fn send(state: &ApiState, whom: &For, row: &RawValue, key: Option<String>) -> Result<Accepted, Problem> {
+async fn send(
+    state: &ApiState,
+    whom: &For,
+    row: &RawValue,
+    key: Option<String>,
+) -> Result<Accepted, Problem> {
     let body: Map<String, Value> = serde_json::from_str(row.get()).map_err(|error| refusal(&error))?;
     accept(state, whom, body, (key, row.get().as_bytes())).await
 }

@@ -103,7 +103,8 @@ impl From<Tenant> for Shown {
 fn waiting(given: Option<u64>) -> Result<u64, Problem> {
     let wait = given.unwrap_or(Tenant::UNKNOWN_AFTER_MS);
     let range = Tenant::UNKNOWN_AFTER_MIN_MS..=Tenant::UNKNOWN_AFTER_MAX_MS;
-    let allowed = || Problem::invalid("unknown_after_ms", format!("from {} to {}", range.start(), range.end()));
+    let allowed =
+        || Problem::invalid("unknown_after_ms", format!("from {} to {}", range.start(), range.end()));
     range.contains(&wait).then_some(wait).ok_or_else(allowed)
 }
 
@@ -159,7 +160,9 @@ pub(crate) async fn post(
     }
     // Before version 2 a tenant was as it was made.
     let same = |asked: &Tenant, stored: &Tenant| match stored.body_hash.as_str() {
-        "" => *asked == Tenant { created: asked.created, body_hash: asked.body_hash.clone(), ..stored.clone() },
+        "" => {
+            *asked == Tenant { created: asked.created, body_hash: asked.body_hash.clone(), ..stored.clone() }
+        }
         hash => hash == asked.body_hash,
     };
     let created = create(&state, &key, tenant, same).await?;
@@ -196,7 +199,8 @@ pub(crate) async fn list(
     let index = Some((ResellerTenant::RESELLER, text.as_str()));
     let hints = state.nouns().page::<ResellerTenant>(TenantId::default(), index, after, limit).await?;
     let full = hints.len() == limit;
-    let cursor = hints.last().filter(|_| full).map(|hint| record_cursor(hint.noun.created, hint.noun.tenant.0));
+    let cursor =
+        hints.last().filter(|_| full).map(|hint| record_cursor(hint.noun.created, hint.noun.tenant.0));
     let mut data = Vec::with_capacity(hints.len());
     for hint in hints {
         let found = state.nouns().get::<Tenant>(hint.noun.tenant, hint.noun.tenant.0).await?;

@@ -202,7 +202,8 @@ fn limits(given: Limits, caller: &Caller) -> Result<KeyLimits, Problem> {
         return Err(Problem::new(Code::OperatorOnly, detail).at("limits"));
     }
     let Limits { api_per_second, api_burst, send_per_second, send_burst } = given;
-    let rates = [("limits.api_per_second", api_per_second, 0), ("limits.send_per_second", send_per_second, 0)];
+    let rates =
+        [("limits.api_per_second", api_per_second, 0), ("limits.send_per_second", send_per_second, 0)];
     let bursts = [("limits.api_burst", api_burst, 1), ("limits.send_burst", send_burst, 1)];
     for (field, number, least) in rates.into_iter().chain(bursts) {
         if number.is_some_and(|number| !(least..=LIMIT_MAX).contains(&number)) {
