@@ -99,9 +99,7 @@ impl House {
 
     /// A tenant of the reseller that the header names.
     pub async fn tenant_of(&self, name: &str, of: &[(&str, &str)]) -> Tenant<'_> {
-        let named = json!({"name": name});
-        let headers = of.iter().copied().collect::<Vec<_>>();
-        let id = self.operator("POST /v1/tenants", &headers, named).await.id();
+        let id = self.operator("POST /v1/tenants", of, json!({"name": name})).await.id();
         let made = self.made_key(&[("kabar-tenant", &id)], json!({"name": "test"})).await;
         Tenant { house: self, id, key: made.1, key_id: made.0 }
     }
