@@ -148,7 +148,7 @@ async fn a_noun_is_found_across_tenants_by_its_index(backend: Backend) {
         assert_eq!(nouns.create(&app).await, Err(StoreError::Conflict));
     }
     let found = nouns.find::<Key>(Key::HASH, "hash 2").await.unwrap().unwrap();
-    assert_eq!((found.noun.tenant, found.noun.id, found.version), (B, KeyId(2), 1));
+    assert_eq!((found.noun.owner, found.noun.id, found.version), (KeyOwner::Tenant(B), KeyId(2), 1));
     let found = nouns.find::<MetaApp>(MetaApp::APP, "41").await.unwrap().unwrap();
     assert_eq!((found.noun.tenant, found.noun.app_secrets), (A, vec!["secret 1".to_owned()]));
     assert_eq!(nouns.find::<Key>(Key::HASH, "hash 3").await, Ok(None));
