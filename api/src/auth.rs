@@ -1,17 +1,31 @@
-//! Who asks, and for which tenant. A key says who; whether a thing may be seen is decided by whose it is, in every
-//! route that names one. Knows two kinds of callers: the operator and a tenant's API key.
+//! Who asks, and for whom. A key says who and what it is good for; whether a thing may be seen is decided by whose it is,
+//! in every route that names one. Three kinds of callers: the operator, resellers' keys, tenants' keys. What an operation
+//! demands stands in `demand`; `gate` lets nobody in who has not got it, and nobody else writes the [`Caller`] that the
+//! extractors here read.
+
+pub(crate) mod demand;
+pub(crate) mod gate;
+mod origin;
+pub(crate) mod rights;
+pub(crate) mod ring;
 
 use crate::problem::{Code, Problem};
 use crate::secret;
 use crate::state::ApiState;
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use kabar_engine::id::{KeyId, TenantId};
-use kabar_schema::records::{Key, Tenant};
+use kabar_engine::id::{KeyId, ResellerId, SessionId, TenantId};
+use kabar_schema::records::{KeyOwner, Reseller};
+use rights::Rights;
+use ring::Pass;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// The header by which the operator names a tenant.
+/// The header by which the operator or a reseller names a tenant.
 const TENANT: &str = "kabar-tenant";
+/// The header by which the operator names a reseller.
+const RESELLER: &str = "kabar-reseller";
 /// What API keys begin with.
 const PREFIX: &str = "kbr_";
 /// Characters of a key that people may see again.
@@ -31,96 +45,212 @@ impl Fresh {
     }
 }
 
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who asks; put beside the request by the gate.
+#[derive(Debug, Clone)]
 pub(crate) enum Caller {
-    /// Runs the installation: makes tenants, acts for any of them.
+    /// Runs the installation: makes tenants and resellers, acts for any of them.
     Operator,
-    /// An API key of this tenant.
-    Tenant(TenantId, KeyId),
+    /// An API key of a tenant or a reseller.
+    Key(Arc<Pass>),
+}
+
+impl Caller {
+    /// What the caller may give away.
+    pub(crate) fn rights(&self) -> Rights {
+        match self {
+            Self::Operator => Rights::default(),
+            Self::Key(pass) => Rights { networks: pass.networks.clone(), ..Rights::of(&pass.key) },
+        }
+    }
+
+    /// Whether keys may be given rates of their own.
+    pub(crate) fn may_set_limits(&self) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Key(pass) => matches!(pass.key.owner, KeyOwner::Reseller(_)),
+        }
+    }
+
+    /// The API key; none: the operator's.
+    pub(crate) fn key(&self) -> Option<KeyId> {
+        match self {
+            Self::Operator => None,
+            Self::Key(pass) => Some(pass.key.id),
+        }
+    }
 }
 
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let missing =
-            || Problem::new(Code::MissingKey, "There is no Authorization header with a bearer key.");
-        let header = parts.headers.get(AUTHORIZATION).ok_or_else(missing)?;
-        let (scheme, given) =
-            header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(missing());
-        }
-        let given = given.trim();
-        if secret::same(given, &state.operator_key) {
-            return Ok(Self::Operator);
-        }
-        let invalid = || Problem::new(Code::InvalidKey, "The key is not known here, or was revoked.");
-        if !given.starts_with(PREFIX) {
-            return Err(invalid());
-        }
-        let hash = secret::digest_hex(given.as_bytes());
-        let key = match state.keys.get(&hash) {
-            Some(key) => key,
-            None => {
-                let found = state.nouns().find::<Key>(Key::HASH, &hash).await?.ok_or_else(invalid)?;
-                state.keys.put(hash, found.noun.clone());
-                found.noun
-            }
-        };
-        if key.revoked.is_some() { Err(invalid()) } else { Ok(Self::Tenant(key.tenant, key.id)) }
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
+        // A route behind no gate knows nobody: nothing is let in by forgetting.
+        let unasked = || Problem::new(Code::Internal, "Nobody asked who this is.");
+        parts.extensions.get::<Self>().cloned().ok_or_else(unasked)
     }
 }
 
-/// The operator and nobody else.
-pub(crate) struct Operator;
-
-impl FromRequestParts<ApiState> for Operator {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, state).await? {
-            Caller::Operator => Ok(Self),
-            Caller::Tenant(..) => Err(Problem::new(Code::OperatorOnly, "This needs the operator's key.")),
-        }
-    }
+/// An id in a header; `None` when the header is not there.
+fn named<T: std::str::FromStr>(headers: &HeaderMap, header: &str) -> Result<Option<T>, ()> {
+    let Some(value) = headers.get(header) else { return Ok(None) };
+    value.to_str().ok().and_then(|text| text.parse().ok()).map(Some).ok_or(())
 }
 
-/// The tenant a request is for, and whether the operator asks in its name.
-#[derive(Debug, Clone, Copy)]
+/// The tenant a request is for, and who asks in its name.
+#[derive(Debug, Clone)]
 pub(crate) struct For {
     pub(crate) tenant: TenantId,
     pub(crate) operator: bool,
     /// The API key it is made with; none: the operator's.
     pub(crate) key: Option<KeyId>,
+    caller: Caller,
+}
+
+impl For {
+    /// The sessions it is limited to; none: it is not.
+    pub(crate) fn sessions(&self) -> Option<&BTreeSet<SessionId>> {
+        match &self.caller {
+            Caller::Operator => None,
+            Caller::Key(pass) => pass.key.sessions.as_ref(),
+        }
+    }
+
+    /// Whether what belongs to this session may be seen and used.
+    pub(crate) fn may_use(&self, session: SessionId) -> bool {
+        self.sessions().is_none_or(|sessions| sessions.contains(&session))
+    }
+
+    /// Refuses what belongs to a session that the key is not for.
+    pub(crate) fn check_session(&self, session: SessionId) -> Result<(), Problem> {
+        if self.may_use(session) { Ok(()) } else { Err(Self::not_for("The key is not for this session.")) }
+    }
+
+    /// Refuses what belongs to several sessions, unless the key is for all of them.
+    pub(crate) fn check_sessions<'s>(
+        &self,
+        mut sessions: impl Iterator<Item = &'s SessionId>,
+    ) -> Result<(), Problem> {
+        sessions.try_for_each(|session| self.check_session(*session))
+    }
+
+    /// What a key that is not for every session is refused.
+    pub(crate) fn not_for(detail: &str) -> Problem {
+        Problem::new(Code::SessionNotAllowed, detail)
+    }
+
+    /// The key whose rates count; the operator has none.
+    pub(crate) fn pass(&self) -> Option<&Pass> {
+        match &self.caller {
+            Caller::Operator => None,
+            Caller::Key(pass) => Some(pass),
+        }
+    }
 }
 
 impl FromRequestParts<ApiState> for For {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        let named = parts.headers.get(TENANT).cloned();
-        match (Caller::from_request_parts(parts, state).await?, named) {
-            (Caller::Tenant(tenant, key), None) => Ok(Self { tenant, operator: false, key: Some(key) }),
-            (Caller::Tenant(tenant, key), Some(named)) => {
-                let own = named.to_str().ok().and_then(|n| n.parse().ok()) == Some(tenant);
-                let refusal = "Kabar-Tenant names another tenant than the key's.";
-                if own {
-                    Ok(Self { tenant, operator: false, key: Some(key) })
-                } else {
-                    Err(Problem::new(Code::OperatorOnly, refusal))
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let given = named::<TenantId>(&parts.headers, TENANT);
+        let missing = || Problem::new(Code::TenantHeader, "The header Kabar-Tenant is missing.");
+        let wrong = |()| Problem::new(Code::TenantHeader, "Kabar-Tenant must be an id such as ten_….");
+        let tenant = match &caller {
+            Caller::Operator => {
+                let tenant = given.map_err(wrong)?.ok_or_else(missing)?;
+                state.reseller_of(tenant).await?.ok_or_else(|| Problem::no_such("tenant"))?;
+                tenant
+            }
+            Caller::Key(pass) => match pass.key.owner {
+                KeyOwner::Tenant(own) => match given {
+                    Ok(None) => own,
+                    Ok(Some(given)) if given == own => own,
+                    _ => {
+                        let refusal = "Kabar-Tenant names another tenant than the key's.";
+                        return Err(Problem::new(Code::OperatorOnly, refusal));
+                    }
+                },
+                KeyOwner::Reseller(own) => {
+                    let tenant = given.map_err(wrong)?.ok_or_else(missing)?;
+                    // Another's is nobody's: the answer is the same.
+                    let whose = state.reseller_of(tenant).await?.flatten();
+                    (whose == Some(own)).then_some(tenant).ok_or_else(|| Problem::no_such("tenant"))?
                 }
-            }
-            (Caller::Operator, None) => {
-                Err(Problem::new(Code::TenantHeader, "The header Kabar-Tenant is missing."))
-            }
-            (Caller::Operator, Some(named)) => {
-                let wrong = || Problem::new(Code::TenantHeader, "Kabar-Tenant must be an id such as ten_….");
-                let tenant: TenantId = named.to_str().ok().and_then(|n| n.parse().ok()).ok_or_else(wrong)?;
-                let known = state.nouns().get::<Tenant>(tenant, tenant.0).await?;
-                known.ok_or_else(|| Problem::no_such("tenant"))?;
-                Ok(Self { tenant, operator: true, key: None })
+            },
+        };
+        let (operator, key) = (matches!(caller, Caller::Operator), caller.key());
+        Ok(Self { tenant, operator, key, caller })
+    }
+}
+
+/// Who has tenants: the operator, or a reseller, itself or named by the operator.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seller {
+    /// Whose tenants; none: everybody's.
+    pub(crate) reseller: Option<ResellerId>,
+    pub(crate) operator: bool,
+}
+
+impl FromRequestParts<ApiState> for Seller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let reseller = reseller(&parts.headers, &caller, state).await?;
+        Ok(Self { reseller, operator: matches!(caller, Caller::Operator) })
+    }
+}
+
+/// The reseller that a reseller's key is, or that the operator names; nobody may name another.
+async fn reseller(
+    headers: &HeaderMap,
+    caller: &Caller,
+    state: &ApiState,
+) -> Result<Option<ResellerId>, Problem> {
+    let given = named::<ResellerId>(headers, RESELLER);
+    let own = match caller {
+        Caller::Operator => {
+            let wrong = |()| Problem::new(Code::TenantHeader, "Kabar-Reseller must be an id such as rsl_….");
+            let Some(id) = given.map_err(wrong)? else { return Ok(None) };
+            let known = state.nouns().get::<Reseller>(TenantId::default(), id.0).await?;
+            return known.map(|_| Some(id)).ok_or_else(|| Problem::no_such("reseller"));
+        }
+        Caller::Key(pass) => match pass.key.owner {
+            KeyOwner::Tenant(_) => None,
+            KeyOwner::Reseller(own) => Some(own),
+        },
+    };
+    if given.is_ok_and(|given| given.is_none() || given == own) {
+        return Ok(own);
+    }
+    let refusal = "Kabar-Reseller names another reseller than the key's.";
+    Err(Problem::new(Code::OperatorOnly, refusal))
+}
+
+/// Whose keys a request is about: a tenant's, or a reseller's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    pub(crate) owner: KeyOwner,
+    pub(crate) caller: Caller,
+}
+
+impl FromRequestParts<ApiState> for Holder {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        let reseller = reseller(&parts.headers, &caller, state).await?;
+        let of_tenant = parts.headers.contains_key(TENANT);
+        match reseller {
+            Some(reseller) if !of_tenant => Ok(Self { owner: KeyOwner::Reseller(reseller), caller }),
+            _ => {
+                let whom = For::from_request_parts(parts, state).await?;
+                if let Some(reseller) = reseller
+                    && state.reseller_of(whom.tenant).await?.flatten() != Some(reseller)
+                {
+                    return Err(Problem::no_such("tenant"));
+                }
+                Ok(Self { owner: KeyOwner::Tenant(whom.tenant), caller })
             }
         }
     }

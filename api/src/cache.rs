@@ -36,8 +36,9 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         entries.insert(key, (value, Instant::now()));
     }
 
-    pub(crate) fn forget(&self, key: &K) {
-        self.entries().remove(key);
+    /// Forgets what fits.
+    pub(crate) fn forget_where(&self, fits: impl Fn(&V) -> bool) {
+        self.entries().retain(|_, (value, _)| !fits(value));
     }
 
     /// A map is whole after every step, so a panic elsewhere does not spoil it.
@@ -57,7 +58,7 @@ mod tests {
             cache.put(key, key * 10);
         }
         assert_eq!((cache.get(&2), cache.get(&7)), (Some(20), None));
-        cache.forget(&2);
+        cache.forget_where(|value| *value == 20);
         assert_eq!(cache.get(&2), None);
         for key in 0..100 {
             cache.put(key, key);

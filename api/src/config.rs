@@ -7,7 +7,7 @@ mod source;
 mod telemetry;
 
 pub use cql::Cql;
-pub use edge::{Edge, Outbound};
+pub use edge::{Edge, Limits, Outbound, Written};
 pub use source::ConfigError;
 pub use telemetry::{Log, Telemetry};
 
@@ -37,6 +37,8 @@ pub struct Config {
     pub cql: Cql,
     /// Who may come in.
     pub auth: Auth,
+    /// How much one API key may ask.
+    pub limits: Limits,
     /// How the node works.
     pub engine: Engine,
     /// What is logged.
@@ -111,12 +113,17 @@ pub struct Auth {
     pub operator_key: Option<String>,
     /// How long a checked key is remembered, ms.
     pub key_cache_ms: u64,
+    /// Proxies that are believed when they say for whom they ask.
+    pub trusted_proxies: Written,
 }
 
 impl std::fmt::Debug for Auth {
     /// Without the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Auth").field("key_cache_ms", &self.key_cache_ms).finish_non_exhaustive()
+        f.debug_struct("Auth")
+            .field("key_cache_ms", &self.key_cache_ms)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .finish_non_exhaustive()
     }
 }
 
@@ -183,6 +190,7 @@ impl Config {
             store: read_store(s)?,
             cql: cql::read(s)?,
             auth: read_auth(s)?,
+            limits: edge::read_limits(s)?,
             engine: read_engine(s)?,
             log: telemetry::read_log(s)?,
             telemetry: telemetry::read_telemetry(s)?,
@@ -193,7 +201,7 @@ impl Config {
     /// What is in force, as TOML; secrets are named and not shown.
     #[must_use]
     pub fn shown(&self) -> String {
-        let Self { server, edge, outbound, store, cql, auth, engine, log, telemetry, .. } = self;
+        let Self { server, edge, outbound, store, cql, auth, limits, engine, log, telemetry, .. } = self;
         let secret = |set: bool| if set { "\"(set)\"" } else { "\"\"" };
         let master = store.master_key_file.as_ref().map_or_else(String::new, |p| p.display().to_string());
         let mut text = String::new();
@@ -213,7 +221,7 @@ impl Config {
         let _ = write!(
             text,
             "[store]\nkind = \"{}\"\nfolder = {:?}\nsync_gap_ms = {}\nsegment_mib = {}\nmaster_key_file = {master:?}\n\
-             master_key = {}\nmaster_key_before = {}\n\n{}[auth]\noperator_key = {}\nkey_cache_ms = {}\n\n",
+             master_key = {}\nmaster_key_before = {}\n\n{}[auth]\noperator_key = {}\nkey_cache_ms = {}\ntrusted_proxies = {:?}\n\n{}",
             if store.kind == StoreKind::Cql { "cql" } else { "embedded" },
             store.folder.display().to_string(),
             store.sync_gap_ms,
@@ -223,6 +231,8 @@ impl Config {
             cql.shown(),
             secret(auth.operator_key.is_some()),
             auth.key_cache_ms,
+            auth.trusted_proxies.text,
+            limits.shown(),
         );
         let _ = write!(
             text,
@@ -296,7 +306,8 @@ fn read_auth(s: &Source) -> Result<Auth, ConfigError> {
     if operator_key.as_ref().is_some_and(|key| !fits(key)) {
         return Err(s.refuse("auth.operator_key", "16 or more printable ASCII characters without spaces"));
     }
-    Ok(Auth { operator_key, key_cache_ms: s.number("auth.key_cache_ms", 0..=60_000)? })
+    let trusted_proxies = edge::networks(s, "auth.trusted_proxies")?;
+    Ok(Auth { operator_key, key_cache_ms: s.number("auth.key_cache_ms", 0..=60_000)?, trusted_proxies })
 }
 
 fn read_engine(s: &Source) -> Result<Engine, ConfigError> {
@@ -370,7 +381,10 @@ mod tests {
             (file("[server]\nport = 1\n"), vec!["server.port", "listen", "kabar.toml"]),
             (
                 file("[sever]\nlisten = \"a\"\n"),
-                vec!["sever.listen", "auth, cql, edge, engine, log, outbound, server, store, telemetry"],
+                vec![
+                    "sever.listen",
+                    "auth, cql, edge, engine, limits, log, outbound, server, store, telemetry",
+                ],
             ),
             (file("listen = \"a\"\n"), vec!["`listen`", "sections are"]),
             (file("[server\n"), vec!["not TOML", "line 1"]),

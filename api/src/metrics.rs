@@ -20,6 +20,8 @@ pub const SECONDS: &str = "kabar_http_request_seconds";
 pub const REFUSED: &str = "kabar_http_refused_total";
 /// Counter `{reason}`: connections closed by us: `full`, `idle`, `head`, `reader`, `linger`.
 pub const CLOSED: &str = "kabar_http_connections_closed_total";
+/// Counter `{bucket}`: requests and messages refused because their key had used up its rate: `api`, `send`.
+pub const LIMITED: &str = "kabar_http_rate_limited_total";
 /// Counter: panics of handlers.
 pub const PANICS: &str = "kabar_http_panics_total";
 /// Counter `{outcome}`: spans: `sent`, `not_taken` by their receiver, `queue_full`.
@@ -149,6 +151,11 @@ pub(crate) fn spans(outcome: &'static str, count: u64) {
 /// A request was not taken up.
 pub(crate) fn refused(cause: &'static str) {
     metrics::counter!(REFUSED, "cause" => cause).increment(1);
+}
+
+/// A key had used up its rate.
+pub(crate) fn limited(bucket: &'static str) {
+    metrics::counter!(LIMITED, "bucket" => bucket).increment(1);
 }
 
 /// A handler panicked.

@@ -5,6 +5,7 @@
 pub(crate) mod content;
 pub(crate) mod shapes;
 
+use crate::auth::demand::Demand;
 use crate::problem::{Code, Problem};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -19,7 +20,19 @@ const PROBLEMS: &str = "x-problems";
 const ALWAYS: [Code; 5] =
     [Code::NotFound, Code::Overloaded, Code::Unavailable, Code::Deadline, Code::Internal];
 /// What one that needs a key may.
-const KEYED: [Code; 4] = [Code::MissingKey, Code::InvalidKey, Code::OperatorOnly, Code::TenantHeader];
+const KEYED: [Code; 9] = [
+    Code::MissingKey,
+    Code::InvalidKey,
+    Code::KeyExpired,
+    Code::OperatorOnly,
+    Code::ScopeMissing,
+    Code::SessionNotAllowed,
+    Code::AddressNotAllowed,
+    Code::TenantHeader,
+    Code::RateLimited,
+];
+/// Tags of the operations that are about a reseller as well as about a tenant.
+const RESOLD: [&str; 2] = ["keys", "tenants"];
 /// What one with a query may.
 const ASKED: [Code; 1] = [Code::InvalidQuery];
 /// What one with a JSON body may.
@@ -50,7 +63,7 @@ pub(crate) fn document(said: &utoipa::openapi::OpenApi) -> Value {
     document["security"] = json!([{"key": []}]);
     document["components"]["securitySchemes"]["key"] = json!({
         "type": "http", "scheme": "bearer",
-        "description": "An API key of a tenant (kbr_…), or the operator's key (kbo_…) together with the header Kabar-Tenant.",
+        "description": "An API key of a tenant (kbr_…); or a reseller's (kbr_…) or the operator's key (kbo_…), together with the header Kabar-Tenant where an operation is about a tenant. `x-scope` of an operation is the scope its key needs (`any`: none, `operator`: the operator's key alone), `x-keys` the kinds of keys that can have it.",
     });
     // What a filter's own members are: they are not followed behind its recursion.
     for (name, schema) in shapes::filters() {
@@ -64,6 +77,9 @@ pub(crate) fn document(said: &utoipa::openapi::OpenApi) -> Value {
     document["components"]["headers"]["Trace-Id"] = json!({
         "description": "Names the request in the logs.", "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     });
+    for (name, what) in RATES {
+        document["components"]["headers"][*name] = json!({"description": what, "schema": {"type": "string"}});
+    }
     let paths = document["paths"].as_object_mut().expect("invariant: a document has paths");
     for item in paths.values_mut().filter_map(Value::as_object_mut) {
         for (method, operation) in item.iter_mut() {
@@ -73,6 +89,21 @@ pub(crate) fn document(said: &utoipa::openapi::OpenApi) -> Value {
     }
     document
 }
+
+/// Headers of every answer to an API key that has a limit.
+const RATES: &[(&str, &str)] = &[
+    (
+        "RateLimit-Policy",
+        "The key's buckets (draft-ietf-httpapi-ratelimit-headers): `q` units within `w` seconds. `api`: requests; `send`: messages accepted. They are counted per key and per node.",
+    ),
+    (
+        "RateLimit",
+        "What the buckets hold now: `r` units left, full again after `t` seconds. Absent for the operator's key and where there is no limit.",
+    ),
+    ("RateLimit-Limit", "The older form, of the bucket with the least left: units of a full bucket."),
+    ("RateLimit-Remaining", "Units left in it."),
+    ("RateLimit-Reset", "Seconds until it is full again."),
+];
 
 const INTRODUCTION: &str = "Everything under /v1. Ids are texts with a prefix, moments are RFC 3339 in UTC, lists are \
     pages: ask `after` = the `next` of the page before. Unknown fields are refused by name. A write with an \
@@ -107,10 +138,22 @@ fn complete(method: &str, operation: &mut Map<String, Value>) {
     }
     let mut headers = Vec::new();
     if !open {
+        let name = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        let demand = Demand::of(&name);
+        let demand = demand.unwrap_or_else(|| panic!("{name} demands no scope: say which in auth/demand.rs"));
+        operation.insert("x-scope".into(), demand.word().into());
+        operation.insert("x-keys".into(), demand.kinds());
         headers.push(
             json!({"name": "Kabar-Tenant", "in": "header", "required": false, "schema": {"type": "string"},
-            "description": "For the operator alone: the tenant it acts for."}),
+            "description": "For the operator and resellers alone: the tenant they act for."}),
         );
+        let tags = operation["tags"].as_array();
+        if tags.is_some_and(|tags| tags.iter().any(|tag| RESOLD.iter().any(|resold| tag == resold))) {
+            headers.push(
+                json!({"name": "Kabar-Reseller", "in": "header", "required": false, "schema": {"type": "string"},
+                "description": "For the operator alone: the reseller it acts for."}),
+            );
+        }
     }
     if writes {
         headers.push(json!({"name": "Idempotency-Key", "in": "header", "required": false,
@@ -133,7 +176,7 @@ fn refusals(operation: &mut Map<String, Value>, codes: &[Code]) {
     }
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     for response in responses.as_object_mut().into_iter().flat_map(|all| all.values_mut()) {
-        response["headers"]["Trace-Id"] = json!({"$ref": "#/components/headers/Trace-Id"});
+        told(response);
     }
     for (status, codes) in by_status {
         let words: Vec<_> = codes.iter().map(|code| code.entry().code).collect();
@@ -141,7 +184,6 @@ fn refusals(operation: &mut Map<String, Value>, codes: &[Code]) {
             codes.iter().map(|code| format!("`{}`: {}", code.entry().code, code.entry().title)).collect();
         responses[status.to_string()] = json!({
             "description": meanings.join(" "),
-            "headers": {"Trace-Id": {"$ref": "#/components/headers/Trace-Id"}},
             "content": {"application/problem+json": {
                 "schema": {"allOf": [
                     {"$ref": "#/components/schemas/Problem"},
@@ -150,6 +192,15 @@ fn refusals(operation: &mut Map<String, Value>, codes: &[Code]) {
                 "example": Problem::example(codes[0]),
             }},
         });
+        told(&mut responses[status.to_string()]);
+    }
+}
+
+/// The headers of every answer.
+fn told(response: &mut Value) {
+    let rates = RATES.iter().map(|(name, _)| *name);
+    for name in rates.chain(["Trace-Id"]) {
+        response["headers"][name] = json!({"$ref": format!("#/components/headers/{name}")});
     }
 }
 
@@ -169,6 +220,8 @@ fn problem_schema() -> Value {
             "retryable": {"type": "boolean"},
             "retry_after": {"type": "integer", "minimum": 1, "description": "Seconds, also as the header Retry-After."},
             "path": {"type": "string", "description": "The place in the body."},
+            "scope": {"type": "string", "description": "Of `scope_missing`: the scope that is needed."},
+            "bucket": {"type": "string", "description": "Of `rate_limited`: `api` or `send`."},
             "line": {"type": "integer"},
             "column": {"type": "integer"},
             "trace_id": {"type": "string"},

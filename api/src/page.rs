@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// Most things on one page.
 const LIMIT_MAX: usize = 200;
+/// Looks for one page among things that are not wanted.
+const LOOKS_MAX: usize = 32;
 /// Things on a page when nothing is asked.
 const LIMIT: usize = 50;
 
@@ -121,20 +123,36 @@ pub(crate) async fn records<N: Noun, S: From<N>>(
     tenant: TenantId,
     ask: &Ask,
 ) -> Result<axum::Json<Page<S>>, Problem> {
-    indexed(state, tenant, None, ask).await
+    chosen(state, tenant, None, ask, |_: &N| true).await
 }
 
-/// A page of those that have this value in an index, or of all.
-pub(crate) async fn indexed<N: Noun, S: From<N>>(
+/// A page of those that have this value in an index, or of all, and are wanted. Where few are, a page can be short and have
+/// a next one all the same.
+pub(crate) async fn chosen<N: Noun, S: From<N>>(
     state: &ApiState,
     tenant: TenantId,
     index: Option<(&'static str, &str)>,
     ask: &Ask,
+    wanted: impl Fn(&N) -> bool,
 ) -> Result<axum::Json<Page<S>>, Problem> {
-    let limit = ask.limit()?;
-    let found = state.nouns().page::<N>(tenant, index, ask.after_record()?, limit).await?;
-    let cursor = found.last().map(|found| record_cursor(found.noun.created(), found.noun.id()));
-    Ok(axum::Json(Page::new(found.into_iter().map(|found| found.noun.into()).collect(), limit, cursor)))
+    let (limit, mut after, mut data) = (ask.limit()?, ask.after_record()?, Vec::new());
+    for _ in 0..LOOKS_MAX {
+        let found = state.nouns().page::<N>(tenant, index, after, limit).await?;
+        let ended = found.len() < limit;
+        for noun in found.into_iter().map(|found| found.noun) {
+            after = Some((noun.created(), noun.id()));
+            if wanted(&noun) {
+                data.push(S::from(noun));
+            }
+            if data.len() == limit {
+                return Ok(axum::Json(Page::until(data, after.map(|(at, id)| record_cursor(at, id)))));
+            }
+        }
+        if ended {
+            return Ok(axum::Json(Page::until(data, None)));
+        }
+    }
+    Ok(axum::Json(Page::until(data, after.map(|(at, id)| record_cursor(at, id)))))
 }
 
 /// A moment as RFC 3339 in UTC.

@@ -70,6 +70,12 @@ impl Problem {
         self
     }
 
+    /// Says a word more, in a field of its own.
+    pub(crate) fn with(mut self, field: &str, word: &str) -> Self {
+        self.place.insert(field.into(), word.into());
+        self
+    }
+
     /// Says when to come back.
     pub(crate) fn after(mut self, ms: u64) -> Self {
         self.retry_after_ms = Some(ms);

@@ -1,13 +1,14 @@
 //! Every route on one page. What a route does stands in `routes/<noun>.rs`.
 
+use crate::auth::gate::{self, Demands, Gate};
 use crate::body;
 use crate::edge::admission;
 use crate::metrics;
 use crate::openapi;
 use crate::problem;
 use crate::routes::{
-    app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout, session,
-    subscription, template, tenant, webhook,
+    app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout, reseller,
+    session, subscription, template, tenant, webhook,
 };
 use crate::state::ApiState;
 use axum::Router;
@@ -16,6 +17,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use bytes::Bytes;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -24,12 +26,17 @@ use utoipa_axum::routes;
 /// What describes itself stands with `at`, in the order of the document; the rest is not in the document.
 fn described() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
-        // The operator's.
+        // The operator's and the resellers'.
         .at("/v1/tenants", routes!(tenant::post, tenant::list))
-        .at("/v1/tenants/{id}", routes!(tenant::get))
-        // A tenant's; the operator names it with Kabar-Tenant.
+        .at("/v1/tenants/{id}", routes!(tenant::get, tenant::patch))
+        .at("/v1/resellers", routes!(reseller::post, reseller::list))
+        .at("/v1/resellers/{id}", routes!(reseller::get))
+        // A tenant's or a reseller's; the operator names either.
+        .at("/v1/key", routes!(key::whoami::get))
         .at("/v1/keys", routes!(key::post, key::list))
-        .at("/v1/keys/{id}", routes!(key::delete))
+        .at("/v1/keys/{id}", routes!(key::get, key::patch, key::delete))
+        .at("/v1/keys/{id}/rotate", routes!(key::rotation::post))
+        // A tenant's; the operator and its reseller name it with Kabar-Tenant.
         .at("/v1/apps", routes!(app::post, app::list))
         .at("/v1/sessions", routes!(session::post, session::list))
         .at("/v1/sessions/{id}", routes!(session::get))
@@ -96,16 +103,19 @@ pub(crate) fn description() -> Value {
 }
 
 /// What every operation of `/v1` has in front of it.
-fn guarded(routes: OpenApiRouter<ApiState>) -> Router<ApiState> {
-    routes.split_for_parts().0.layer(from_fn(body::check_key))
+fn guarded(routes: OpenApiRouter<ApiState>, gate: &Gate) -> Router<ApiState> {
+    let routes = routes.split_for_parts().0.layer(from_fn(body::check_key));
+    routes.layer(from_fn_with_state(gate.clone(), gate::pass))
 }
 
 /// The whole API.
 pub(crate) fn router(state: ApiState) -> Router {
     let deadline = Duration::from_millis(state.config.server.request_timeout_ms);
+    let description = description();
+    let gate = Gate { state: state.clone(), demands: Arc::new(Demands::of(&description)) };
     // Made once: anybody may ask for it, as often as they like.
-    let document = Bytes::from(description().to_string());
-    let timed = guarded(described())
+    let document = Bytes::from(description.to_string());
+    let timed = guarded(described(), &gate)
         // Providers'; signed instead of keyed.
         .route("/connectors/cloud/{app}", get(webhook::challenge).post(webhook::receive))
         // For machines that watch.
@@ -119,7 +129,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route(openapi::PATH, get(move || docs::description(document.clone())))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, deadline));
     timed
-        .merge(guarded(untimed()))
+        .merge(guarded(untimed(), &gate))
         .fallback(health::nowhere)
         .layer(from_fn_with_state(state.clone(), admission::admit))
         .layer(from_fn(metrics::measure))

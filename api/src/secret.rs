@@ -36,7 +36,12 @@ pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
 
 /// SHA-256 in hex.
 pub(crate) fn digest_hex(bytes: &[u8]) -> String {
-    digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest(bytes))
+}
+
+/// A digest in hex.
+pub(crate) fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The first 128 bits of SHA-256: what the journal keeps of an idempotency key and its body.

@@ -1,6 +1,7 @@
 //! A running server: store, node and HTTP edge, wired in this order and taken down in the other. `kabar serve`,
 //! `kabar demo`, tests and benches all start here. Not the signals and not the words on the terminal.
 
+use crate::auth::ring::Ring;
 use crate::config::{Config, Edge, Planted, StoreKind};
 use crate::edge::Server;
 use crate::files;
@@ -12,6 +13,7 @@ use kabar_actors::subscription::Courier;
 use kabar_actors::{Clock, Guard, Node, NodeOptions, Plant};
 use kabar_schema::OpenError;
 use kabar_schema::journal::OnFailure;
+use kabar_schema::records::Nouns;
 use kabar_schema::scylla::{CqlOptions, CqlTls};
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::{EmbeddedOptions, Store, holds_data};
@@ -27,6 +29,12 @@ use tokio::task::JoinHandle;
 pub(crate) const MASTER_KEY: &str = "master.key";
 /// The operator's key's file in the store's folder.
 pub(crate) const OPERATOR_KEY: &str = "operator.key";
+
+/// How often it is written down when keys were used.
+const USES: Duration = Duration::from_secs(60);
+
+/// How long the end may wait for that.
+const LAST_USES: Duration = Duration::from_secs(1);
 
 /// Why a server does not start: what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +75,8 @@ pub struct Running {
     pub operator_key_is_new: bool,
     store: Store,
     server: Server,
-    upkeep: JoinHandle<()>,
+    ring: Arc<Ring>,
+    upkeep: [JoinHandle<()>; 2],
     drain: Duration,
 }
 
@@ -125,10 +134,20 @@ pub async fn start_on(config: Config, store: Store, operator_key: String) -> Res
     let drain = Duration::from_millis(config.server.drain_timeout_ms);
     let limits = Edge { connections_max: files::room(config.edge.connections_max), ..config.edge.clone() };
     let state = ApiState::new(Arc::clone(&node), config, operator_key.clone(), exposition.clone());
-    let draining = state.admission.draining.clone();
+    let (draining, ring) = (state.admission.draining.clone(), Arc::clone(&state.ring));
     let server = Server::start(listener, router(state), limits, draining);
-    let upkeep = tokio::spawn(exposition.keep_up());
-    Ok(Running { addr, node, operator_key, operator_key_is_new: false, store, server, upkeep, drain })
+    let uses = tokio::spawn(keep_uses(Arc::clone(&ring), store.nouns.clone()));
+    let upkeep = [tokio::spawn(exposition.keep_up()), uses];
+    Ok(Running { addr, node, operator_key, operator_key_is_new: false, store, server, ring, upkeep, drain })
+}
+
+/// Writes down when keys were used, once a minute, until dropped.
+async fn keep_uses(ring: Arc<Ring>, nouns: Nouns) {
+    let mut turn = tokio::time::interval(USES);
+    loop {
+        turn.tick().await;
+        ring.keep_uses(&nouns).await;
+    }
 }
 
 impl Running {
@@ -141,9 +160,11 @@ impl Running {
     /// Takes no further request, lets those in flight end and calls to providers as well, then the node, then the
     /// store.
     pub async fn shutdown(self) {
-        let Self { node, store, server, upkeep, drain, .. } = self;
+        let Self { node, store, server, ring, upkeep, drain, .. } = self;
         tokio::join!(server.drain(drain), node.drain());
-        upkeep.abort();
+        upkeep.iter().for_each(JoinHandle::abort);
+        // What the last minute saw; a store that does not answer now must not hold the end back.
+        let _ = tokio::time::timeout(LAST_USES, ring.keep_uses(&store.nouns)).await;
         node.shutdown().await;
         store.close().await;
     }

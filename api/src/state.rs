@@ -1,6 +1,8 @@
 //! What every handler is given: the node, the configuration, the small memories of the edge. No state of the
 //! product: that lives in shards and records.
 
+use crate::auth::For;
+use crate::auth::ring::Ring;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::edge::admission::Admission;
@@ -8,19 +10,21 @@ use crate::metrics::Exposition;
 use crate::problem::Problem;
 use kabar_actors::Node;
 use kabar_actors::dispatcher::Dispatcher;
-use kabar_engine::id::{SessionId, TenantId};
+use kabar_engine::id::{ResellerId, SessionId, TenantId};
 use kabar_engine::time::Timestamp;
-use kabar_schema::records::{Key, Nouns, Session};
+use kabar_schema::records::{Nouns, Session, Tenant};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// API keys remembered at once.
-const KEYS_MAX: usize = 10_000;
 /// Sessions remembered at once.
 const SESSIONS_MAX: usize = 10_000;
+/// Tenants remembered at once.
+const TENANTS_MAX: usize = 10_000;
 /// A session cannot be unlinked yet, so that it exists is remembered this long.
 const SESSION_KEEP: Duration = Duration::from_secs(60);
+/// Nor can a tenant go, or become another reseller's.
+const TENANT_KEEP: Duration = Duration::from_secs(60);
 
 /// Messages that are explained at once: each may read some ten thousand entries of the journal.
 const WHYS_MAX: usize = 4;
@@ -35,8 +39,9 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) operator_key: String,
     pub(crate) exposition: Exposition,
-    /// Key records by the hash of their secret.
-    pub(crate) keys: Cache<String, Key>,
+    /// The API keys that were met.
+    pub(crate) ring: Arc<Ring>,
+    tenants: Cache<TenantId, Option<ResellerId>>,
     sessions: Cache<(TenantId, SessionId), ()>,
     /// One permit per contact file that may be read now.
     pub(crate) imports: Arc<Semaphore>,
@@ -57,7 +62,8 @@ impl ApiState {
     pub(crate) fn new(node: Arc<Node>, config: Config, operator_key: String, exposition: Exposition) -> Self {
         Self(Arc::new(Inner {
             dispatcher: node.dispatcher(),
-            keys: Cache::new(Duration::from_millis(config.auth.key_cache_ms), KEYS_MAX),
+            ring: Arc::new(Ring::new(Duration::from_millis(config.auth.key_cache_ms), config.limits)),
+            tenants: Cache::new(TENANT_KEEP, TENANTS_MAX),
             sessions: Cache::new(SESSION_KEEP, SESSIONS_MAX),
             admission: Admission::of(&config),
             imports: Arc::new(Semaphore::new(config.server.imports_max)),
@@ -79,12 +85,41 @@ impl ApiState {
         &self.node.store().nouns
     }
 
-    /// Refuses a filter that names a number the tenant has not: an empty answer would hide a slip of the pen.
-    pub(crate) async fn filtered(&self, tenant: TenantId, session: Option<SessionId>) -> Result<(), Problem> {
-        match session {
-            Some(id) if !self.has_session(tenant, id).await? => Err(Problem::no_such("session")),
-            _ => Ok(()),
+    /// The number whose things are shown, when a filter names one or the key is for one alone. A filter that names a number
+    /// the tenant has not is refused: an empty answer would hide a slip of the pen.
+    pub(crate) async fn filtered(
+        &self,
+        whom: &For,
+        session: Option<SessionId>,
+    ) -> Result<Option<SessionId>, Problem> {
+        if let Some(id) = session {
+            if !self.has_session(whom.tenant, id).await? {
+                return Err(Problem::no_such("session"));
+            }
+            whom.check_session(id)?;
+            return Ok(session);
         }
+        let Some(own) = whom.sessions() else { return Ok(None) };
+        match (own.first(), own.len()) {
+            (Some(only), 1) => Ok(Some(*only)),
+            _ => Err(For::not_for("The key is for some sessions only: name one of them with `session`.")),
+        }
+    }
+
+    /// Whose customer the tenant is (`Some(None)`: the operator's own); `None` when there is no such tenant.
+    pub(crate) async fn reseller_of(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Option<Option<ResellerId>>, kabar_schema::StoreError> {
+        if let Some(known) = self.tenants.get(&tenant) {
+            return Ok(Some(known));
+        }
+        let found = self.nouns().get::<Tenant>(tenant, tenant.0).await?;
+        let whose = found.map(|found| found.noun.reseller);
+        if let Some(whose) = whose {
+            self.tenants.put(tenant, whose);
+        }
+        Ok(whose)
     }
 
     /// Whether the session is there and this tenant's.

@@ -129,8 +129,10 @@ async fn restart(pending: u64) -> Result<(f64, f64)> {
         created: Timestamp(node_a.clock().now_ms()),
         unknown_after_ms: 900_000,
         resend_unknown: false,
+        reseller: None,
         weight: Tenant::WEIGHT,
         frequency_cap: None,
+        body_hash: String::new(),
     };
     node_a.store().nouns.create(&tenant).await?;
     store_paths::fill(&node_a, pending).await?;

@@ -2,6 +2,7 @@
 
 use crate::time::{DAY_MS, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 /// What a campaign is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +17,6 @@ pub enum Purpose {
 
 /// At most so many messages in so many days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct FrequencyCap {
     /// Marketing messages to one person: 1 to 100.
     pub messages: u16,
@@ -25,16 +25,10 @@ pub struct FrequencyCap {
 }
 
 impl FrequencyCap {
-    /// The most messages that can be allowed.
-    pub const MESSAGES_MAX: u16 = 100;
-    /// The most days that can be looked back.
-    pub const DAYS_MAX: u8 = 30;
-
-    /// Whether both numbers can be.
-    #[must_use]
-    pub fn is_valid(self) -> bool {
-        (1..=Self::MESSAGES_MAX).contains(&self.messages) && (1..=Self::DAYS_MAX).contains(&self.days)
-    }
+    /// Messages a cap can have.
+    pub const MESSAGES: RangeInclusive<u16> = 1..=100;
+    /// Days a cap can have.
+    pub const DAYS: RangeInclusive<u8> = 1..=30;
 
     /// What was sent at or before this moment counts no more.
     #[must_use]

@@ -121,6 +121,8 @@ ids! {
     CampaignId = "cmp";
     /// A person in a tenant's address book.
     ContactId = "con";
+    /// Who has tenants of its own.
+    ResellerId = "rsl";
     /// An API key.
     KeyId = "key";
     /// One import of a contact file, and the list of contacts it brought.

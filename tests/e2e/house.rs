@@ -311,8 +311,10 @@ pub async fn furnish(store: &Store, tenant: TenantId, app: u64) {
         created,
         unknown_after_ms: Tenant::UNKNOWN_AFTER_MS,
         resend_unknown: false,
+        reseller: None,
         weight: Tenant::WEIGHT,
         frequency_cap: None,
+        body_hash: String::new(),
     };
     store.nouns.create(&record).await.unwrap();
     let (app_secrets, verify_token) = (vec![SECRET.to_owned()], VERIFY.to_owned());

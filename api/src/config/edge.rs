@@ -1,4 +1,5 @@
-//! `[edge]` and `[outbound]`: what strangers may cost us, and where tenants' URLs may lead. Not who may come in.
+//! `[edge]`, `[limits]` and `[outbound]`: what strangers and keys may cost us, and where tenants' URLs may lead. Not who
+//! may come in.
 
 use super::size;
 use super::source::{ConfigError, Source};
@@ -37,6 +38,27 @@ pub struct Outbound {
     written: String,
 }
 
+/// Networks, and as they were written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The networks.
+    pub networks: Networks,
+    pub(super) text: String,
+}
+
+/// `[limits]`: what one API key may ask of one node; a rate of 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests a second.
+    pub api_per_second: u32,
+    /// Requests at once.
+    pub api_burst: u32,
+    /// Messages a second.
+    pub send_per_second: u32,
+    /// Messages at once.
+    pub send_burst: u32,
+}
+
 pub(super) fn read_edge(s: &Source) -> Result<Edge, ConfigError> {
     Ok(Edge {
         connections_max: size(s.number("edge.connections_max", 16..=1_000_000)?),
@@ -51,14 +73,40 @@ pub(super) fn read_edge(s: &Source) -> Result<Edge, ConfigError> {
     })
 }
 
+pub(super) fn read_limits(s: &Source) -> Result<Limits, ConfigError> {
+    let number = |key: &'static str, least: u64| {
+        s.number(key, least..=1_000_000).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+    };
+    Ok(Limits {
+        api_per_second: number("limits.api_per_second", 0)?,
+        api_burst: number("limits.api_burst", 1)?,
+        send_per_second: number("limits.send_per_second", 0)?,
+        send_burst: number("limits.send_burst", 1)?,
+    })
+}
+
 pub(super) fn read_outbound(s: &Source) -> Result<Outbound, ConfigError> {
-    let (key, written) = ("outbound.allow_networks", s.text("outbound.allow_networks")?);
+    let Written { networks, text } = networks(s, "outbound.allow_networks")?;
+    Ok(Outbound { allow_networks: networks, written: text })
+}
+
+pub(super) fn networks(s: &Source, key: &'static str) -> Result<Written, ConfigError> {
+    let text = s.text(key)?;
     let allowed = |part: String| {
         let allowed =
             "networks with commas between, no bits behind the mask, such as 10.20.0.0/16,127.0.0.1/32";
         s.refuse(key, format!("{allowed}; `{part}` is none"))
     };
-    Ok(Outbound { allow_networks: written.parse().map_err(allowed)?, written })
+    Ok(Written { networks: text.parse().map_err(allowed)?, text })
+}
+
+impl Limits {
+    pub(super) fn shown(&self) -> String {
+        format!(
+            "[limits]\napi_per_second = {}\napi_burst = {}\nsend_per_second = {}\nsend_burst = {}\n\n",
+            self.api_per_second, self.api_burst, self.send_per_second, self.send_burst,
+        )
+    }
 }
 
 impl Edge {

@@ -65,6 +65,7 @@ pub(crate) const ALL: &[Metric] = &[
     metric("kabar_http_request_seconds", Histogram, "route", Event, "From a request to the head of its answer."),
     metric("kabar_http_in_flight", Gauge, "", Always, "Requests in hand."),
     metric("kabar_http_refused_total", Counter, "cause: in_flight, draining", Always, "Requests that were not taken up."),
+    metric("kabar_http_rate_limited_total", Counter, "bucket: api, send", Always, "Requests and messages refused because their key had used up its rate."),
     metric("kabar_http_connections_closed_total", Counter, "reason: full, idle, head, reader, linger", Always, "Connections closed by us: no place, no request, a head or a reader too slow, an end not kept."),
     metric("kabar_http_panics_total", Counter, "", Always, "Handlers that panicked; their requests were answered with 500."),
     metric("kabar_journal_syncs_total", Counter, "", Always, "Syncs of the journal."),
@@ -121,6 +122,9 @@ pub(super) fn describe() {
     }
     for outcome in ["sent", "not_taken", "queue_full"] {
         metrics::counter!(super::SPANS, "outcome" => outcome).increment(0);
+    }
+    for bucket in ["api", "send"] {
+        metrics::counter!(super::LIMITED, "bucket" => bucket).increment(0);
     }
     for reason in ["full", "idle", "head", "reader", "linger"] {
         metrics::counter!(super::CLOSED, "reason" => reason).increment(0);

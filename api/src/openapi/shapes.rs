@@ -41,6 +41,7 @@ macro_rules! ids {
 
 ids! {
     TenantId kabar_engine::id::TenantId::PREFIX, "A tenant's id.";
+    ResellerId kabar_engine::id::ResellerId::PREFIX, "A reseller's id.";
     SessionId kabar_engine::id::SessionId::PREFIX, "A session's id.";
     KeyId kabar_engine::id::KeyId::PREFIX, "An API key's id.";
     ImportId kabar_engine::id::ImportId::PREFIX, "An import's id; also the list of the contacts it brought.";
@@ -100,7 +101,30 @@ words! {
     WhyBy: "Who asked for a message: an API key, the operator, a campaign." = "key" "operator" "campaign";
     WhyChosen: "How a message's number was chosen: named in the request, or by the campaign's split of its audience among its senders." = "named" "split";
     WhyResolution: "What became of a message without proof, as the tenant chose." = "unknown" "sent_again";
+    KeyKind: "Whose a key is." = "operator" "reseller" "tenant";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
+}
+
+/// What a key may be good for.
+pub(crate) struct Scope;
+
+impl PartialSchema for Scope {
+    fn schema() -> RefOr<Schema> {
+        let words = kabar_schema::records::Scope::ALL.iter().map(|scope| scope.word());
+        let what = "What a key may be good for; new scopes may come.";
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(what))
+            .enum_values(Some(words))
+            .build()
+            .into()
+    }
+}
+
+impl ToSchema for Scope {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Scope")
+    }
 }
 
 /// A time zone and why it was taken.

@@ -11,7 +11,7 @@ use crate::auth::For;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
 use crate::openapi::shapes;
-use crate::page::{Ask, Page, indexed};
+use crate::page::{Ask, Page, chosen};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::{Path, State};
@@ -20,7 +20,7 @@ use axum::response::Response;
 use kabar_actors::DispatchError;
 use kabar_actors::view::CampaignState;
 use kabar_engine::campaign::Verb;
-use kabar_engine::id::{CampaignId, TenantId};
+use kabar_engine::id::CampaignId;
 use kabar_engine::overlay::Refusal;
 use kabar_schema::records::Campaign;
 use serde::Deserialize;
@@ -79,17 +79,20 @@ pub(crate) async fn list(
         ),
     };
     if let Some(origin) = origin {
-        found(&state, whom.tenant, origin).await?;
+        found(&state, &whom, origin).await?;
     }
     let origin = origin.map(|id| id.to_string());
     let index = origin.as_deref().map(|id| (Campaign::ORIGIN, id));
-    indexed::<Campaign, _>(&state, whom.tenant, index, &Ask::new(asked.limit, asked.after)).await
+    let own = |campaign: &Campaign| whom.check_sessions(campaign.senders.iter()).is_ok();
+    chosen::<Campaign, _>(&state, whom.tenant, index, &Ask::new(asked.limit, asked.after), own).await
 }
 
-/// The tenant's campaign.
-async fn found(state: &ApiState, tenant: TenantId, id: CampaignId) -> Result<Campaign, Problem> {
-    let found = state.nouns().get::<Campaign>(tenant, id.0).await?;
-    Ok(found.ok_or_else(|| Problem::no_such("campaign"))?.noun)
+/// The tenant's campaign, from sessions the key is for.
+async fn found(state: &ApiState, whom: &For, id: CampaignId) -> Result<Campaign, Problem> {
+    let found = state.nouns().get::<Campaign>(whom.tenant, id.0).await?;
+    let campaign = found.ok_or_else(|| Problem::no_such("campaign"))?.noun;
+    whom.check_sessions(campaign.senders.iter())?;
+    Ok(campaign)
 }
 
 /// `GET /v1/campaigns/{id}`
@@ -100,11 +103,11 @@ pub(crate) async fn get(
     whom: For,
     Id(id): Id<CampaignId>,
 ) -> Result<axum::Json<Shown>, Problem> {
-    show(&state, whom.tenant, id).await
+    show(&state, &whom, id).await
 }
 
-async fn show(state: &ApiState, tenant: TenantId, id: CampaignId) -> Result<axum::Json<Shown>, Problem> {
-    let campaign = found(state, tenant, id).await?;
+async fn show(state: &ApiState, whom: &For, id: CampaignId) -> Result<axum::Json<Shown>, Problem> {
+    let campaign = found(state, whom, id).await?;
     let view = state.dispatcher.standing(&campaign).await?;
     Ok(axum::Json(Shown::with(campaign, view)))
 }
@@ -131,7 +134,7 @@ pub(crate) async fn act(
         _ => return Err(Problem::new(Code::NotFound, "Nothing is at this address.")),
     };
     let tenant = whom.tenant;
-    found(&state, tenant, id).await?;
+    found(&state, &whom, id).await?;
     let done = match verb {
         Verb::Launch => state.dispatcher.launch(tenant, id, asked).await,
         verb => state.dispatcher.move_campaign(tenant, id, verb, asked).await,
@@ -150,7 +153,7 @@ pub(crate) async fn act(
         }
         Err(error) => return Err(error.into()),
     };
-    Ok(answer(StatusCode::OK, replayed, show(&state, tenant, id).await?.0))
+    Ok(answer(StatusCode::OK, replayed, show(&state, &whom, id).await?.0))
 }
 
 /// Whether a campaign already is what the verb asks for.

@@ -13,6 +13,7 @@ use kabar_engine::address::Address;
 use kabar_engine::conversation::ConversationRow;
 use kabar_engine::id::{ConversationId, MessageId, SessionId};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// The query of the list.
@@ -81,13 +82,21 @@ pub(crate) async fn list(
         text.parse::<SessionId>().map_err(|_| Problem::new(Code::InvalidQuery, refused))
     });
     let session = session.transpose()?;
-    state.filtered(whom.tenant, session).await?;
+    let session = state.filtered(&whom, session).await?;
     let after = ask.after_id()?.map(ConversationId);
     let views = &state.node.store().views;
     let found = views.conversations(whom.tenant, session, after, limit).await?;
     let cursor = found.last().map(|row| id_cursor(row.id.0));
     let data = found.iter().map(|row| Shown::from(row.as_ref())).collect();
     Ok(axum::Json(Page::new(data, limit, cursor)))
+}
+
+/// The tenant's conversation, of a session the key is for.
+async fn found(state: &ApiState, whom: &For, id: ConversationId) -> Result<Arc<ConversationRow>, Problem> {
+    let found = state.dispatcher.conversation(whom.tenant, id).await?;
+    let found = found.ok_or_else(|| Problem::no_such("conversation"))?;
+    whom.check_session(found.session)?;
+    Ok(found)
 }
 
 /// `GET /v1/conversations/{id}`: as it stands now.
@@ -98,8 +107,7 @@ pub(crate) async fn get(
     whom: For,
     Id(id): Id<ConversationId>,
 ) -> Result<axum::Json<Shown>, Problem> {
-    let found = state.dispatcher.conversation(whom.tenant, id).await?;
-    Ok(axum::Json(Shown::from(found.ok_or_else(|| Problem::no_such("conversation"))?.as_ref())))
+    Ok(axum::Json(Shown::from(found(&state, &whom, id).await?.as_ref())))
 }
 
 /// `GET /v1/conversations/{id}/messages`: newest first, as they stand now.
@@ -113,6 +121,9 @@ pub(crate) async fn messages(
 ) -> Result<axum::Json<Page<Message>>, Problem> {
     let limit = ask.limit()?;
     let before = ask.after_id()?.map(MessageId);
+    if whom.sessions().is_some() {
+        found(&state, &whom, id).await?;
+    }
     let found = state.dispatcher.conversation_messages(whom.tenant, id, before, limit).await?;
     let found = found.ok_or_else(|| Problem::no_such("conversation"))?;
     let cursor = found.last().map(|message| id_cursor(message.row.id.0));

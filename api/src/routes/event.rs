@@ -118,8 +118,8 @@ pub(crate) async fn list(
     whom: For,
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Events>, Problem> {
-    let ask = which.read(whom.tenant)?;
-    state.filtered(whom.tenant, ask.session).await?;
+    let mut ask = which.read(whom.tenant)?;
+    ask.session = state.filtered(&whom, ask.session).await?;
     let page = state.dispatcher.events(&ask).await?;
     let data = page.events.into_iter().map(|event| Shown::of(whom.tenant, event)).collect();
     Ok(axum::Json(Events { data, next: cursor::written(&page.next), more: page.more }))

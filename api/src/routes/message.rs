@@ -5,6 +5,8 @@ pub(crate) mod why;
 
 use super::{Explained, address};
 use crate::auth::For;
+use crate::auth::gate::limited;
+use crate::auth::ring::Rate;
 use crate::body::{Id, Idempotent, Json};
 use crate::create::answer;
 use crate::openapi::{content, shapes};
@@ -18,7 +20,7 @@ use axum::response::Response;
 use kabar_actors::view::{MessageView, WaitReason};
 use kabar_engine::content::Content;
 use kabar_engine::entry::Idempotency;
-use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
+use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId};
 use kabar_engine::message::MessageRow;
 use kabar_engine::overlay::decide::Draft;
 use kabar_engine::pacing::Lane;
@@ -165,15 +167,28 @@ pub(crate) async fn post(
     key: Idempotent,
     body: Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let accepted = accept(&state, whom, body.value, (key.0, &body.bytes)).await?;
+    let now = state.now();
+    if let Some(wait_ms) = whom.pass().and_then(|pass| pass.take_send(now)) {
+        return Err(limited(Rate::Send, wait_ms));
+    }
+    let accepted = accept(&state, &whom, body.value, (key.0, &body.bytes)).await;
+    if let Some(pass) = whom.pass().filter(|_| !counts(&accepted)) {
+        pass.return_sends(1);
+    }
+    let accepted = accepted?;
     Ok(answer(StatusCode::ACCEPTED, accepted.replayed, accepted))
+}
+
+/// Whether a message was accepted now: what was refused, or accepted earlier, takes nothing from its key's rate.
+pub(crate) fn counts(accepted: &Result<Accepted, Problem>) -> bool {
+    accepted.as_ref().is_ok_and(|accepted| !accepted.replayed)
 }
 
 /// Accepts one message. A repeat is known by its idempotency key, its own before the one of the request, and by
 /// the bytes it came in.
 pub(crate) async fn accept(
     state: &ApiState,
-    whom: For,
+    whom: &For,
     body: Map<String, Value>,
     (key, bytes): (Option<String>, &[u8]),
 ) -> Result<Accepted, Problem> {
@@ -190,8 +205,9 @@ pub(crate) async fn accept(
     if !state.has_session(tenant, asked.session).await? {
         return Err(Problem::unknown_reference("session", "session"));
     }
+    whom.check_session(asked.session)?;
     let context = match asked.context {
-        Some(quoted) => Some(quote(state, tenant, quoted).await?),
+        Some(quoted) => Some(quote(state, whom, quoted).await?),
         None => None,
     };
     let (due, valid_until) = times(&asked.options, state.now())?;
@@ -285,10 +301,11 @@ fn quoted(context: Value) -> Result<String, Problem> {
 }
 
 /// The provider's id of a quoted message; it may be named by ours.
-async fn quote(state: &ApiState, tenant: TenantId, quoted: String) -> Result<Arc<str>, Problem> {
+async fn quote(state: &ApiState, whom: &For, quoted: String) -> Result<Arc<str>, Problem> {
     let Ok(id) = quoted.parse::<MessageId>() else { return Ok(quoted.into()) };
-    let found = state.dispatcher.message(tenant, id).await?;
+    let found = state.dispatcher.message(whom.tenant, id).await?;
     let row = found.ok_or_else(|| Problem::unknown_reference("context.message_id", "message"))?.row;
+    whom.check_session(row.session)?;
     let unsent = "a message that WhatsApp has taken";
     row.provider_id.ok_or_else(|| Problem::invalid("context.message_id", unsent))
 }
@@ -311,6 +328,14 @@ fn times(options: &Options, now: Timestamp) -> Result<(Timestamp, Timestamp), Pr
     Ok((due, due.plus_ms(valid_for * SECOND_MS)))
 }
 
+/// The tenant's message, of a session the key is for.
+async fn found(state: &ApiState, whom: &For, id: MessageId) -> Result<MessageView, Problem> {
+    let found = state.dispatcher.message(whom.tenant, id).await?;
+    let found = found.ok_or_else(|| Problem::no_such("message"))?;
+    whom.check_session(found.row.session)?;
+    Ok(found)
+}
+
 /// `GET /v1/messages/{id}`
 #[utoipa::path(get, path = "/v1/messages/{id}", tag = "messages", operation_id = "getMessage", summary = "Read a message with its timeline",
     params(("id" = shapes::MessageId, Path, description = "The message.")), responses((status = 200, body = Shown, description = "The message as it stands now.")))]
@@ -319,8 +344,7 @@ pub(crate) async fn get(
     whom: For,
     Id(id): Id<MessageId>,
 ) -> Result<axum::Json<Shown>, Problem> {
-    let found = state.dispatcher.message(whom.tenant, id).await?;
-    Ok(axum::Json(found.ok_or_else(|| Problem::no_such("message"))?.into()))
+    Ok(axum::Json(found(&state, &whom, id).await?.into()))
 }
 
 /// `DELETE /v1/messages/{id}`: cancels it while it waits. With an idempotency key a repeat is answered like the first time;
@@ -335,9 +359,11 @@ pub(crate) async fn delete(
     Id(id): Id<MessageId>,
 ) -> Result<Response, Problem> {
     let asked = key.hashes(&[b"cancel message", id.to_string().as_bytes()]);
+    if whom.sessions().is_some() {
+        found(&state, &whom, id).await?;
+    }
     let acted = state.dispatcher.cancel_message(whom.tenant, id, asked).await?;
-    let found = state.dispatcher.message(whom.tenant, id).await?;
-    let shown = Shown::from(found.ok_or_else(|| Problem::no_such("message"))?);
+    let shown = Shown::from(found(&state, &whom, id).await?);
     Ok(answer(StatusCode::OK, acted.replayed, shown))
 }
 

@@ -98,10 +98,11 @@ async fn record(
     let asked = key.hashes(&[verb, &body.bytes]);
     let wanted = body.value;
     let address = address(&wanted.address)?;
-    if let Some(session) = wanted.session
-        && !state.has_session(whom.tenant, session).await?
-    {
-        return Err(Problem::unknown_reference("session", "session"));
+    if let Some(session) = wanted.session {
+        if !state.has_session(whom.tenant, session).await? {
+            return Err(Problem::unknown_reference("session", "session"));
+        }
+        whom.check_session(session)?;
     }
     let told = Told { session: wanted.session, address: address.clone(), wish };
     let acted = state.dispatcher.consent(whom.tenant, told, asked).await?;

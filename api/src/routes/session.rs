@@ -6,7 +6,7 @@ use crate::auth::For;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
 use crate::openapi::shapes;
-use crate::page::{Ask, Page, Time, records};
+use crate::page::{Ask, Page, Time, chosen};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::State;
@@ -115,6 +115,9 @@ pub(crate) async fn post(
     key: Idempotent,
     body: Json<Wanted>,
 ) -> Result<Response, Problem> {
+    if whom.sessions().is_some() {
+        return Err(For::not_for("The key is for some sessions only, and this one is none of them."));
+    }
     let (now, tenant) = (state.now(), whom.tenant);
     let id = key.id(|k| SessionId::derived(tenant, k), |r| SessionId::random(now, r));
     let session = check(&whom, id, body.value)?;
@@ -197,7 +200,7 @@ pub(crate) async fn list(
     whom: For,
     Query(ask): Query<Ask>,
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
-    records::<Session, _>(&state, whom.tenant, &ask).await
+    chosen::<Session, _>(&state, whom.tenant, None, &ask, |session| whom.may_use(session.id)).await
 }
 
 /// `GET /v1/sessions/{id}`: with how it does now.
@@ -210,6 +213,7 @@ pub(crate) async fn get(
 ) -> Result<axum::Json<Shown>, Problem> {
     let found = state.nouns().get::<Session>(whom.tenant, id.0).await?;
     let session = found.ok_or_else(|| Problem::no_such("session"))?.noun;
+    whom.check_session(id)?;
     let live = state.dispatcher.session(whom.tenant, id).await?.map(Live::from);
     Ok(axum::Json(Shown { live, ..session.into() }))
 }

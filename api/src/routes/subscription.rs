@@ -10,7 +10,7 @@ use crate::auth::For;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
 use crate::openapi::shapes;
-use crate::page::{Ask, Page, records};
+use crate::page::{Ask, Page, chosen};
 use crate::problem::Problem;
 use crate::secret;
 use crate::state::ApiState;
@@ -21,7 +21,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kabar_actors::Guard;
 use kabar_engine::event::Kind;
-use kabar_engine::id::{SessionId, TenantId, WebhookId};
+use kabar_engine::id::{SessionId, WebhookId};
 use kabar_engine::time::Timestamp;
 use kabar_schema::StoreError;
 use kabar_schema::records::{OldSecret, Standing, Subscription, Versioned, WhyDisabled};
@@ -115,10 +115,10 @@ fn types(given: Option<Vec<String>>) -> Result<Option<Vec<String>>, Problem> {
 
 async fn sessions(
     state: &ApiState,
-    tenant: TenantId,
+    whom: &For,
     given: Option<Vec<String>>,
 ) -> Result<Option<Vec<SessionId>>, Problem> {
-    let Some(texts) = given else { return Ok(None) };
+    let Some(texts) = given else { return own(whom, None).map(|()| None) };
     if texts.is_empty() || texts.len() > SESSIONS_MAX {
         return Err(Problem::invalid("sessions", format_args!("a list of 1 to {SESSIONS_MAX} sessions")));
     }
@@ -126,36 +126,45 @@ async fn sessions(
     for text in texts {
         let unknown = || Problem::unknown_reference("sessions", "session");
         let id: SessionId = text.parse().map_err(|_| unknown())?;
-        if !state.has_session(tenant, id).await? {
+        if !state.has_session(whom.tenant, id).await? {
             return Err(unknown());
         }
         sessions.push(id);
     }
+    own(whom, Some(&sessions))?;
     Ok(Some(sessions))
 }
 
-async fn found(
-    state: &ApiState,
-    tenant: TenantId,
-    id: WebhookId,
-) -> Result<Versioned<Subscription>, Problem> {
-    let found = state.nouns().get::<Subscription>(tenant, id.0).await?;
-    found.ok_or_else(|| Problem::no_such("webhook"))
+/// Refuses events of sessions that the key is not for; who names no sessions means all events.
+fn own(whom: &For, sessions: Option<&[SessionId]>) -> Result<(), Problem> {
+    match sessions {
+        Some(sessions) => whom.check_sessions(sessions.iter()),
+        None if whom.sessions().is_none() => Ok(()),
+        None => Err(For::not_for("The key is for some sessions only: name those in `sessions`.")),
+    }
+}
+
+/// The tenant's subscription, to sessions the key is for.
+async fn found(state: &ApiState, whom: &For, id: WebhookId) -> Result<Versioned<Subscription>, Problem> {
+    let found = state.nouns().get::<Subscription>(whom.tenant, id.0).await?;
+    let found = found.ok_or_else(|| Problem::no_such("webhook"))?;
+    own(whom, found.noun.sessions.as_deref())?;
+    Ok(found)
 }
 
 /// Changes a record until nobody was faster, and has that heeded.
 async fn edit(
     state: &ApiState,
-    (tenant, id): (TenantId, WebhookId),
+    (whom, id): (&For, WebhookId),
     mut change: impl FnMut(&mut Subscription),
 ) -> Result<Subscription, Problem> {
     for _ in 0..TRIES {
-        let stored = found(state, tenant, id).await?;
+        let stored = found(state, whom, id).await?;
         let mut record = stored.noun.clone();
         change(&mut record);
         if record != stored.noun {
             match state.nouns().update(&record, stored.version).await {
-                Ok(_) => state.dispatcher.webhook_changed(tenant, id).await?,
+                Ok(_) => state.dispatcher.webhook_changed(whom.tenant, id).await?,
                 Err(StoreError::Conflict) => continue,
                 Err(error) => return Err(error.into()),
             }
@@ -190,7 +199,7 @@ pub(crate) async fn post(
         tenant,
         url: url(&given, &state.node.options().guard)?,
         types: types(words)?,
-        sessions: sessions(&state, tenant, texts).await?,
+        sessions: sessions(&state, &whom, texts).await?,
         secret: fresh_secret(),
         old_secrets: Vec::new(),
         rotation: None,
@@ -216,7 +225,8 @@ pub(crate) async fn list(
     whom: For,
     Query(ask): Query<Ask>,
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
-    records::<Subscription, _>(&state, whom.tenant, &ask).await
+    let wanted = |record: &Subscription| own(&whom, record.sessions.as_deref()).is_ok();
+    chosen::<Subscription, _>(&state, whom.tenant, None, &ask, wanted).await
 }
 
 /// `GET /v1/webhooks/{id}`
@@ -227,7 +237,7 @@ pub(crate) async fn get(
     whom: For,
     Id(id): Id<WebhookId>,
 ) -> Result<axum::Json<Stands>, Problem> {
-    let record = found(&state, whom.tenant, id).await?.noun;
+    let record = found(&state, &whom, id).await?.noun;
     let standing = state.nouns().get::<Standing>(whom.tenant, id.0).await?;
     Ok(axum::Json(Stands::of(record, standing.map(|found| found.noun))))
 }
@@ -243,13 +253,13 @@ pub(crate) async fn patch(
     Id(id): Id<WebhookId>,
     body: Json<Patch>,
 ) -> Result<axum::Json<Shown>, Problem> {
-    found(&state, whom.tenant, id).await?;
+    found(&state, &whom, id).await?;
     let Patch { url: given, types: words, sessions: texts, enabled } = body.value;
     let guard = &state.node.options().guard;
     let given = given.map(|text| url(text.as_deref().unwrap_or_default(), guard)).transpose()?;
     let words = words.map(types).transpose()?;
     let chosen = match texts {
-        Some(texts) => Some(sessions(&state, whom.tenant, texts).await?),
+        Some(texts) => Some(sessions(&state, &whom, texts).await?),
         None => None,
     };
     let now = state.now();
@@ -261,7 +271,7 @@ pub(crate) async fn patch(
             switch(record, enabled.unwrap_or(true), now);
         }
     };
-    Ok(axum::Json(edit(&state, (whom.tenant, id), change).await?.into()))
+    Ok(axum::Json(edit(&state, (&whom, id), change).await?.into()))
 }
 
 /// `DELETE /v1/webhooks/{id}`: with its log and all that waits.
@@ -273,7 +283,7 @@ pub(crate) async fn delete(
     Id(id): Id<WebhookId>,
 ) -> Result<StatusCode, Problem> {
     for _ in 0..TRIES {
-        let stored = found(&state, whom.tenant, id).await?;
+        let stored = found(&state, &whom, id).await?;
         match state.nouns().delete::<Subscription>(whom.tenant, id.0, stored.version).await {
             Ok(()) => {
                 state.dispatcher.webhook_changed(whom.tenant, id).await?;
@@ -295,7 +305,7 @@ pub(crate) async fn enable(
     Id(id): Id<WebhookId>,
 ) -> Result<axum::Json<Shown>, Problem> {
     let now = state.now();
-    let record = edit(&state, (whom.tenant, id), |record| switch(record, true, now)).await?;
+    let record = edit(&state, (&whom, id), |record| switch(record, true, now)).await?;
     Ok(axum::Json(record.into()))
 }
 
@@ -321,7 +331,7 @@ pub(crate) async fn rotate(
         record.old_secrets.truncate(OLD_SECRETS_MAX);
         (record.secret, record.rotation) = (fresh.clone(), rotation.clone());
     };
-    let record = edit(&state, (whom.tenant, id), change).await?;
+    let record = edit(&state, (&whom, id), change).await?;
     let replayed = record.secret != fresh;
     let secret = (!replayed).then_some(fresh);
     Ok(answer(StatusCode::OK, replayed, Made { webhook: record.into(), secret }))

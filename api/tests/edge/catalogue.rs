@@ -179,6 +179,32 @@ async fn strangers(met: &mut Met, house: &House, tenant: &Tenant<'_>) {
     met.note("idempotency_mismatch", &other);
 }
 
+/// Keys that are not good, not good for this, or used too often.
+async fn keys(met: &mut Met, house: &House, tenant: &Tenant<'_>) {
+    let of = [("kabar-tenant", tenant.id.as_str())];
+    let session = tenant.idle_session("155009").await;
+    let (old, expired) = house.made_key(&of, json!({"name": "a"})).await;
+    let rotate = format!("POST /v1/keys/{old}/rotate");
+    assert_eq!(tenant.call(&rotate, json!({"overlap_seconds": 0})).await.status, 201);
+    let limited = json!({"name": "b", "scopes": ["sessions:read", "keys:write"], "sessions": [session]});
+    let limited = house.made_key(&of, limited).await.1;
+    let elsewhere = house.made_key(&of, json!({"name": "c", "networks": ["203.0.113.0/24"]})).await.1;
+    let slow = json!({"name": "d", "limits": {"api_per_second": 1, "api_burst": 1}});
+    let slow = house.made_key(&of, slow).await.1;
+    assert_eq!(house.by(&slow, "GET /v1/key", &[], Value::Null).await.status, 200);
+    let other = format!("GET /v1/sessions/{}", tenant.idle_session("155010").await);
+    for (code, key, what, body) in [
+        ("key_expired", &expired, "GET /v1/key", Value::Null),
+        ("scope_missing", &limited, "GET /v1/keys", Value::Null),
+        ("session_not_allowed", &limited, other.as_str(), Value::Null),
+        ("address_not_allowed", &elsewhere, "GET /v1/key", Value::Null),
+        ("exceeds_key", &limited, "POST /v1/keys", json!({"name": "e", "scopes": ["messages:send"]})),
+        ("rate_limited", &slow, "GET /v1/key", Value::Null),
+    ] {
+        met.note(code, &house.by(key, what, &[], body).await);
+    }
+}
+
 /// Contact files.
 async fn files(met: &mut Met, house: &House, tenant: &Tenant<'_>) {
     let bearer = format!("Bearer {}", tenant.key);
@@ -240,6 +266,7 @@ async fn every_code_of_the_catalogue_can_be_met() {
     let mut met = Met::default();
     bodies(&mut met, &tenant).await;
     strangers(&mut met, &house, &tenant).await;
+    keys(&mut met, &house, &tenant).await;
     files(&mut met, &house, &tenant).await;
     troubles(&mut met, &tenant, &next).await;
     for (code, _, test) in BY_VALUE {

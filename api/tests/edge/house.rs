@@ -68,6 +68,8 @@ impl House {
         config.auth.key_cache_ms = 60_000;
         config.engine.proof_ms = Some(3_000);
         config.engine.flush_ms = 50;
+        // Tests ask as fast as they can.
+        (config.limits.api_per_second, config.limits.send_per_second) = (0, 0);
         change(&mut config);
         let running = start_on(config, store, OPERATOR.to_owned()).await.unwrap();
         Self { running, client: Client::builder(TokioExecutor::new()).build_http() }
@@ -92,13 +94,43 @@ impl House {
 
     /// A tenant with a key.
     pub async fn tenant(&self, name: &str) -> Tenant<'_> {
+        self.tenant_of(name, &[]).await
+    }
+
+    /// A tenant of the reseller that the header names.
+    pub async fn tenant_of(&self, name: &str, of: &[(&str, &str)]) -> Tenant<'_> {
+        let id = self.operator("POST /v1/tenants", of, json!({"name": name})).await.id();
+        let made = self.made_key(&[("kabar-tenant", &id)], json!({"name": "test"})).await;
+        Tenant { house: self, id, key: made.1, key_id: made.0 }
+    }
+
+    /// As the operator.
+    pub async fn operator(&self, what: &str, headers: &[(&str, &str)], body: Value) -> Answer {
         let operator = format!("Bearer {OPERATOR}");
-        let named = json!({"name": name}).to_string();
-        let id = self.call("POST /v1/tenants", &[("authorization", &operator)], named).await.id();
-        let headers = [("authorization", operator.as_str()), ("kabar-tenant", id.as_str())];
-        let made = self.call("POST /v1/keys", &headers, r#"{"name":"test"}"#).await.json();
-        let key = made["secret"].as_str().unwrap().to_owned();
-        Tenant { house: self, id, key, key_id: made["id"].as_str().unwrap().to_owned() }
+        let all: Vec<_> = headers.iter().copied().chain([("authorization", operator.as_str())]).collect();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.call(what, &all, body).await
+    }
+
+    /// A key's id and secret, made by the operator for whom the headers name.
+    pub async fn made_key(&self, of: &[(&str, &str)], body: Value) -> (String, String) {
+        let made = self.operator("POST /v1/keys", of, body).await;
+        (made.id(), made.json()["secret"].as_str().unwrap().to_owned())
+    }
+
+    /// With a key.
+    pub async fn by(&self, key: &str, what: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+        let bearer = format!("Bearer {key}");
+        let all: Vec<_> = headers.iter().copied().chain([("authorization", bearer.as_str())]).collect();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.call(what, &all, body).await
+    }
+
+    /// A reseller: its id, and the secret of a key.
+    pub async fn reseller(&self, name: &str) -> (String, String) {
+        let id = self.operator("POST /v1/resellers", &[], json!({"name": name})).await.id();
+        let key = self.made_key(&[("kabar-reseller", &id)], json!({"name": name})).await.1;
+        (id, key)
     }
 
     /// A tenant of an earlier server on the same store.

@@ -109,6 +109,22 @@ impl Bucket {
         self.level = self.level.min(self.most);
     }
 
+    /// Whole tokens it holds at `now`, paused or not.
+    #[must_use]
+    pub fn left(&self, now: Timestamp) -> u32 {
+        let mut bucket = *self;
+        bucket.fill(now);
+        u32::try_from(bucket.level / TOKEN).unwrap_or(u32::MAX)
+    }
+
+    /// How long from `now` until it is full at its full rate (ms), if nothing is taken.
+    #[must_use]
+    pub fn full_in_ms(&self, now: Timestamp) -> u64 {
+        let mut bucket = *self;
+        bucket.fill(now);
+        (bucket.most - bucket.level).div_ceil(bucket.full)
+    }
+
     /// Whole messages a second at `now`, at least 1: less than the full rate while slowed.
     #[must_use]
     pub fn rate(&self, now: Timestamp) -> u32 {
@@ -194,6 +210,19 @@ mod tests {
         let mut slow = Bucket::new(1, 1);
         slow.slow_down(T);
         assert_eq!(slow.ready_at(T), T.plus_ms(1_000));
+    }
+
+    #[test]
+    fn what_is_left_and_when_it_is_full_again_is_told_without_taking() {
+        let mut bucket = Bucket::new(80, 10);
+        assert_eq!((bucket.left(T), bucket.full_in_ms(T)), (10, 0));
+        bucket.take(T, 4);
+        assert_eq!((bucket.left(T), bucket.full_in_ms(T)), (6, 50));
+        assert_eq!((bucket.left(T.plus_ms(49)), bucket.full_in_ms(T.plus_ms(49))), (9, 1));
+        assert_eq!((bucket.left(T.plus_ms(50)), bucket.full_in_ms(T.plus_ms(50))), (10, 0));
+        bucket.take(T.plus_ms(60), 3);
+        bucket.give_back(9);
+        assert_eq!(bucket.left(T.plus_ms(60)), 10, "never above the burst");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use kabar_engine::time::Timestamp;
 use kabar_schema::contacts::{Contact, ContactDraft, Upserted};
 use kabar_schema::ledger::PartManifest;
 use kabar_schema::records::{
-    Campaign, Key, MetaApp, Origin, Record, Relation, Session, Stray, Tenant, Timing,
+    Campaign, Key, KeyOwner, MetaApp, Origin, Record, Relation, Session, Stray, Tenant, Timing,
 };
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::Store;
@@ -122,10 +122,18 @@ async fn a_noun_is_found_across_tenants_by_its_index(backend: Backend) {
     for (n, tenant) in [(1, A), (2, B)] {
         let key = Key {
             id: KeyId(n),
-            tenant,
+            owner: KeyOwner::Tenant(tenant),
             name: "mine".into(),
             hash: format!("hash {n}"),
             prefix: "kbr".into(),
+            scopes: None,
+            sessions: None,
+            expires: None,
+            networks: Vec::new(),
+            limits: None,
+            rotates: None,
+            replaced_by: None,
+            body_hash: String::new(),
             created: BEGIN,
             revoked: None,
         };
@@ -141,7 +149,7 @@ async fn a_noun_is_found_across_tenants_by_its_index(backend: Backend) {
         assert_eq!(nouns.create(&app).await, Err(StoreError::Conflict));
     }
     let found = nouns.find::<Key>(Key::HASH, "hash 2").await.unwrap().unwrap();
-    assert_eq!((found.noun.tenant, found.noun.id, found.version), (B, KeyId(2), 1));
+    assert_eq!((found.noun.owner, found.noun.id, found.version), (KeyOwner::Tenant(B), KeyId(2), 1));
     let found = nouns.find::<MetaApp>(MetaApp::APP, "41").await.unwrap().unwrap();
     assert_eq!((found.noun.tenant, found.noun.app_secrets), (A, vec!["secret 1".to_owned()]));
     assert_eq!(nouns.find::<Key>(Key::HASH, "hash 3").await, Ok(None));
@@ -402,8 +410,10 @@ async fn everything_survives_closing_and_opening(backend: Backend) {
         created: BEGIN,
         unknown_after_ms: Tenant::UNKNOWN_AFTER_MS,
         resend_unknown: true,
+        reseller: None,
         weight: 40,
         frequency_cap: Some(FrequencyCap { messages: 3, days: 7 }),
+        body_hash: String::new(),
     };
     let campaign = Campaign {
         id: CampaignId(4),

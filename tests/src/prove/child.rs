@@ -82,6 +82,9 @@ impl Child {
             .env("KABAR__ENGINE__PROOF_MS", PROOF_MS.to_string())
             .env("KABAR__LOG__FILTER", "warn")
             .env("KABAR__OUTBOUND__ALLOW_NETWORKS", "127.0.0.0/8")
+            // A proof asks as fast as it can.
+            .env("KABAR__LIMITS__API_PER_SECOND", "0")
+            .env("KABAR__LIMITS__SEND_PER_SECOND", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -77,12 +77,12 @@ pub(crate) async fn clone(
     Id(id): Id<CampaignId>,
     body: Json<Cloned>,
 ) -> Result<Response, Problem> {
-    let other = found(&state, whom.tenant, id).await?;
+    let other = found(&state, &whom, id).await?;
     let hash = hash("clone", id, &body.hash());
     let Cloned { name, senders } = body.value;
     let audience = other.audience.clone();
     let change = Change { name, senders, audience, relation: Relation::Clone, hash };
-    made(&state, &key, change.of(&state, &key, other).await?).await
+    made(&state, &key, change.of(&state, (&whom, &key), other).await?).await
 }
 
 /// `POST /v1/campaigns/{id}/retry`
@@ -97,7 +97,7 @@ pub(crate) async fn retry(
     Id(id): Id<CampaignId>,
     body: Json<Retried>,
 ) -> Result<Response, Problem> {
-    let other = found(&state, whom.tenant, id).await?;
+    let other = found(&state, &whom, id).await?;
     let view = state.dispatcher.standing(&other).await?;
     let hash = hash("retry", id, &body.hash());
     let Retried { name, senders, statuses, causes } = body.value;
@@ -115,7 +115,7 @@ pub(crate) async fn retry(
         causes: causes.into_iter().map(Cause).collect(),
     };
     let change = Change { name, senders, audience, relation: Relation::Retry, hash };
-    let linked = change.of(&state, &key, other).await?;
+    let linked = change.of(&state, (&whom, &key), other).await?;
     // Asked last: what names nothing is wrong in every phase.
     if !view.is_some_and(|v| matches!(v.state, CampaignState::Finished | CampaignState::Cancelled)) {
         let detail = "Only a campaign that has ended can be tried again.";
@@ -143,11 +143,16 @@ struct Change {
 }
 
 impl Change {
-    async fn of(self, state: &ApiState, key: &Idempotent, other: Campaign) -> Result<Campaign, Problem> {
+    async fn of(
+        self,
+        state: &ApiState,
+        (whom, key): (&For, &Idempotent),
+        other: Campaign,
+    ) -> Result<Campaign, Problem> {
         let (now, tenant): (_, TenantId) = (state.now(), other.tenant);
         let own = self.name.as_deref().map(name).transpose()?;
         let senders = match self.senders {
-            Some(wanted) => senders(state, tenant, wanted).await?,
+            Some(wanted) => senders(state, whom, wanted).await?,
             None => other.senders,
         };
         let start_at = other.timing.start_at.filter(|at| *at > now);

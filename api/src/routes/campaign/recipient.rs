@@ -149,7 +149,7 @@ pub(crate) async fn list(
     Id(id): Id<CampaignId>,
     Query(asked): Query<Listing>,
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
-    found(&state, whom.tenant, id).await?;
+    found(&state, &whom, id).await?;
     let wanted = Wanted::read(asked.status.as_deref(), asked.cause.as_deref())?;
     let ask = Ask::new(asked.limit, asked.after);
     let (limit, after) = (ask.limit()?, ask.after_id()?);
@@ -196,7 +196,7 @@ pub(crate) async fn export(
     Id(id): Id<CampaignId>,
     Query(asked): Query<Exported>,
 ) -> Result<Response, Problem> {
-    let campaign = found(&state, whom.tenant, id).await?;
+    let campaign = found(&state, &whom, id).await?;
     let wanted = Wanted::read(asked.status.as_deref(), asked.cause.as_deref())?;
     let recipients = state.dispatcher.recipients(whom.tenant, id).await?;
     let walk = recipients.map(|recipients| Walk { recipients, wanted, from: 0 });

@@ -58,7 +58,7 @@ pub(crate) async fn preview(
     Id(id): Id<CampaignId>,
     Query(asked): Query<ForWhom>,
 ) -> Result<axum::Json<Previewed>, Problem> {
-    let campaign = found(&state, whom.tenant, id).await?;
+    let campaign = found(&state, &whom, id).await?;
     let contact: ContactId = asked
         .contact
         .parse()
@@ -152,7 +152,7 @@ pub(crate) async fn preflight(
     whom: For,
     Id(id): Id<CampaignId>,
 ) -> Result<axum::Json<Report>, Problem> {
-    let campaign = found(&state, whom.tenant, id).await?;
+    let campaign = found(&state, &whom, id).await?;
     let report: Preflight = state.dispatcher.preflight(&campaign).await?;
     let missing = report.missing.into_iter().map(|(variable, contacts)| Missing { variable, contacts });
     let zones = report.zones.into_iter().map(|(zone, recipients)| InZone { zone, recipients });

@@ -136,7 +136,7 @@ pub(super) async fn spec(
         name: name(&wanted.name)?,
         content,
         spintax,
-        senders: senders(state, tenant, wanted.senders).await?,
+        senders: senders(state, whom, wanted.senders).await?,
         audience: audience(state, tenant, wanted.audience).await?,
         weight: weight(wanted.options.weight)?,
         purpose: wanted.options.purpose,
@@ -171,10 +171,10 @@ async fn said(state: &ApiState, tenant: TenantId, wanted: &Wanted) -> Result<(Co
     }
 }
 
-/// Senders that exist, each once.
+/// Senders that exist and that the key is for, each once.
 pub(super) async fn senders(
     state: &ApiState,
-    tenant: TenantId,
+    whom: &For,
     senders: Vec<SessionId>,
 ) -> Result<Vec<SessionId>, Problem> {
     if !(1..=SENDERS_MAX).contains(&senders.len()) {
@@ -184,10 +184,11 @@ pub(super) async fn senders(
         if senders[..place].contains(sender) {
             return Err(Problem::invalid("senders", "session ids, each once"));
         }
-        if !state.has_session(tenant, *sender).await? {
+        if !state.has_session(whom.tenant, *sender).await? {
             return Err(Problem::unknown_reference(&format!("senders[{place}]"), "session"));
         }
     }
+    whom.check_sessions(senders.iter())?;
     Ok(senders)
 }
 

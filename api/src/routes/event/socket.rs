@@ -162,7 +162,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let refused = |_| Problem::new(Code::UpgradeRequired, "The request asks for no WebSocket.");
     let upgrade = upgrade.map_err(refused)?;
-    let (follower, page) = begin(&state, whom.tenant, followed).await?;
+    let (follower, page) = begin(&state, &whom, followed).await?;
     let (closing, wait) =
         (state.admission.draining.clone(), Duration::from_millis(state.config.edge.write_stall_ms));
     let tenant = whom.tenant;

@@ -58,12 +58,12 @@ pub(crate) struct Followed {
 /// Begins to follow, and takes the first look: what is too old or wrong is refused before anything is streamed.
 pub(super) async fn begin(
     state: &ApiState,
-    tenant: TenantId,
+    whom: &For,
     followed: Followed,
 ) -> Result<(Follower, EventPage), Problem> {
     let Followed { after, types, session, since } = followed;
-    let mut ask = Which { limit: Some(PAGE), after, types, session, since }.read(tenant)?;
-    state.filtered(tenant, ask.session).await?;
+    let mut ask = Which { limit: Some(PAGE), after, types, session, since }.read(whom.tenant)?;
+    ask.session = state.filtered(whom, ask.session).await?;
     let from = match (ask.after.take(), ask.since) {
         (Some(place), _) => Follow::After(place),
         (None, Some(_)) => Follow::Oldest,
@@ -158,7 +158,7 @@ pub(crate) async fn get(
         let refused = || Problem::new(Code::InvalidQuery, "`Last-Event-ID` must be an `id:` of this stream.");
         followed.after = Some(last.to_str().map_err(|_| refused())?.to_owned());
     }
-    let (follower, page) = begin(&state, whom.tenant, followed).await?;
+    let (follower, page) = begin(&state, &whom, followed).await?;
     let (closing, waiting, told) = (state.admission.draining.clone(), VecDeque::new(), Instant::now());
     let mut flow = Flow { tenant: whom.tenant, follower, closing, trace, waiting, told, ends: false };
     // Before the first event: who is cut off now begins here again.

@@ -328,6 +328,7 @@ pub(crate) async fn get(
     whom: For,
     Id(id): Id<MessageId>,
 ) -> Result<axum::Json<Shown>, Problem> {
+    super::found(&state, &whom, id).await?;
     // Each may read much of the journal: they go a few at a time, within their deadlines.
     let closed = |_| Problem::new(Code::Unavailable, "The server is ending.");
     let _turn = state.whys.acquire().await.map_err(closed)?;

@@ -122,7 +122,7 @@ pub(crate) async fn list(
     Id(id): Id<WebhookId>,
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Page<Shown>>, Problem> {
-    found(&state, whom.tenant, id).await?;
+    found(&state, &whom, id).await?;
     let ask = Ask::new(which.limit, which.after);
     let wanted = Wanted::read(which.event.as_deref(), which.outcome.as_deref())?;
     let standing = state.nouns().get::<Standing>(whom.tenant, id.0).await?;

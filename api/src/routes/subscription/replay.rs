@@ -88,12 +88,17 @@ pub(crate) async fn post(
     Id(id): Id<WebhookId>,
     body: Json<Wanted>,
 ) -> Result<(StatusCode, axum::Json<Replaying>), Problem> {
-    found(&state, whom.tenant, id).await?;
+    found(&state, &whom, id).await?;
     let replay = read(body.value)?;
-    if let Replay::Event(event) = replay
-        && state.dispatcher.event(whom.tenant, event).await?.is_none()
-    {
-        return Err(Problem::unknown_reference("event", "event"));
+    if let Replay::Event(event) = replay {
+        let event = state.dispatcher.event(whom.tenant, event).await?;
+        let event = event.ok_or_else(|| Problem::unknown_reference("event", "event"))?;
+        // Whatever the subscription is for: an event is told by its name here.
+        if let Some(own) = whom.sessions()
+            && event.session().is_none_or(|session| !own.contains(&session))
+        {
+            return Err(For::not_for("The event belongs to none of the key's sessions."));
+        }
     }
     let replayed = state.dispatcher.replay(whom.tenant, id, replay).await?;
     let replaying = Replaying { events: replayed.events, more: replayed.more };
@@ -109,7 +114,7 @@ pub(crate) async fn test(
     whom: For,
     Id(id): Id<WebhookId>,
 ) -> Result<axum::Json<Tested>, Problem> {
-    let record = found(&state, whom.tenant, id).await?.noun;
+    let record = found(&state, &whom, id).await?.noun;
     let now = state.now();
     let event = EventId::random(now, rand::random()).to_string();
     let body = json!({

@@ -24,6 +24,15 @@ impl Networks {
         self.0.iter().any(|network| address & mask(network.bits) == network.base)
     }
 
+    /// Whether every address of these is also one of the `others`.
+    #[must_use]
+    pub fn within(&self, others: &Self) -> bool {
+        let inside = |one: &Network| {
+            others.0.iter().any(|other| other.bits <= one.bits && one.base & mask(other.bits) == other.base)
+        };
+        self.0.iter().all(inside)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -96,6 +105,22 @@ mod tests {
         let all: Networks = "0.0.0.0/0".parse().unwrap();
         assert!(all.hold("8.8.8.8".parse().unwrap()) && !all.hold("fd00::1".parse().unwrap()));
         assert!("::/0".parse::<Networks>().unwrap().hold("8.8.8.8".parse().unwrap()));
+    }
+
+    #[test]
+    fn networks_are_within_others_when_each_of_their_addresses_is() {
+        let read = |text: &str| text.parse::<Networks>().unwrap();
+        for (one, others, within) in [
+            ("10.1.0.0/16", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "10.1.0.0/16", false),
+            ("10.1.2.3,192.168.0.0/24", "10.0.0.0/8,192.168.0.0/16", true),
+            ("10.1.2.3,192.168.0.0/24", "10.0.0.0/8", false),
+            ("10.0.0.0/8", "::/0", true),
+            ("::/0", "0.0.0.0/0", false),
+            ("", "10.0.0.0/8", true),
+        ] {
+            assert_eq!(read(one).within(&read(others)), within, "{one} in {others}");
+        }
     }
 
     #[test]
