@@ -55,16 +55,22 @@ pub fn left_out(cause: &'static str, count: u64) {
     }
 }
 
-/// What held a claim up, and for how long.
-pub fn held(by: Hold, seconds: f64) {
-    let by = match by {
+/// The name of a hold.
+#[must_use]
+pub fn hold(by: Hold) -> &'static str {
+    match by {
         Hold::Pace => "pace",
         Hold::Throttled => "throttled",
         Hold::LinkLost => "link_lost",
         Hold::Room => "room",
         Hold::Lane => "lane",
         Hold::Turn => "turn",
-    };
+    }
+}
+
+/// What held a claim up, and for how long.
+pub fn held(by: Hold, seconds: f64) {
+    let by = hold(by);
     counter!("kabar_holds_total", "cause" => by).increment(1);
     histogram!("kabar_hold_seconds", "cause" => by).record(seconds);
 }

@@ -169,6 +169,8 @@ fn desk_of(lane: Lane) -> usize {
 /// Looks how late the node's work is, for as long as it lives.
 pub(crate) async fn watch(turns: Weak<Turns>) {
     let mut own = own_time();
+    metrics::room(Room::default().size());
+    metrics::late(Duration::ZERO);
     loop {
         if turns.upgrade().is_some_and(|turns| turns.rest()) {
             tokio::time::sleep(BEAT).await;
@@ -238,9 +240,9 @@ mod tests {
     fn a_small_tenant_waits_for_one_claim_of_a_big_one_and_not_for_all() {
         let (turns, log) = (Arc::new(Turns::default()), Arc::default());
         for _ in 0..100 {
-            ask(&turns, Lane::Broadcast, share(BIG, 256), &log);
+            ask(&turns, Lane::Broadcast, share(BIG, 32), &log);
         }
-        assert_eq!(whose(&log), [1; 4], "room for 1,024");
+        assert_eq!(whose(&log), [1; 4], "room for 128");
         ask(&turns, Lane::Broadcast, share(SMALL, 8), &log);
         ask(&turns, Lane::Broadcast, share(SMALL, 8), &log);
         (0..3).for_each(|_| give_back(&log, 0));
@@ -251,7 +253,7 @@ mod tests {
     fn who_sends_one_never_waits_behind_a_campaign() {
         let (turns, log) = (Arc::new(Turns::default()), Arc::default());
         for _ in 0..100 {
-            ask(&turns, Lane::Broadcast, share(BIG, 256), &log);
+            ask(&turns, Lane::Broadcast, share(BIG, 32), &log);
         }
         ask(&turns, Lane::Transactional, share(BIG, 8), &log);
         ask(&turns, Lane::Reply, share(SMALL, 8), &log);
@@ -261,9 +263,9 @@ mod tests {
     #[test]
     fn replies_go_before_single_messages() {
         let (turns, log) = (Arc::new(Turns::default()), Arc::default());
-        ask(&turns, Lane::Transactional, share(BIG, 1_024), &log);
+        ask(&turns, Lane::Transactional, share(BIG, 128), &log);
         ask(&turns, Lane::Transactional, share(BIG, 8), &log);
-        ask(&turns, Lane::Reply, share(SMALL, 1_000), &log);
+        ask(&turns, Lane::Reply, share(SMALL, 100), &log);
         assert_eq!(whose(&log), [1]);
         give_back(&log, 0);
         assert_eq!(whose(&log), [2, 1]);
@@ -272,15 +274,15 @@ mod tests {
     #[tokio::test]
     async fn a_turn_nobody_waits_for_any_more_goes_on() {
         let (turns, log) = (Arc::new(Turns::default()), Arc::default());
-        ask(&turns, Lane::Broadcast, share(BIG, 1_024), &log);
+        ask(&turns, Lane::Broadcast, share(BIG, 128), &log);
         let waits = tokio::spawn({
             let turns = Arc::clone(&turns);
-            async move { turns.take(Lane::Broadcast, share(BIG, 900)).await.count() }
+            async move { turns.take(Lane::Broadcast, share(BIG, 100)).await.count() }
         });
         tokio::task::yield_now().await;
         waits.abort();
         assert!(waits.await.is_err());
-        ask(&turns, Lane::Broadcast, share(SMALL, 200), &log);
+        ask(&turns, Lane::Broadcast, share(SMALL, 20), &log);
         give_back(&log, 0);
         assert_eq!(whose(&log), [2]);
         give_back(&log, 0);
@@ -290,8 +292,8 @@ mod tests {
     #[test]
     fn what_a_claim_does_not_need_is_free_at_once() {
         let (turns, log) = (Arc::new(Turns::default()), Arc::default());
-        ask(&turns, Lane::Broadcast, share(BIG, 1_024), &log);
-        ask(&turns, Lane::Broadcast, share(SMALL, 1_000), &log);
+        ask(&turns, Lane::Broadcast, share(BIG, 128), &log);
+        ask(&turns, Lane::Broadcast, share(SMALL, 100), &log);
         let mut first = log.lock().remove(0);
         first.used(24);
         assert_eq!(whose(&log), [2]);

@@ -1,6 +1,8 @@
 //! Every metric the process shows, of whatever room: name, kind, labels, meaning. `api/docs/metrics.md` and the help
 //! texts are written from it, and a running binary's `/metrics` is compared with it. Not their counting.
 
+use kabar_engine::pacing::Hold;
+
 /// Of which kind a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -50,11 +52,11 @@ pub(crate) const ALL: &[Metric] = &[
     metric("kabar_messages_accepted_total", Counter, "", Always, "Single messages accepted by the API: durable, and answered with 202."),
     metric("kabar_messages_transmitted_total", Counter, "outcome: accepted, rejected, retry, ambiguous", Event, "Messages and recipients handed to a connector, by what came back. `ambiguous` waits for proof."),
     metric("kabar_refusals_total", Counter, "reason: mailbox, dirty, opted_out, window_closed, frequency_cap, idempotency_mismatch, outbox_full", Event, "Sends refused at the front door. `mailbox`, `dirty`: too much waits behind it; the others are answers about the message."),
-    metric("kabar_audience_left_out_total", Counter, "cause: opted_out, missing_variable, frequency_cap", Event, "People of audiences that became no recipients when a campaign was frozen."),
-    metric("kabar_holds_total", Counter, "cause: pace, throttled, link_lost, room, lane, turn", Event, "Claims that had been held up for 20 ms or more, by what held them longest. `room`: calls in flight of the number; `turn`: other tenants or campaigns went first."),
+    metric("kabar_audience_left_out_total", Counter, "cause: opted_out, missing_variable, frequency_cap", Always, "People of audiences that became no recipients when a campaign was frozen."),
+    metric("kabar_holds_total", Counter, "cause: pace, throttled, link_lost, room, lane, turn", Always, "Claims that had been held up for 20 ms or more, by what held them longest. `room`: calls in flight of the number; `turn`: other tenants or campaigns went first."),
     metric("kabar_hold_seconds", Histogram, "cause", Event, "How long they had been held up."),
-    metric("kabar_room_messages", Gauge, "", Event, "How many messages the node may have on their way; it shrinks while its work is late."),
-    metric("kabar_late_seconds", Gauge, "", Event, "How late the node's work was of late, where that is its own doing."),
+    metric("kabar_room_messages", Gauge, "", Always, "How many messages the node may have on their way; it shrinks while its work is late."),
+    metric("kabar_late_seconds", Gauge, "", Always, "How late the node's work was of late, where that is its own doing."),
     metric("kabar_webhook_items_total", Counter, "kind: status, message, known, stray and what the parser left aside", Event, "Items of providers' webhooks by kind. `known`: a repeat; `stray`: of a number nobody linked."),
     metric("kabar_delivery_attempts_total", Counter, "outcome: delivered, again, failed", Event, "Attempts to deliver an event to a tenant's webhook. `again`: another one follows; `failed`: it was the event's last."),
     metric("kabar_delivery_attempt_seconds", Histogram, "", Event, "From a call to a tenant's webhook to the end of its answer."),
@@ -122,6 +124,12 @@ pub(super) fn describe() {
     }
     for outcome in ["sent", "not_taken", "queue_full"] {
         metrics::counter!(super::SPANS, "outcome" => outcome).increment(0);
+    }
+    for cause in Hold::ALL {
+        metrics::counter!("kabar_holds_total", "cause" => kabar_actors::metrics::hold(cause)).increment(0);
+    }
+    for cause in ["opted_out", "missing_variable", "frequency_cap"] {
+        metrics::counter!("kabar_audience_left_out_total", "cause" => cause).increment(0);
     }
     for bucket in ["api", "send"] {
         metrics::counter!(super::LIMITED, "bucket" => bucket).increment(0);

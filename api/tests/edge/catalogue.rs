@@ -154,6 +154,18 @@ async fn bodies(met: &mut Met, tenant: &Tenant<'_>) {
     }
 }
 
+/// A tenant that lets nobody have more than one marketing message a day.
+async fn enough(met: &mut Met, house: &House) {
+    let tenant = house.tenant("B").await;
+    let cap = json!({"frequency_cap": {"messages": 1, "days": 1}});
+    assert_eq!(house.operator(&format!("PATCH /v1/tenants/{}", tenant.id), &[], cap).await.status, 200);
+    let session = tenant.idle_session("106000000000777").await;
+    let mut promo = template(&session, "6281234567890");
+    promo["options"] = json!({"lane": "broadcast"});
+    assert_eq!(tenant.call("POST /v1/messages", promo.clone()).await.status, 202);
+    met.note("frequency_cap", &tenant.call("POST /v1/messages", promo).await);
+}
+
 /// Callers, headers and bodies that are no JSON.
 async fn strangers(met: &mut Met, house: &House, tenant: &Tenant<'_>) {
     let (bearer, operator) = (format!("Bearer {}", tenant.key), format!("Bearer {OPERATOR}"));
@@ -265,6 +277,7 @@ async fn every_code_of_the_catalogue_can_be_met() {
     let tenant = house.tenant("A").await;
     let mut met = Met::default();
     bodies(&mut met, &tenant).await;
+    enough(&mut met, &house).await;
     strangers(&mut met, &house, &tenant).await;
     keys(&mut met, &house, &tenant).await;
     files(&mut met, &house, &tenant).await;
