@@ -16,7 +16,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use kabar_engine::id::{KeyId, ResellerId, SessionId, TenantId};
-use kabar_schema::records::{KeyOwner, Reseller};
+use kabar_schema::records::{Key, KeyOwner, Reseller};
 use rights::Rights;
 use ring::Pass;
 use std::collections::BTreeSet;
@@ -112,6 +112,22 @@ impl For {
         match &self.caller {
             Caller::Operator => None,
             Caller::Key(pass) => pass.key.sessions.as_ref(),
+        }
+    }
+
+    /// Whether the key is still good, for what is asked once and goes on: an open stream must not outlive its key.
+    pub(crate) async fn still_good(&self, state: &ApiState) -> Result<(), Problem> {
+        let Caller::Key(pass) = &self.caller else { return Ok(()) };
+        let found = state.nouns().get::<Key>(pass.key.owner.place(), pass.key.id.0).await;
+        // A store that is away for a moment says nothing of the key: it is asked again.
+        let Ok(found) = found else { return Ok(()) };
+        let over = |key: &Key| key.expires.is_some_and(|expires| expires <= state.now());
+        match found.map(|found| found.noun) {
+            Some(key) if key.revoked.is_none() && !over(&key) => Ok(()),
+            Some(key) if key.revoked.is_none() => {
+                Err(Problem::new(Code::KeyExpired, "The time of the key is over."))
+            }
+            _ => Err(Problem::new(Code::InvalidKey, "The key is not known here, or was revoked.")),
         }
     }
 

@@ -247,6 +247,25 @@ async fn a_socket_goes_on_behind_any_cursor_and_is_closed_when_the_server_ends()
 }
 
 #[tokio::test]
+async fn a_stream_and_a_socket_do_not_outlive_their_key() {
+    let house = House::open().await;
+    let tenant = house.tenant("A").await;
+    let mut stream = Stream::open(&house, &tenant, "", None).await;
+    let mut reader = socket(&house, &tenant, "").await;
+    frame(&mut reader).await.unwrap();
+    let revoke = format!("DELETE /v1/keys/{}", tenant.key_id);
+    let revoked = house.operator(&revoke, &[("kabar-tenant", &tenant.id)], Value::Null).await;
+    assert_eq!(revoked.status, 200, "{revoked:?}");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(16)).await;
+    tokio::time::resume();
+    assert_eq!(stream.next().await.unwrap()["code"], "invalid_key");
+    assert_eq!(stream.next().await, None);
+    assert_eq!(frame(&mut reader).await.unwrap_err(), 4_401);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_socket_that_takes_nothing_is_closed_and_costs_the_others_nothing() {
     let house = House::with(|config| config.edge.write_stall_ms = 500).await;
     let tenant = house.tenant("A").await;

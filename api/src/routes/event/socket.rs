@@ -13,7 +13,6 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use kabar_actors::dispatcher::{EventError, EventPage, Follower};
-use kabar_engine::id::TenantId;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -30,6 +29,7 @@ const GOING_AWAY: u16 = 1001;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Why {
     Invalid = 4400,
+    Key = 4401,
     Slow = 4408,
     Expired = 4410,
     Unavailable = 4503,
@@ -39,6 +39,7 @@ impl Why {
     fn word(self) -> &'static str {
         match self {
             Self::Invalid => "invalid_query",
+            Self::Key => "invalid_key",
             Self::Slow => "slow_reader",
             Self::Expired => "cursor_expired",
             Self::Unavailable => "unavailable",
@@ -76,7 +77,8 @@ struct Said {
 struct Reader {
     socket: WebSocket,
     follower: Follower,
-    tenant: TenantId,
+    state: ApiState,
+    whom: For,
     wait: Duration,
 }
 
@@ -116,6 +118,7 @@ impl Reader {
                     if heard.elapsed() > PING * 2 {
                         return Err(Some(Why::Slow));
                     }
+                    self.whom.still_good(&self.state).await.map_err(|_| Some(Why::Key))?;
                     self.send(Message::Ping(Vec::new().into())).await?;
                 }
             }
@@ -135,7 +138,7 @@ impl Reader {
     }
 
     async fn tell(&mut self, page: EventPage) -> Result<(), Option<Why>> {
-        let events = page.events.into_iter().map(|event| Shown::of(self.tenant, event)).collect();
+        let events = page.events.into_iter().map(|event| Shown::of(self.whom.tenant, event)).collect();
         let frame = Frame { cursor: cursor::written(&page.next), events };
         let text = serde_json::to_string(&frame).expect("invariant: a frame has a JSON form");
         self.send(Message::Text(text.into())).await
@@ -152,7 +155,7 @@ impl Reader {
 /// `GET /v1/events/socket`
 #[utoipa::path(get, path = "/v1/events/socket", tag = "events", operation_id = "followEvents", summary = "Follow events on a WebSocket",
     params(Followed),
-    responses((status = 101, description = "A WebSocket. Every text frame is `{\"cursor\": \"…\", \"events\": […]}`, up to 200 events and the place behind them; the first comes at once. `{\"after\": \"…\"}` from the caller goes on behind another place. Closed with 4400 (no such cursor), 4408 (nothing was taken for too long), 4410 (`cursor_expired`), 4503, or 1001 when the server ends.")),
+    responses((status = 101, description = "A WebSocket. Every text frame is `{\"cursor\": \"…\", \"events\": […]}`, up to 200 events and the place behind them; the first comes at once. `{\"after\": \"…\"}` from the caller goes on behind another place. Closed with 4400 (no such cursor), 4401 (the key was revoked or has expired, noticed within 15 s), 4408 (nothing was taken for too long), 4410 (`cursor_expired`), 4503, or 1001 when the server ends.")),
     extensions(("x-problems" = json!(["cursor_expired", "upgrade_required"]))))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
@@ -165,7 +168,6 @@ pub(crate) async fn get(
     let (follower, page) = begin(&state, &whom, followed).await?;
     let (closing, wait) =
         (state.admission.draining.clone(), Duration::from_millis(state.config.edge.write_stall_ms));
-    let tenant = whom.tenant;
-    let serve = move |socket| Reader { socket, follower, tenant, wait }.serve(page, closing);
+    let serve = move |socket| Reader { socket, follower, state, whom, wait }.serve(page, closing);
     Ok(upgrade.max_message_size(SAID_MAX).max_frame_size(SAID_MAX).on_upgrade(serve))
 }

@@ -76,7 +76,9 @@ pub(super) async fn begin(
 
 /// A stream on its way.
 struct Flow {
-    tenant: TenantId,
+    state: ApiState,
+    whom: For,
+    checked: Instant,
     follower: Follower,
     closing: CancellationToken,
     trace: String,
@@ -91,7 +93,7 @@ impl Flow {
         let tells = !page.more || self.told.elapsed() >= BETWEEN;
         let last = page.events.len();
         for (nth, event) in (1..).zip(page.events) {
-            let shown = serde_json::to_string(&Shown::of(self.tenant, event));
+            let shown = serde_json::to_string(&Shown::of(self.whom.tenant, event));
             let event = Event::default().data(shown.expect("invariant: an event has a JSON form"));
             let event = if tells && nth == last { event.id(self.place(&page.next)) } else { event };
             self.waiting.push_back(event);
@@ -109,6 +111,13 @@ impl Flow {
         Event::default().comment("").id(self.place(&place))
     }
 
+    /// The last event says why.
+    fn end(&mut self, problem: &Problem) {
+        let problem = problem.told(&self.trace);
+        self.waiting.push_back(Event::default().event("problem").data(problem.to_string()));
+        self.ends = true;
+    }
+
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         let closing = self.closing.clone();
         loop {
@@ -121,6 +130,13 @@ impl Flow {
             if self.ends {
                 return None;
             }
+            if self.checked.elapsed() >= BEAT {
+                self.checked = Instant::now();
+                if let Err(problem) = self.whom.still_good(&self.state).await {
+                    self.end(&problem);
+                    continue;
+                }
+            }
             let page = tokio::select! {
                 () = closing.cancelled() => return None,
                 page = timeout(BEAT, self.follower.next()) => page,
@@ -131,11 +147,7 @@ impl Flow {
                     self.waiting.push_back(beat);
                 }
                 Ok(Ok(page)) => self.take(page),
-                Ok(Err(error)) => {
-                    let problem = Problem::from(error).told(&self.trace);
-                    self.waiting.push_back(Event::default().event("problem").data(problem.to_string()));
-                    self.ends = true;
-                }
+                Ok(Err(error)) => self.end(&Problem::from(error)),
             }
         }
     }
@@ -145,7 +157,7 @@ impl Flow {
 #[utoipa::path(get, path = "/v1/events/stream", tag = "events", operation_id = "streamEvents", summary = "Follow events as server-sent events",
     params(Followed, ("Last-Event-ID" = Option<String>, Header, description = "The last `id:` of an earlier stream; goes before `after`.")),
     responses((status = 200, content_type = "text/event-stream", body = String,
-        description = "Events without an end: `data:` is an Event. `id:` stands at the end of what there is, at most once a second in between and with heartbeats; who comes back may meet some events again and knows them by their `id`. An event named `problem` is the last one: its data is a Problem, such as `cursor_expired`.")),
+        description = "Events without an end: `data:` is an Event. `id:` stands at the end of what there is, at most once a second in between and with heartbeats; who comes back may meet some events again and knows them by their `id`. An event named `problem` is the last one: its data is a Problem, such as `cursor_expired`, or `invalid_key` within 15 s of the key's end.")),
     extensions(("x-problems" = json!(["cursor_expired"]))))]
 pub(crate) async fn get(
     State(state): State<ApiState>,
@@ -160,7 +172,8 @@ pub(crate) async fn get(
     }
     let (follower, page) = begin(&state, &whom, followed).await?;
     let (closing, waiting, told) = (state.admission.draining.clone(), VecDeque::new(), Instant::now());
-    let mut flow = Flow { tenant: whom.tenant, follower, closing, trace, waiting, told, ends: false };
+    let checked = Instant::now();
+    let mut flow = Flow { state, whom, checked, follower, closing, trace, waiting, told, ends: false };
     // Before the first event: who is cut off now begins here again.
     if page.events.is_empty() {
         let beat = flow.beat();
