@@ -15,7 +15,6 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::unfold;
 use kabar_actors::dispatcher::{EventPage, EventPlace, Follow, Follower};
-use kabar_engine::id::TenantId;
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
