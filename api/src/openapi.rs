@@ -75,7 +75,7 @@ pub(crate) fn document(said: &utoipa::openapi::OpenApi) -> Value {
     document["components"]["schemas"]["Verb"] =
         serde_json::to_value(shapes::Verb::schema()).expect("invariant: a shape has a JSON form");
     document["components"]["headers"]["Trace-Id"] = json!({
-        "description": "Names the request in the logs.", "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        "description": "Names the request in the logs.", "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     });
     for (name, what) in RATES {
         document["components"]["headers"][*name] = json!({"description": what, "schema": {"type": "string"}});
