@@ -3,6 +3,7 @@
 
 use crate::freeze::{FreezeError, freeze, freeze_nobody};
 use crate::frequency::LatelyError;
+use crate::metrics;
 use crate::node::Node;
 use crate::shard::{DoorError, Shard};
 use kabar_engine::campaign::{CampaignRow, Phase};
@@ -122,8 +123,17 @@ impl Campaign {
     ) -> Step {
         match freeze(node, spec, launched, attempt).await {
             Ok(frozen) => {
-                let asked = shard.ask(Input::Freeze { tenant: self.tenant, frozen }).await;
-                if asked.is_ok() { Step::Again } else { Step::Retry }
+                let left_out = [
+                    ("opted_out", frozen.opted_out),
+                    ("missing_variable", frozen.missing_variable),
+                    ("frequency_cap", frozen.frequency_capped),
+                ];
+                if shard.ask(Input::Freeze { tenant: self.tenant, frozen }).await.is_err() {
+                    return Step::Retry;
+                }
+                // Counted once, however often it was tried.
+                left_out.into_iter().for_each(|(cause, count)| metrics::left_out(cause, count));
+                Step::Again
             }
             Err(FreezeError::Lately(LatelyError::Earlier(other))) => {
                 tracing::debug!(campaign = %self.id, %other, "another campaign's audience is frozen first");

@@ -6,7 +6,6 @@ use crate::audience::{AudienceWalk, Fate};
 use crate::contact_value::contact_value;
 use crate::dispatcher::DispatchError;
 use crate::frequency::{Lately, LatelyError};
-use crate::metrics;
 use crate::node::Node;
 use kabar_engine::address::Address;
 use kabar_engine::chunk::{Chunk, ChunkKey, Recipient};
@@ -257,13 +256,6 @@ impl<'a> Press<'a> {
         for place in 0..self.trays.len() {
             self.press_chunk(place).await?;
             self.close_part(place).await?;
-        }
-        for (cause, count) in [
-            ("opted_out", self.opted_out),
-            ("missing_variable", self.missing),
-            ("frequency_cap", self.capped),
-        ] {
-            metrics::left_out(cause, count);
         }
         Ok(Frozen {
             campaign: self.spec.id,

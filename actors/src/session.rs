@@ -236,7 +236,11 @@ impl Session {
         let now = Timestamp(ctx.clock().now_ms());
         let (id, tenant) = (self.id, self.tenant);
         let urgency = shard.peek(|o| o.outbox(id).and_then(|b| b.urgency(now)));
-        let Some(lane) = urgency.filter(|_| !node.is_draining()) else { return false };
+        let Some(lane) = urgency.filter(|_| !node.is_draining()) else {
+            // Whoever was held up has ended otherwise: the next one was not held up by that.
+            self.holding = Holding::default();
+            return false;
+        };
         let free = node.options().connections_per_session.saturating_sub(self.in_flight as usize);
         let free = u32::try_from(free).unwrap_or(u32::MAX);
         let Some(pace) = &mut self.pace else { return false };

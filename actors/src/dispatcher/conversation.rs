@@ -75,6 +75,18 @@ impl Dispatcher {
         Ok(Some(self.complete_all(rows).await?))
     }
 
+    /// The conversation of the person behind an address.
+    async fn talk_of(
+        &self,
+        (tenant, session): (TenantId, SessionId),
+        address: &Address,
+    ) -> Result<Option<ConversationId>, DispatchError> {
+        let whom = address.clone();
+        let key = Key::Address(session, whom.clone());
+        let shard = self.0.shard_of_session(tenant, session);
+        Ok(shard.read(&[key], move |o| o.conversation_of(session, &whom)).await?)
+    }
+
     /// The bare rows of the person behind an address; nothing when there is no conversation.
     pub(crate) async fn conversation_rows(
         &self,
@@ -83,11 +95,8 @@ impl Dispatcher {
         before: Option<MessageId>,
         limit: usize,
     ) -> Result<Vec<Arc<MessageRow>>, DispatchError> {
+        let Some(talk) = self.talk_of((tenant, session), address).await? else { return Ok(Vec::new()) };
         let shard = self.0.shard_of_session(tenant, session);
-        let whom = address.clone();
-        let key = Key::Address(session, whom.clone());
-        let talk = shard.read(&[key], move |o| o.conversation_of(session, &whom)).await?;
-        let Some(talk) = talk else { return Ok(Vec::new()) };
         let rows = history(&shard, self.0.store().views.as_ref(), (talk, before), limit).await?;
         Ok(rows.into_iter().filter(|row| row.tenant == tenant).collect())
     }
@@ -103,11 +112,7 @@ impl Dispatcher {
         before: Option<MessageId>,
         limit: usize,
     ) -> Result<Vec<MessageView>, DispatchError> {
-        let shard = self.0.shard_of_session(tenant, session);
-        let whom = address.clone();
-        let key = Key::Address(session, whom.clone());
-        let talk = shard.read(&[key], move |o| o.conversation_of(session, &whom)).await?;
-        let Some(talk) = talk else { return Ok(Vec::new()) };
+        let Some(talk) = self.talk_of((tenant, session), address).await? else { return Ok(Vec::new()) };
         Ok(self.conversation_messages(tenant, talk, before, limit).await?.unwrap_or_default())
     }
 }
