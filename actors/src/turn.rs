@@ -19,6 +19,8 @@ const LOOK: Duration = Duration::from_millis(1);
 const LOOKS: u32 = 8;
 /// A turn is not cut smaller than this to fit in.
 const CUT: u32 = 16;
+/// Beats for which it is remembered that a desk was asked: some 3 s.
+const LATELY: u32 = 256;
 /// A beat while nothing is on its way.
 const BEAT: Duration = Duration::from_millis(50);
 /// Work that is late while the process had less than this of the time (percent of one core) is not late through it.
@@ -31,6 +33,8 @@ type Go = Box<dyn FnOnce(Turn) + Send>;
 struct Desk {
     open: u32,
     waiting: Queue<TenantId, Go>,
+    /// Beats for which it counts as in use.
+    lately: u32,
 }
 
 impl Desk {
@@ -92,6 +96,7 @@ impl Turns {
         let mut state = self.0.lock();
         let size = state.room.size();
         let desk = &mut state.desks[at];
+        desk.lately = LATELY;
         if desk.waiting.is_empty()
             && let Some(cost) = desk.fitting(share.cost, size)
         {
@@ -156,7 +161,9 @@ impl Turns {
         let mut state = self.0.lock();
         let open = state.desks.iter().map(|desk| desk.open).sum();
         let wanted = state.desks.iter().any(|desk| !desk.waiting.is_empty());
-        state.room.hear(late_us, open, wanted);
+        let shared = state.desks.iter().all(|desk| desk.lately > 0);
+        state.desks.iter_mut().for_each(|desk| desk.lately = desk.lately.saturating_sub(1));
+        state.room.hear(late_us, open, wanted, shared);
         metrics::room(state.room.size());
         self.go_on(state);
     }

@@ -10,6 +10,8 @@ const MOST: u32 = 65_536;
 const FIRST: u32 = 128;
 /// Work that is later than this is late, µs.
 const LATE_US: u64 = 350;
+/// The same while single messages go beside campaigns: campaigns then give some of their speed for the others' time.
+const LATE_SHARED_US: u64 = 250;
 
 /// The room of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +35,13 @@ impl Room {
         self.0 = self.0.min(FIRST);
     }
 
-    /// How late work was of late, how many are on their way, and whether somebody waits for room. Called at a steady
-    /// beat.
-    pub fn hear(&mut self, late_us: u64, open: u32, wanted: bool) {
-        if late_us > LATE_US {
+    /// How late work was of late, how many are on their way, whether somebody waits for room, and whether campaigns and
+    /// single messages share it. Called at a steady beat.
+    pub fn hear(&mut self, late_us: u64, open: u32, wanted: bool, shared: bool) {
+        let late = if shared { LATE_SHARED_US } else { LATE_US };
+        if late_us > late {
             self.0 = (self.0.min(open) / 4 * 3).max(LEAST);
-        } else if wanted && late_us < LATE_US / 2 {
+        } else if wanted && late_us < late / 2 {
             self.0 = (self.0 + self.0 / 16 + 8).min(MOST);
         }
     }
@@ -56,7 +59,7 @@ mod tests {
         for beat in 0..2_000 {
             let open = room.size();
             let late = u64::from(open.saturating_sub(per_beat * beats)) * 20_000 / u64::from(per_beat);
-            room.hear(late, open, true);
+            room.hear(late, open, true, false);
             if beat >= 1_000 {
                 sizes.push(room.size());
                 handled += f64::from(open.min(per_beat * beats)) / f64::from(per_beat * beats);
@@ -78,15 +81,19 @@ mod tests {
     #[test]
     fn it_neither_grows_unasked_nor_shrinks_to_nothing() {
         let mut room = Room::default();
-        (0..100).for_each(|_| room.hear(0, 10, false));
+        (0..100).for_each(|_| room.hear(0, 10, false, false));
         assert_eq!(room, Room::default());
-        (0..100).for_each(|_| room.hear(0, 200, true));
+        (0..100).for_each(|_| room.hear(0, 200, true, false));
         assert!(room.size() > 10 * FIRST);
         room.rest();
         assert_eq!(room, Room::default());
-        (0..100).for_each(|_| room.hear(1_000_000, 0, true));
+        (0..100).for_each(|_| room.hear(1_000_000, 0, true, false));
         assert_eq!(room.size(), LEAST);
-        (0..10_000).for_each(|_| room.hear(0, LEAST, true));
+        (0..10_000).for_each(|_| room.hear(0, LEAST, true, false));
         assert_eq!(room.size(), MOST);
+        room.hear(300, MOST, true, false);
+        assert_eq!(room.size(), MOST, "in time for one kind alone");
+        room.hear(300, MOST, true, true);
+        assert!(room.size() < MOST, "late for both together");
     }
 }
