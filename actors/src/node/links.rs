@@ -3,7 +3,7 @@
 
 use super::{Node, PROOF_MS, TRUST_MS};
 use crate::plant::Plant;
-use kabar_connectors::cloud::{CloudApi, CloudConfig};
+use kabar_connectors::cloud::{CloudApi, CloudConfig, ConfigError, Graph, GraphConfig};
 use kabar_connectors::{Connector, Secret};
 use kabar_engine::address::Address;
 use kabar_engine::frequency::FrequencyCap;
@@ -95,7 +95,7 @@ impl Node {
 
     fn make_link(&self, session: SessionRecord, read_at: i64) -> Arc<Link> {
         let config = CloudConfig {
-            base_url: session.base_url.clone().unwrap_or_else(|| "https://graph.facebook.com".to_owned()),
+            base_url: base_url(&session),
             api_version: session.api_version.clone(),
             phone_number_id: session.phone_number_id.clone(),
             access_token: Secret::new(session.access_token.clone()),
@@ -103,6 +103,20 @@ impl Node {
         };
         let connector: Arc<dyn Connector> = Arc::new(CloudApi::new(self.client.clone(), config));
         Arc::new(Link { session, connector, read_at })
+    }
+
+    /// The Graph API as a session's token sees it, for what is no send.
+    ///
+    /// # Errors
+    /// The record names no place that could be called.
+    pub fn graph(&self, session: &SessionRecord) -> Result<Graph, ConfigError> {
+        let config = GraphConfig {
+            base_url: base_url(session),
+            api_version: session.api_version.clone(),
+            access_token: Secret::new(session.access_token.clone()),
+            deadline_ms: self.options.call_deadline_ms,
+        };
+        Graph::new(self.client.clone(), config)
     }
 
     /// The session of a provider's number.
@@ -143,4 +157,9 @@ impl Node {
         }
         Ok(found)
     }
+}
+
+/// Where a session's provider is reached.
+fn base_url(session: &SessionRecord) -> String {
+    session.base_url.clone().unwrap_or_else(|| "https://graph.facebook.com".to_owned())
 }

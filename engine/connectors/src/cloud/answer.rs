@@ -91,16 +91,19 @@ fn without_body(status: StatusCode, headers: &HeaderMap) -> SendError {
 }
 
 /// Graph's error object: it has a numeric `code`, and that is what makes it one.
-struct GraphError {
-    code: u32,
-    subcode: Option<u32>,
-    detail: String,
-    trace: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GraphError {
+    pub(super) code: u32,
+    pub(super) subcode: Option<u32>,
+    pub(super) detail: String,
+    /// Words for the person in front of the screen: title and text.
+    pub(super) user: Option<(String, String)>,
+    pub(super) trace: Option<String>,
 }
 
 impl GraphError {
     /// Failures are rare, so the whole value is built and odd kinds of the lesser fields cost nothing.
-    fn read(body: &[u8]) -> Option<Self> {
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(body).ok()?;
         let error = value.get("error")?;
         let number = |key: &str| Number::deserialize(error.get(key)?).ok()?.to_u32();
@@ -110,6 +113,7 @@ impl GraphError {
             code: number("code")?,
             subcode: number("error_subcode"),
             detail: text(details).or_else(|| text(error.get("message"))).unwrap_or_default(),
+            user: text(error.get("error_user_title")).zip(text(error.get("error_user_msg"))),
             trace: text(error.get("fbtrace_id")),
         })
     }
@@ -121,13 +125,13 @@ pub(super) fn cut(text: &str) -> &str {
 }
 
 /// `Retry-After` in its form of seconds; the form of a date is not used by Meta and reads as 0.
-fn retry_after_ms(headers: &HeaderMap) -> u64 {
+pub(super) fn retry_after_ms(headers: &HeaderMap) -> u64 {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     seconds.map_or(0, |seconds| seconds.saturating_mul(1_000).min(WAIT_MAX_MS))
 }
 
 /// The longest `estimated_time_to_regain_access` of `X-Business-Use-Case-Usage`, which counts minutes.
-fn regain_ms(headers: &HeaderMap) -> u64 {
+pub(super) fn regain_ms(headers: &HeaderMap) -> u64 {
     #[derive(Deserialize)]
     struct Usage {
         #[serde(default)]

@@ -1,9 +1,10 @@
 //! Meta's Cloud API, the Graph face of WhatsApp: sending, and reading what its webhooks bring.
 //!
-//! Not WhatsApp Web, and not the management of templates or numbers. Source: the public Cloud API reference.
+//! Not WhatsApp Web. Source: the public Cloud API reference.
 
 mod answer;
 mod classify;
+mod graph;
 mod inbound;
 mod send;
 mod signature;
@@ -11,6 +12,7 @@ mod status;
 mod webhook;
 mod wire;
 
+pub use graph::{Graph, GraphConfig, GraphFailure, Refusal};
 pub use send::{CloudApi, CloudConfig, ConfigError};
 pub use signature::{challenge, verify};
 pub use webhook::{
