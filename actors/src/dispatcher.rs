@@ -7,6 +7,7 @@ mod conversation;
 mod event;
 mod follow;
 mod message;
+mod receipt;
 mod subscription;
 mod wait;
 mod why;
@@ -14,6 +15,7 @@ mod why;
 pub use contact::ContactWalk;
 pub use event::{Event, EventAsk, EventError, EventPage, EventPlace};
 pub use follow::{Follow, Follower};
+pub use receipt::ReceiptError;
 pub use subscription::{Replay, Replayed};
 pub use why::{Attempt, Explanation, Missing};
 

@@ -9,6 +9,7 @@ use crate::id::{CampaignId, ConversationId, MessageId, SessionId, WebhookId, has
 use crate::optout::Wish;
 use crate::status::Status;
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// What kind of thing happened. Words never change their meaning; new ones may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -271,6 +272,8 @@ pub struct OfMessage {
     pub reported_at: Option<Timestamp>,
     /// Why it failed.
     pub cause: Option<Cause>,
+    /// What the caller wants to see again.
+    pub tag: Option<Arc<str>>,
 }
 
 impl OfMessage {
@@ -369,6 +372,7 @@ fn accepted(intent: &Intent) -> About {
         session: Some(intent.session),
         conversation: Some(intent.conversation),
         address: Some(intent.to.clone()),
+        tag: intent.tag.clone(),
         ..OfMessage::of(intent.id)
     }))
 }

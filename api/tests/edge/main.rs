@@ -13,6 +13,7 @@ mod conversation;
 mod coverage;
 mod demo;
 mod deploy;
+mod dialect;
 mod drain;
 mod event;
 mod follow;

@@ -173,6 +173,7 @@ impl World {
             context: (seed % 6 == 1).then(|| "wamid.before".into()),
             idempotency: None,
             by: None,
+            tag: None,
         };
         let mut row = MessageRow::accepted(place.tenant, now, &intent);
         (row.prev, row.number) = (prev, how_manieth);

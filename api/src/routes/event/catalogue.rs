@@ -71,6 +71,7 @@ fn sample(kind: Kind) -> Event {
             recipient,
             reported_at,
             cause,
+            tag: None,
         }))
     };
     let about = match kind {
