@@ -2,6 +2,7 @@
 //! works here with another base URL and a key as its token. Underneath is what `/v1` has: the same gate, outbox and
 //! decisions. Not the connector, which speaks this dialect to Meta; and not `/v1`.
 
+pub(crate) mod envelope;
 pub(crate) mod error;
 mod message;
 mod number;

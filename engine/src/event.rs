@@ -143,6 +143,22 @@ impl Kind {
         }
     }
 
+    /// Whether Meta's webhooks have words for it.
+    #[must_use]
+    pub fn is_metas(self) -> bool {
+        matches!(
+            self,
+            Self::MessageSent
+                | Self::MessageDelivered
+                | Self::MessageRead
+                | Self::MessagePlayed
+                | Self::MessageFailed
+                | Self::MessageExpired
+                | Self::MessageCancelled
+                | Self::MessageReceived
+        )
+    }
+
     /// What a provider's status is called.
     fn of_status(status: Status) -> Option<Self> {
         match status {

@@ -1,6 +1,8 @@
 //! Meta's dialect: what a program written for the Cloud API meets here. Each test is a line of the drop-in list.
 
 use super::house::{Answer, House, Tenant, sandbox};
+use super::receiver::{Call, Receiver, VERIFY_TOKEN};
+use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 
 /// The number every test's session has at its sandbox.
@@ -50,7 +52,8 @@ async fn a_send_is_answered_as_meta_answers_and_is_durable_underneath() {
         let id = body["messages"][0]["id"].as_str().unwrap();
         assert!(id.starts_with("wamid.") && id.len() < 110, "{id}");
     }
-    let talks = tenant.get("/v1/conversations").await.json();
+    let begun = |page: &Value| page["data"].as_array().is_some_and(|talks| !talks.is_empty());
+    let talks = tenant.until("/v1/conversations", begun).await;
     let talk = talks["data"][0]["id"].as_str().unwrap().to_owned();
     let messages = tenant.get(&format!("/v1/conversations/{talk}/messages")).await.json();
     let list = messages["data"].as_array().unwrap();
@@ -114,7 +117,8 @@ async fn errors_have_graphs_form_and_metas_codes() {
         let answer = graph(&tenant, &post, body.clone()).await;
         assert_eq!(error(&answer), expected, "{body}: {answer:?}");
     }
-    let broken = tenant.raw(&post, "{").await;
+    let bearer = format!("Bearer {}", tenant.key);
+    let broken = house.call(&post, &[("authorization", &bearer)], "{").await;
     assert_eq!(error(&broken).1, 100);
     assert_eq!(error(&graph(&tenant, "DELETE /v23.0/1", Value::Null).await).1, 100);
     let foreign = graph(&tenant, "POST /v23.0/999/messages", template("6281234567890")).await;
@@ -160,5 +164,129 @@ async fn a_number_of_another_tenant_is_nobodys_to_every_kind_of_key() {
         assert_eq!(error(&operator), (400, 100, Some(33)), "{what}");
         assert_eq!(error(&house.by(&narrow, &what, &[], body).await), (403, 200, None), "{what}");
     }
+    house.running.shutdown().await;
+}
+
+async fn welcoming() -> House {
+    House::with(|c| c.outbound.allow_networks = "127.0.0.1/32".parse().unwrap()).await
+}
+
+fn signed(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body);
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={hex}")
+}
+
+/// The value of the one change a call brings.
+fn value(call: &Call) -> Value {
+    let mut body = call.event();
+    assert_eq!(body["object"], "whatsapp_business_account");
+    assert_eq!(body["entry"][0]["changes"][0]["field"], "messages");
+    assert_eq!(
+        (body["entry"].as_array().unwrap().len(), body["entry"][0]["changes"].as_array().unwrap().len()),
+        (1, 1)
+    );
+    assert!(body["entry"][0]["id"].is_string());
+    let value = body["entry"][0]["changes"][0]["value"].take();
+    assert_eq!(value["metadata"]["phone_number_id"], NUMBER);
+    value
+}
+
+fn statuses(calls: &[Call]) -> Vec<Value> {
+    calls
+        .iter()
+        .map(value)
+        .flat_map(|value| value["statuses"].as_array().cloned().unwrap_or_default())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_subscriber_is_told_in_metas_words_signed_as_meta_signs_with_the_ids_its_sender_was_told() {
+    const SECRET: &str = "the-customers-own-app-secret";
+    let (house, sandbox) = (welcoming().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let receiver = Receiver::open(|_, _| 200).await;
+    let hook =
+        json!({"url": receiver.url(), "envelope": "meta", "verify_token": VERIFY_TOKEN, "secret": SECRET});
+    let made = tenant.call("POST /v1/webhooks", hook).await;
+    assert_eq!((made.status, &made.json()["secret"]), (201, &json!(SECRET)), "{made:?}");
+    let mut wanted = template("6281234567890");
+    wanted["biz_opaque_callback_data"] = "order-81".into();
+    let post = format!("POST /v23.0/{NUMBER}/messages");
+    let sent = graph(&tenant, &post, wanted).await.json()["messages"][0]["id"].as_str().unwrap().to_owned();
+    let read = |calls: &[Call]| statuses(calls).iter().any(|status| status["status"] == "read");
+    let calls = receiver.until(read).await;
+    let told = statuses(&calls);
+    assert!(
+        told.iter().all(|s| s["id"] == sent.as_str() && s["recipient_id"] == "6281234567890"),
+        "{told:?}"
+    );
+    assert!(told.iter().all(|s| s["biz_opaque_callback_data"] == "order-81"), "{told:?}");
+    assert!(
+        told.iter().all(|s| s["timestamp"].as_str().is_some_and(|t| t.parse::<u64>().is_ok())),
+        "{told:?}"
+    );
+    for word in ["sent", "delivered"] {
+        assert!(told.iter().any(|s| s["status"] == word), "{word}: {told:?}");
+    }
+    let said =
+        json!({"phone_number_id": NUMBER, "from": "6281234567890", "text": "Halo, ada?", "name": "Ana"});
+    sandbox.inbound(&serde_json::from_value(said).unwrap()).unwrap();
+    let heard = |calls: &[Call]| calls.iter().any(|call| !value(call)["messages"].is_null());
+    let calls = receiver.until(heard).await;
+    let heard = calls.iter().map(value).find(|value| !value["messages"].is_null()).unwrap();
+    assert_eq!(heard["contacts"], json!([{"profile": {"name": "Ana"}, "wa_id": "6281234567890"}]));
+    let message = &heard["messages"][0];
+    assert_eq!((&message["from"], &message["type"]), (&json!("6281234567890"), &json!("text")));
+    assert_eq!(message["text"]["body"], "Halo, ada?");
+    for call in &calls {
+        assert_eq!(call.hub_signature, signed(SECRET, &call.body));
+        assert_eq!((call.id.as_str(), call.signature.as_str()), ("", ""), "no word of another standard");
+    }
+    // What the person wrote can be marked as read, quoted and reacted to; so can what was sent, by the id it was given.
+    let received = message["id"].as_str().unwrap();
+    let mark = json!({"messaging_product": "whatsapp", "status": "read", "message_id": received,
+        "typing_indicator": {"type": "text"}});
+    assert_eq!(graph(&tenant, &post, mark).await.json(), json!({"success": true}));
+    for quoted in [received, &sent] {
+        let mut reply = text("6281234567890", "Ada!");
+        reply["context"] = json!({"message_id": quoted});
+        assert_eq!(graph(&tenant, &post, reply).await.status, 200);
+        let react = json!({"messaging_product": "whatsapp", "to": "6281234567890", "type": "reaction",
+            "reaction": {"message_id": quoted, "emoji": "\u{1f44d}"}});
+        assert_eq!(graph(&tenant, &post, react).await.status, 200);
+    }
+    receiver.stop();
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_know_the_token_is_told_nothing() {
+    let house = welcoming().await;
+    let tenant = house.tenant("A").await;
+    let receiver = Receiver::open(|_, _| 200).await;
+    let hook = |more: Value| {
+        let mut hook = json!({"url": receiver.url(), "envelope": "meta"});
+        hook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        hook
+    };
+    for (more, expected) in [
+        (json!({"verify_token": "another"}), (422, "webhook_unverified")),
+        (json!({"url": "http://127.0.0.1:9/", "verify_token": VERIFY_TOKEN}), (422, "webhook_unverified")),
+        (json!({}), (422, "invalid_value")),
+        (json!({"verify_token": VERIFY_TOKEN, "secret": "short"}), (422, "invalid_value")),
+        (json!({"verify_token": VERIFY_TOKEN, "types": ["campaign.frozen"]}), (422, "invalid_value")),
+        (json!({"envelope": "kabar", "verify_token": VERIFY_TOKEN}), (422, "invalid_value")),
+        (json!({"envelope": "kabar", "secret": "a-secret-of-my-own"}), (422, "invalid_value")),
+    ] {
+        let answer = tenant.call("POST /v1/webhooks", hook(more.clone())).await;
+        let (status, code) = answer.problem();
+        assert_eq!((status, code.as_str()), expected, "{more}: {answer:?}");
+    }
+    assert_eq!(tenant.get("/v1/webhooks").await.json()["data"], json!([]));
+    assert!(receiver.calls().is_empty());
+    receiver.stop();
     house.running.shutdown().await;
 }

@@ -25,6 +25,7 @@ use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -207,6 +208,16 @@ impl Client {
         }
         let body = if all.is_empty() { first } else { all.freeze() };
         Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+}
+
+/// Every byte a query's value may not hold, as `%XX` (RFC 3986, unreserved characters stay).
+pub(crate) fn escape(url: &mut String, value: &str) {
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(byte)),
+            _ => write!(url, "%{byte:02X}").expect("invariant: writing to a String does not fail"),
+        }
     }
 }
 

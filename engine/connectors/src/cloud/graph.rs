@@ -5,13 +5,12 @@ use super::ConfigError;
 use super::answer::{GraphError, regain_ms, retry_after_ms};
 use super::classify::{Class, classify};
 use crate::Secret;
-use crate::client::{Answer, CallError, Client};
+use crate::client::{Answer, CallError, Client, escape};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use serde_json::Value;
-use std::fmt::Write;
 use std::time::Duration;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -209,16 +208,6 @@ impl Graph {
             escape(&mut url, value);
         }
         url.parse().ok()
-    }
-}
-
-/// Every byte a query's value may not hold, as `%XX` (RFC 3986, unreserved characters stay).
-fn escape(url: &mut String, value: &str) {
-    for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(byte)),
-            _ => write!(url, "%{byte:02X}").expect("invariant: writing to a String does not fail"),
-        }
     }
 }
 
