@@ -385,7 +385,7 @@ mod tests {
             for turn in 0.. {
                 prop_assert!(turn < 10_000);
                 if turn == restart {
-                    queue = Queue::new(queue.pending().copied().collect(), queue.failing());
+                    queue = Queue::new(queue.pending().copied().collect(), queue.failing(), Envelope::Kabar);
                 }
                 let Some(tried) = queue.start(now) else {
                     let Some(due) = queue.next_due() else { break };
