@@ -26,6 +26,7 @@ pub mod outgoing;
 pub mod overlay;
 pub mod pacing;
 pub mod part;
+pub mod provider_template;
 pub mod schedule;
 pub mod spintax;
 pub mod status;

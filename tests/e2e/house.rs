@@ -318,7 +318,7 @@ pub async fn furnish(store: &Store, tenant: TenantId, app: u64) {
     };
     store.nouns.create(&record).await.unwrap();
     let (app_secrets, verify_token) = (vec![SECRET.to_owned()], VERIFY.to_owned());
-    let app = MetaApp { id: app, tenant, app_secrets, verify_token, created };
+    let app = MetaApp { id: app, tenant, app_secrets, verify_token, meta_id: None, created };
     store.nouns.create(&app).await.unwrap();
 }
 

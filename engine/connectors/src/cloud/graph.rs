@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Write;
 use std::time::Duration;
@@ -163,6 +164,47 @@ impl Graph {
         self.call(request, "Bearer").await
     }
 
+    /// Every item of a list, page by page. More pages than allowed are an answer nobody can use.
+    pub(super) async fn every<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        pages_max: usize,
+    ) -> Result<Vec<T>, GraphFailure> {
+        let (mut all, mut after) = (Vec::new(), None::<String>);
+        for _ in 0..pages_max {
+            let mut asked = query.to_vec();
+            asked.extend(after.as_deref().map(|after| ("after", after)));
+            let mut page = self.get(path, &asked).await?;
+            let items: Vec<T> = typed(page["data"].take())?;
+            let (empty, paging) = (items.is_empty(), &page["paging"]);
+            all.extend(items);
+            // Without `next` the cursor is that of the last page.
+            let next = paging["cursors"]["after"].as_str().filter(|_| paging.get("next").is_some() && !empty);
+            match next {
+                Some(next) => after = Some(next.to_owned()),
+                None => return Ok(all),
+            }
+        }
+        Err(GraphFailure::Unclear)
+    }
+
+    /// A write of which Meta may do a part: what it answered, also beside an error.
+    pub(super) async fn partly(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<(Value, Option<Box<Refusal>>), GraphFailure> {
+        let answer = self.ask(method, path, &[], Some(body)).await?;
+        let whole = serde_json::from_slice(&answer.body).unwrap_or_default();
+        match read(answer) {
+            Ok(value) => Ok((value, None)),
+            Err(GraphFailure::Refused(refusal)) => Ok((whole, Some(refusal))),
+            Err(failure) => Err(failure),
+        }
+    }
+
     async fn json(
         &self,
         method: Method,
@@ -170,6 +212,16 @@ impl Graph {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Value, GraphFailure> {
+        read(self.ask(method, path, query, body).await?)
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer, GraphFailure> {
         let url = self.url(path, query).ok_or(GraphFailure::NotReached)?;
         let bytes = body.map(|body| Bytes::from(body.to_string()));
         let mut request = Request::new(Full::new(bytes.clone().unwrap_or_default()));
@@ -177,7 +229,7 @@ impl Graph {
         if bytes.is_some() {
             request.headers_mut().insert(CONTENT_TYPE, JSON);
         }
-        read(self.call(request, "Bearer").await?)
+        self.call(request, "Bearer").await
     }
 
     async fn call(&self, mut request: Request<Full<Bytes>>, scheme: &str) -> Result<Answer, GraphFailure> {
@@ -210,6 +262,21 @@ impl Graph {
         }
         url.parse().ok()
     }
+}
+
+/// An id of Meta's as a part of a path: nothing in it may lead elsewhere.
+pub(super) fn node(id: &str) -> Result<&str, GraphFailure> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if (1..=128).contains(&id.len()) && id.bytes().all(plain) {
+        Ok(id)
+    } else {
+        Err(GraphFailure::NotReached)
+    }
+}
+
+/// An answer in its shape; one of another shape is none of Graph's.
+pub(super) fn typed<T: DeserializeOwned>(answer: Value) -> Result<T, GraphFailure> {
+    serde_json::from_value(answer).map_err(|_| GraphFailure::Unclear)
 }
 
 /// Every byte a query's value may not hold, as `%XX` (RFC 3986, unreserved characters stay).

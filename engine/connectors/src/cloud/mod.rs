@@ -1,20 +1,31 @@
 //! Meta's Cloud API, the Graph face of WhatsApp: sending, and reading what its webhooks bring.
 //!
-//! Not WhatsApp Web. Source: the public Cloud API reference.
+//! Beside them what manages an account: templates, numbers, profiles, blocked people, tokens. Not WhatsApp Web.
+//! Source: the public Cloud API reference.
 
 mod answer;
+mod block;
 mod classify;
 mod graph;
 mod inbound;
+mod number;
+mod profile;
 mod send;
 mod signature;
 mod status;
+mod template;
+mod token;
 mod webhook;
 mod wire;
 
+pub use block::{BLOCKS_MAX, BlockDone, BlockFailed, BlockOutcome, BlockedPage, BlockedUser};
 pub use graph::{Graph, GraphConfig, GraphFailure, Refusal};
+pub use number::{CodeMethod, NumberFacts, Override};
+pub use profile::ProfileEdit;
 pub use send::{CloudApi, CloudConfig, ConfigError};
 pub use signature::{challenge, verify};
+pub use template::{NewProviderTemplate, ProviderTemplate, ProviderTemplateEdit, TemplateCreated};
+pub use token::{GranularScope, TokenFacts};
 pub use webhook::{
     Change, InboundMessage, InboundStatus, NumberError, NumberEvents, ParseError, UnknownItem,
     UserPreference, parse,

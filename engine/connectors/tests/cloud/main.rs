@@ -2,6 +2,8 @@
 //! parser against shapes of Meta's reference.
 
 #[cfg(test)]
+mod account;
+#[cfg(test)]
 mod cause;
 #[cfg(test)]
 mod client;
@@ -11,6 +13,8 @@ mod corpus;
 mod guard;
 #[cfg(test)]
 mod parse;
+#[cfg(test)]
+mod recorder;
 #[cfg(test)]
 mod send;
 #[cfg(test)]
