@@ -130,6 +130,7 @@ pub struct Node {
     marketing: Vec<tokio::sync::Mutex<()>>,
     projector: Projector,
     served: Served,
+    pub(crate) accounts: crate::account::Accounts,
     draining: AtomicBool,
     ready: AtomicBool,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -182,6 +183,7 @@ impl Node {
             marketing: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
             projector: Projector::new(),
             served: Served::default(),
+            accounts: crate::account::Accounts::default(),
             draining: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             tasks: Mutex::new(Vec::new()),
@@ -195,6 +197,7 @@ impl Node {
             tokio::spawn(crate::projector::run(Arc::downgrade(&node))),
             tokio::spawn(open::keep(Arc::downgrade(&node))),
             tokio::spawn(turn::watch(Arc::downgrade(&node.turns))),
+            tokio::spawn(crate::provider_template::keep(Arc::downgrade(&node))),
         ];
         if !node.store.leases.exclusive() {
             tasks.push(tokio::spawn(lease::watch(Arc::downgrade(&node))));

@@ -45,6 +45,8 @@ pub enum Message {
     Back(Feedback),
     /// How does it look?
     Look(Reply<Look>),
+    /// Its record was changed or taken away: what was read of it holds no longer.
+    Changed,
     /// A test makes it panic in the middle of work.
     Panic,
 }
@@ -163,17 +165,22 @@ impl Session {
         let Some(node) = self.node.upgrade() else { return Next::Stop };
         self.timer = None;
         let now = Timestamp(ctx.clock().now_ms());
-        if !self.ready(&node, now).await {
-            self.timer = Some(ctx.after_ms(STORE_WAIT_MS, Message::Work));
-            return Next::Continue;
-        }
+        let ready = self.ready(&node, now).await;
         let shard = node.shard_of_session(self.tenant, self.id);
         if !self.adopted && !self.adopt(&node, &shard).await {
             self.timer = Some(ctx.after_ms(ADOPT_WAIT_MS, Message::Work));
             return Next::Continue;
         }
         let policy = node.policy(self.tenant).await;
-        self.settle(&shard, (policy.proof_ms, policy.resend), now).await;
+        // Without a record, which may have been taken away, nothing is sent; what waits for a moment still ends.
+        self.settle(&shard, (policy.proof_ms, policy.resend && ready), now).await;
+        if !ready {
+            let id = self.id;
+            if !self.waiting.is_empty() || shard.peek(|o| o.outbox(id).is_some_and(|b| !b.is_empty())) {
+                self.timer = Some(ctx.after_ms(STORE_WAIT_MS, Message::Work));
+            }
+            return Next::Continue;
+        }
         while self.send_next(&node, &shard, policy.weight, ctx).await {}
         // Nothing is left to use it for.
         self.turn = None;
@@ -459,6 +466,8 @@ impl Actor for Session {
                 }
             }
             Message::Back(feedback) => self.back(&feedback, now),
+            // A token that was replaced is tried at once, and a pace that was changed holds from now on.
+            Message::Changed => (self.pace, self.link_lost, self.paused_until) = (None, false, None),
             Message::Look(reply) => {
                 reply.send(Look {
                     in_flight: self.in_flight,

@@ -37,6 +37,9 @@ pub struct Number {
     /// Meta's id of the app the token was made for.
     #[serde(default)]
     pub app_id: Option<String>,
+    /// When the token ends; `None`: never, or it was not told.
+    #[serde(default)]
+    pub token_expires: Option<Timestamp>,
     /// When the token was last seen to work for this number.
     #[serde(default)]
     pub validated: Option<Timestamp>,
@@ -81,6 +84,7 @@ impl Number {
             waba_id: None,
             waba_given: false,
             app_id: None,
+            token_expires: None,
             validated: None,
             failed: None,
             verified_name: None,

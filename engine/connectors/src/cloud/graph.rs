@@ -101,6 +101,13 @@ impl Graph {
         Ok(graph)
     }
 
+    /// The same, giving calls up earlier: for what somebody waits for.
+    #[must_use]
+    pub fn within(mut self, deadline_ms: u64) -> Self {
+        self.deadline = self.deadline.min(Duration::from_millis(deadline_ms));
+        self
+    }
+
     /// Reads a node or an edge, e.g. `106/message_templates`.
     ///
     /// # Errors

@@ -7,12 +7,15 @@ use crate::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// What is asked of a number.
-const FIELDS: &str = "id,display_phone_number,verified_name,name_status,code_verification_status,quality_rating,status,\
-                      platform_type,throughput,account_mode,whatsapp_business_manager_messaging_limit,\
-                      is_official_business_account,health_status";
-/// What every version of the API knows of a number.
-const PLAIN: &str = "id,display_phone_number,verified_name,code_verification_status,quality_rating";
+/// What is asked of a number, the most first: a version that lacks a field is asked for less.
+const FIELDS: [&str; 3] = [
+    "id,display_phone_number,verified_name,name_status,code_verification_status,quality_rating,status,platform_type,\
+     throughput,account_mode,whatsapp_business_manager_messaging_limit,is_official_business_account,is_on_biz_app,\
+     health_status",
+    "id,display_phone_number,verified_name,name_status,code_verification_status,quality_rating,status,platform_type,\
+     throughput,account_mode",
+    "id,display_phone_number,verified_name,code_verification_status,quality_rating",
+];
 /// Meta's code for a parameter it does not take, a field of another version among them.
 const INVALID: u32 = 100;
 /// Meta's subcode for an object that is not there, or not for this token.
@@ -77,6 +80,12 @@ impl NumberFacts {
         self.whatsapp_business_manager_messaging_limit.as_deref().or(self.messaging_limit_tier.as_deref())
     }
 
+    /// Whether a phone with the business app uses the number as well.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.rest.get("is_on_biz_app").and_then(Value::as_bool).unwrap_or_default()
+    }
+
     /// The account the number is of, when its health names it.
     #[must_use]
     pub fn waba(&self) -> Option<&str> {
@@ -125,13 +134,14 @@ impl Graph {
     /// [`GraphFailure`].
     pub async fn number(&self, number: &str) -> Result<NumberFacts, GraphFailure> {
         let path = node(number)?;
-        let answer = match self.get(path, &[("fields", FIELDS)]).await {
-            Err(GraphFailure::Refused(no)) if no.code == INVALID && no.subcode != Some(NO_OBJECT) => {
-                self.get(path, &[("fields", PLAIN)]).await?
+        let [most, some, least] = FIELDS;
+        for fields in [most, some] {
+            match self.get(path, &[("fields", fields)]).await {
+                Err(GraphFailure::Refused(no)) if no.code == INVALID && no.subcode != Some(NO_OBJECT) => {}
+                answer => return typed(answer?),
             }
-            answer => answer?,
-        };
-        typed(answer)
+        }
+        typed(self.get(path, &[("fields", least)]).await?)
     }
 
     /// Chosen fields of a number, as Meta gives them.

@@ -59,7 +59,7 @@ async fn a_number_is_asked_for_less_where_the_version_knows_less() {
     })
     .await;
     let facts = recorder.graph().number("106").await.unwrap();
-    assert_eq!((facts.verified_name.as_deref(), recorder.seen().len()), (Some("Shop"), 2));
+    assert_eq!((facts.verified_name.as_deref(), recorder.seen().len()), (Some("Shop"), 3));
     let gone = Recorder::start(|_| {
         let mut error = graph_error(100, "Object with ID '106' does not exist");
         error["error"]["error_subcode"] = json!(33);
