@@ -141,6 +141,7 @@ fn fresh(tenant: TenantId, id: u64, of: TemplateName<'_>, now: Timestamp) -> Pro
         ttl_seconds: None,
         components: None,
         said: serde_json::Map::new(),
+        made: None,
         seen: now,
         evidence: Evidence::Sync,
         created: now,

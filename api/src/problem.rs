@@ -2,6 +2,7 @@
 //! whether a repeat can help. Handlers return a [`Problem`]; [`render`] writes it with the request's trace id.
 
 mod catalogue;
+mod provider;
 
 pub(crate) use catalogue::{Code, page};
 
@@ -73,6 +74,12 @@ impl Problem {
     /// Says a word more, in a field of its own.
     pub(crate) fn with(mut self, field: &str, word: &str) -> Self {
         self.place.insert(field.into(), word.into());
+        self
+    }
+
+    /// Says more than a word, in a field of its own.
+    pub(crate) fn told_more(mut self, field: &str, value: Value) -> Self {
+        self.place.insert(field.into(), value);
         self
     }
 
@@ -239,6 +246,7 @@ impl From<DispatchError> for Problem {
                     .after(retry_after_ms)
             }
             DispatchError::Unknown => Self::new(Code::OutcomeUnknown, "The answer was lost on the way."),
+            DispatchError::Template(barrier) => (*barrier).into(),
         }
     }
 }
@@ -263,14 +271,7 @@ impl From<WebhookError> for Problem {
 
 impl From<ContentError> for Problem {
     fn from(error: ContentError) -> Self {
-        let path = match &error {
-            ContentError::TooLong { path, .. }
-            | ContentError::Count { path, .. }
-            | ContentError::Missing { path }
-            | ContentError::NotAllowed { path, .. }
-            | ContentError::Repeated { path }
-            | ContentError::Invalid { path, .. } => path.clone(),
-        };
+        let path = error.path().to_owned();
         Self::new(Code::InvalidContent, format!("{error}.")).at(&path)
     }
 }

@@ -7,8 +7,8 @@ use crate::metrics;
 use crate::openapi;
 use crate::problem;
 use crate::routes::{
-    app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout, reseller,
-    session, subscription, template, tenant, webhook,
+    app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout,
+    provider_template, reseller, session, subscription, template, tenant, webhook,
 };
 use crate::state::ApiState;
 use axum::Router;
@@ -38,8 +38,39 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/keys/{id}/rotate", routes!(key::rotation::post))
         // A tenant's; the operator and its reseller name it with Kabar-Tenant.
         .at("/v1/apps", routes!(app::post, app::list))
+        .at("/v1/apps/{id}", routes!(app::get, app::patch))
         .at("/v1/sessions", routes!(session::post, session::list))
-        .at("/v1/sessions/{id}", routes!(session::get))
+        .at("/v1/sessions/{id}", routes!(session::get, session::change::patch, session::change::delete))
+        .at("/v1/sessions/{id}/check", routes!(session::change::check))
+        .at("/v1/sessions/{id}/profile", routes!(session::profile::get, session::profile::put))
+        .at(
+            "/v1/sessions/{id}/blocks",
+            routes!(session::block::list, session::block::post, session::block::delete),
+        )
+        .at(
+            "/v1/sessions/{id}/registration",
+            routes!(session::registration::post, session::registration::delete),
+        )
+        .at("/v1/sessions/{id}/registration/code", routes!(session::registration::code))
+        .at("/v1/sessions/{id}/registration/verify", routes!(session::registration::verify))
+        .at("/v1/sessions/{id}/two-step", routes!(session::registration::two_step))
+        .at(
+            "/v1/sessions/{id}/subscribed-apps",
+            routes!(
+                session::subscribed_app::list,
+                session::subscribed_app::post,
+                session::subscribed_app::delete
+            ),
+        )
+        .at(
+            "/v1/sessions/{id}/provider-templates",
+            routes!(provider_template::list, provider_template::post, provider_template::delete_named),
+        )
+        .at(
+            "/v1/sessions/{id}/provider-templates/{template}",
+            routes!(provider_template::get, provider_template::patch, provider_template::delete),
+        )
+        .at("/v1/sessions/{id}/provider-templates/{template}/unpause", routes!(provider_template::unpause))
         .at("/v1/contacts", routes!(contact::post, contact::list))
         .at("/v1/contacts/{id}", routes!(contact::get, contact::patch, contact::delete))
         .at("/v1/contacts/import/preview", routes!(import::preview::post))

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 const SESSIONS_MAX: usize = 10_000;
 /// Tenants remembered at once.
 const TENANTS_MAX: usize = 10_000;
-/// A session cannot be unlinked yet, so that it exists is remembered this long.
+/// That a session exists is remembered this long; a removal here is forgotten at once.
 const SESSION_KEEP: Duration = Duration::from_secs(60);
 /// Nor can a tenant go, or become another reseller's.
 const TENANT_KEEP: Duration = Duration::from_secs(60);
@@ -120,6 +120,11 @@ impl ApiState {
             self.tenants.put(tenant, whose);
         }
         Ok(whose)
+    }
+
+    /// A session was taken away.
+    pub(crate) fn forget_session(&self, tenant: TenantId, id: SessionId) {
+        self.sessions.forget(&(tenant, id));
     }
 
     /// Whether the session is there and this tenant's.

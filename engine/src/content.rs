@@ -106,6 +106,20 @@ pub enum ContentError {
     },
 }
 
+impl ContentError {
+    /// Where.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let (Self::TooLong { path, .. }
+        | Self::Count { path, .. }
+        | Self::Missing { path }
+        | Self::NotAllowed { path, .. }
+        | Self::Repeated { path }
+        | Self::Invalid { path, .. }) = self;
+        path
+    }
+}
+
 impl Content {
     /// A plain text without preview.
     #[must_use]

@@ -167,14 +167,14 @@ async fn account(
     Ok(None)
 }
 
-/// Writes down what was seen, or that it failed; gives what is known then.
+/// Writes down what was seen, or that it failed, and what is changed besides; gives what is known then.
 ///
 /// # Errors
 /// What the store could not do.
 pub async fn noted(
     node: &Node,
     (tenant, session): (TenantId, SessionId),
-    seen: Result<&NumberLook, &Refused>,
+    seen: Option<Result<&NumberLook, &Refused>>,
     change: impl Fn(&mut Number) + Send + Sync,
 ) -> Result<Number, StoreError> {
     let now = Timestamp(node.clock().now_ms());
@@ -184,8 +184,9 @@ pub async fn noted(
         let version = stored.as_ref().map(|stored| stored.version);
         let mut number = stored.map_or_else(|| Number::unknown(tenant, session, now), |stored| stored.noun);
         match seen {
-            Ok(look) => apply(&mut number, look, now),
-            Err(refused) => number.failed = Some(failed(refused, now)),
+            Some(Ok(look)) => apply(&mut number, look, now),
+            Some(Err(refused)) => number.failed = Some(failed(refused, now)),
+            None => {}
         }
         change(&mut number);
         let written = match version {

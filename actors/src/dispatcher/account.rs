@@ -94,7 +94,19 @@ impl Dispatcher {
         seen: Result<&NumberLook, &Refused>,
         change: impl Fn(&mut Number) + Send + Sync,
     ) -> Result<Number, DispatchError> {
-        Ok(noted(&self.0, (tenant, session), seen, change).await?)
+        Ok(noted(&self.0, (tenant, session), Some(seen), change).await?)
+    }
+
+    /// Writes down what was said of a number without a look at Meta.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn name_account(
+        &self,
+        (tenant, session): (TenantId, SessionId),
+        change: impl Fn(&mut Number) + Send + Sync,
+    ) -> Result<Number, DispatchError> {
+        Ok(noted(&self.0, (tenant, session), None, change).await?)
     }
 
     /// Says that a session's record was changed: from now on what it says holds.

@@ -16,7 +16,7 @@ const NO_OBJECT: u32 = 33;
 const LANGUAGES_MAX: usize = 200;
 
 impl Dispatcher {
-    /// Makes a template at Meta.
+    /// Makes a template at Meta. `made_by` tells a repeat of the request from another one.
     ///
     /// # Errors
     /// [`AccountError`].
@@ -24,6 +24,7 @@ impl Dispatcher {
         &self,
         (tenant, session): (TenantId, SessionId),
         wanted: &NewProviderTemplate,
+        made_by: Option<String>,
     ) -> Result<ProviderTemplate, AccountError> {
         let account = self.account(tenant, session).await?;
         let waba = account.waba()?;
@@ -37,6 +38,7 @@ impl Dispatcher {
             template.ttl_seconds = wanted.message_send_ttl_seconds;
             template.components = Some(wanted.components.clone());
             (template.reason, template.quality) = (None, None);
+            template.made.clone_from(&made_by);
             template.evidence = Evidence::Answer;
         };
         Ok(change(&self.0, tenant, of, noted).await?)

@@ -86,7 +86,7 @@ async fn refresh(node: &Arc<Node>, due: Due) {
         && let Ok(Some(found)) = node.store().nouns.get::<Session>(due.tenant, due.session.0).await
     {
         let seen = look(node, &found.noun, None).await;
-        let seen = noted(node, (due.tenant, due.session), seen.as_ref(), |_| {}).await;
+        let seen = noted(node, (due.tenant, due.session), Some(seen.as_ref()), |_| {}).await;
         if let Err(error) = seen {
             tracing::debug!(%error, "what Meta says of a number could not be written now");
         }

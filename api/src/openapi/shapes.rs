@@ -102,6 +102,8 @@ words! {
     WhyChosen: "How a message's number was chosen: named in the request, or by the campaign's split of its audience among its senders." = "named" "split";
     WhyResolution: "What became of a message without proof, as the tenant chose." = "unknown" "sent_again";
     KeyKind: "Whose a key is." = "operator" "reseller" "tenant";
+    CodeMethod: "How the code that proves a number comes." = "sms" "voice";
+    Evidence: "How what is known of a template came here: its account was read, by Meta's webhook, by Meta's answer to a change." = "sync" "webhook" "answer";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
 }
 

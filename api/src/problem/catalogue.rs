@@ -34,6 +34,16 @@ pub(crate) enum Code {
     IdempotencyKey,
     IdempotencyMismatch,
     AlreadyLinked,
+    TokenRefused,
+    TokenLacksPermission,
+    NumberUnknown,
+    AccountUnknown,
+    AppUnknown,
+    SessionInUse,
+    InvalidTemplate,
+    TemplateUnusable,
+    TemplateMismatch,
+    ProviderRefused,
     ContactExists,
     Conflict,
     CursorExpired,
@@ -53,6 +63,7 @@ pub(crate) enum Code {
     RateLimited,
     Overloaded,
     Unavailable,
+    ProviderUnreachable,
     OutcomeUnknown,
     Deadline,
     Internal,
@@ -80,6 +91,7 @@ impl Code {
     pub(crate) fn fault(self) -> Fault {
         match self {
             Self::OptedOut => Fault::Recipient,
+            Self::ProviderUnreachable => Fault::Provider,
             Self::Overloaded | Self::Unavailable | Self::OutcomeUnknown | Self::Deadline | Self::Internal => {
                 Fault::Kabar
             }
@@ -88,7 +100,7 @@ impl Code {
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 48] = [
+    pub(crate) const ALL: [Self; 59] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::KeyExpired,
@@ -115,6 +127,16 @@ impl Code {
         Self::IdempotencyKey,
         Self::IdempotencyMismatch,
         Self::AlreadyLinked,
+        Self::TokenRefused,
+        Self::TokenLacksPermission,
+        Self::NumberUnknown,
+        Self::AccountUnknown,
+        Self::AppUnknown,
+        Self::SessionInUse,
+        Self::InvalidTemplate,
+        Self::TemplateUnusable,
+        Self::TemplateMismatch,
+        Self::ProviderRefused,
         Self::ContactExists,
         Self::Conflict,
         Self::CursorExpired,
@@ -134,6 +156,7 @@ impl Code {
         Self::RateLimited,
         Self::Overloaded,
         Self::Unavailable,
+        Self::ProviderUnreachable,
         Self::OutcomeUnknown,
         Self::Deadline,
         Self::Internal,
@@ -170,6 +193,16 @@ impl Code {
             Self::IdempotencyKey => entry(S::BAD_REQUEST, "idempotency_key", "The Idempotency-Key is not usable.", "Use 1 to 255 printable ASCII characters, e.g. a UUID."),
             Self::IdempotencyMismatch => entry(S::UNPROCESSABLE_ENTITY, "idempotency_mismatch", "The Idempotency-Key was used with another request.", "Use a new key for a new request; repeat the old one unchanged."),
             Self::AlreadyLinked => entry(S::CONFLICT, "already_linked", "The phone number id belongs to another session.", "Use that session, or check the id."),
+            Self::TokenRefused => entry(S::UNPROCESSABLE_ENTITY, "token_refused", "Meta does not take the access token.", "Give a token that works; a system user's does not end by itself. `provider` has Meta's words."),
+            Self::TokenLacksPermission => entry(S::UNPROCESSABLE_ENTITY, "token_lacks_permission", "The access token works, and may not do this.", "Give the token the permission that `scope` names, for the account the number is of."),
+            Self::NumberUnknown => entry(S::UNPROCESSABLE_ENTITY, "number_unknown", "The access token sees no number of this id.", "Check `phone_number_id`, and that the token is of the account the number is of."),
+            Self::AccountUnknown => entry(S::CONFLICT, "account_unknown", "Which WhatsApp Business Account the number is of is not known.", "Say it with PATCH /v1/sessions/{id} and `waba_id`."),
+            Self::AppUnknown => entry(S::CONFLICT, "app_unknown", "Meta's id of the app is not known, and files are uploaded to it.", "Say it with PATCH /v1/apps/{id} and `app_id`."),
+            Self::SessionInUse => entry(S::CONFLICT, "session_in_use", "The session has messages that wait, or campaigns that are not over.", "Wait for their end, or repeat with `?force=true`, which ends them."),
+            Self::InvalidTemplate => entry(S::UNPROCESSABLE_ENTITY, "invalid_template", "Meta would refuse this template.", "Correct what `errors` names, each with its path."),
+            Self::TemplateUnusable => entry(S::UNPROCESSABLE_ENTITY, "template_unusable", "The template cannot be sent now: it is missing, rejected, paused or disabled.", "Read it at /v1/sessions/{id}/provider-templates, mend it there, or use another."),
+            Self::TemplateMismatch => entry(S::UNPROCESSABLE_ENTITY, "template_mismatch", "The message does not fit the template it names.", "Give a parameter for each of the template's variables, of the kind it takes."),
+            Self::ProviderRefused => entry(S::UNPROCESSABLE_ENTITY, "provider_refused", "Meta refused it.", "See `provider` for Meta's words and the trace id its support asks for."),
             Self::ContactExists => entry(S::CONFLICT, "contact_exists", "The address is known already.", "Change the contact that the detail names with PATCH /v1/contacts/{id}."),
             Self::Conflict => passing(S::CONFLICT, "conflict", "Somebody else changed it at the same time.", "Read it again and repeat."),
             Self::CursorExpired => entry(S::GONE, "cursor_expired", "What followed this place is no longer kept.", "Begin again without `after`, and read the things themselves for what was missed."),
@@ -189,6 +222,7 @@ impl Code {
             Self::RateLimited => passing(S::TOO_MANY_REQUESTS, "rate_limited", "The key has asked more than its rate allows.", "Wait `retry_after` seconds; the headers RateLimit and RateLimit-Policy tell what is left."),
             Self::Overloaded => passing(S::TOO_MANY_REQUESTS, "overloaded", "Too much is waiting here.", "Repeat after `retry_after` seconds."),
             Self::Unavailable => passing(S::SERVICE_UNAVAILABLE, "unavailable", "It is not possible now; nothing was done.", "Repeat after `retry_after` seconds."),
+            Self::ProviderUnreachable => passing(S::SERVICE_UNAVAILABLE, "provider_unreachable", "Meta was not reached, or is too busy; nothing was done.", "Repeat after `retry_after` seconds. Linking a number works without Meta with `\"validate\": false`."),
             Self::OutcomeUnknown => passing(S::SERVICE_UNAVAILABLE, "outcome_unknown", "It may or may not have been done.", "Repeat with the same Idempotency-Key; without one, look first."),
             Self::Deadline => passing(S::GATEWAY_TIMEOUT, "deadline", "The request took too long; it may or may not have been done.", "Repeat with the same Idempotency-Key; without one, look first."),
             Self::Internal => entry(S::INTERNAL_SERVER_ERROR, "internal", "Something broke in Kabar; it may or may not have been done.", "Look whether it was done, and give the operator the `trace_id`."),

@@ -13,6 +13,7 @@ pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod message;
 pub(crate) mod optout;
+pub(crate) mod provider_template;
 pub(crate) mod reseller;
 pub(crate) mod session;
 pub(crate) mod subscription;

@@ -70,6 +70,9 @@ pub struct ProviderTemplate {
     /// Whatever else Meta said, in its words.
     #[serde(default)]
     pub said: Map<String, Value>,
+    /// The request that made it here, as a hash: of its idempotency key and its body.
+    #[serde(default)]
+    pub made: Option<String>,
     /// When Meta last said something of it.
     pub seen: Timestamp,
     /// How.
