@@ -99,6 +99,11 @@ impl Problem {
         Self::new(code, code.entry().title).json("4bf92f3577b34da6a3ce929d0e0e4736")
     }
 
+    /// Its code and detail, for where it stands inside an answer.
+    pub(crate) fn words(self) -> (&'static str, String) {
+        (self.code.entry().code, self.detail)
+    }
+
     /// Its status.
     pub(crate) fn status(&self) -> StatusCode {
         self.code.entry().status

@@ -157,6 +157,25 @@ impl Dispatcher {
         Ok(barrier(&self.0, (tenant, session), content).await?)
     }
 
+    /// What is known of the template that this content names; `None` when it names none, or nothing is known of it.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn named_template(
+        &self,
+        tenant: TenantId,
+        session: SessionId,
+        content: &Content,
+    ) -> Result<Option<Arc<ProviderTemplate>>, DispatchError> {
+        let Content::Template(message) = content else { return Ok(None) };
+        let number = self.number(tenant, session).await?;
+        let Some(waba) = number.as_ref().and_then(|number| number.waba_id.as_deref()) else {
+            return Ok(None);
+        };
+        let id = ProviderTemplate::id_of(tenant, waba, &message.name, &message.language.code);
+        Ok(self.0.accounts.template(&self.0, tenant, id).await?)
+    }
+
     async fn copy_of(
         &self,
         tenant: TenantId,

@@ -160,7 +160,7 @@ fn timeline(row: &MessageRow) -> Vec<Moment> {
 /// `POST /v1/messages`: 202 once it is durable.
 #[utoipa::path(post, path = "/v1/messages", tag = "messages", operation_id = "sendMessage", summary = "Send one message",
     request_body = content::NewMessage, responses((status = 202, body = Accepted, description = "Durable; it ends as delivered, failed, expired or unknown, never in silence.")),
-    extensions(("x-problems" = json!(["invalid_address", "invalid_content", "unknown_reference", "opted_out", "window_closed", "frequency_cap", "outbox_full"]))))]
+    extensions(("x-problems" = json!(["invalid_address", "invalid_content", "unknown_reference", "opted_out", "window_closed", "frequency_cap", "outbox_full", "template_unusable", "template_mismatch"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
