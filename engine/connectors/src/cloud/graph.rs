@@ -108,6 +108,13 @@ impl Graph {
         self.json(Method::GET, path, query, None).await
     }
 
+    /// Reads with another word than `Bearer` before the token.
+    pub(super) async fn get_as(&self, scheme: &'static str, path: &str) -> Result<Value, GraphFailure> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = self.url(path, &[]).ok_or(GraphFailure::NotReached)?;
+        read(self.call(request, scheme).await?)
+    }
+
     /// Writes.
     ///
     /// # Errors

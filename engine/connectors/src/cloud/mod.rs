@@ -9,12 +9,14 @@ mod inbound;
 mod send;
 mod signature;
 mod status;
+mod upload;
 mod webhook;
 mod wire;
 
 pub use graph::{Graph, GraphConfig, GraphFailure, Refusal};
 pub use send::{CloudApi, CloudConfig, ConfigError};
 pub use signature::{challenge, verify};
+pub use upload::{Handle, upload};
 pub use webhook::{
     Change, InboundMessage, InboundStatus, NumberError, NumberEvents, ParseError, UnknownItem,
     UserPreference, parse,

@@ -14,4 +14,6 @@ mod parse;
 #[cfg(test)]
 mod send;
 #[cfg(test)]
+mod upload;
+#[cfg(test)]
 mod webhook;
