@@ -6,6 +6,7 @@ mod contact;
 mod conversation;
 mod event;
 mod follow;
+mod media;
 mod message;
 mod subscription;
 mod wait;

@@ -12,6 +12,7 @@ use crate::campaign::{self, Campaign};
 use crate::conversation::{self, Conversation};
 use crate::dispatcher::Dispatcher;
 use crate::lease::{self, Terms};
+use crate::media::Shelf;
 use crate::name::Name;
 use crate::open;
 use crate::part::{self, Part, PartName};
@@ -130,6 +131,7 @@ pub struct Node {
     marketing: Vec<tokio::sync::Mutex<()>>,
     projector: Projector,
     served: Served,
+    media: Shelf,
     draining: AtomicBool,
     ready: AtomicBool,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -182,6 +184,7 @@ impl Node {
             marketing: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
             projector: Projector::new(),
             served: Served::default(),
+            media: Shelf::new(options.guard.clone()),
             draining: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             tasks: Mutex::new(Vec::new()),
@@ -314,6 +317,11 @@ impl Node {
     /// Where every shard stands durably.
     pub(crate) fn tips(&self) -> Cursor {
         self.all_shards().map(|shard| (shard.id(), shard.durable_position())).collect()
+    }
+
+    /// What it has in hand of media.
+    pub(crate) fn media(&self) -> &Shelf {
+        &self.media
     }
 
     /// Whose messages go next.

@@ -6,7 +6,7 @@ use crate::media::MediaKind;
 use serde_json::{Map, Value};
 
 /// Deeper than any message of Meta's.
-const DEPTH: usize = 12;
+pub const DEPTH: usize = 12;
 
 /// One use of media by an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,13 +88,11 @@ fn place(fields: &Map<String, Value>) -> Option<(MediaKind, &Map<String, Value>)
     Some((kind, fields.get(kind.word())?.as_object()?))
 }
 
+/// Told of a media object: where it stands, what is made of it, its fields.
+pub type Tell<'a> = &'a mut dyn FnMut(&str, MediaKind, &Map<String, Value>);
+
 /// Tells of every media object of a message or a part of one, with its path.
-pub fn walk(
-    value: &Value,
-    path: &str,
-    depth: usize,
-    tell: &mut dyn FnMut(&str, MediaKind, &Map<String, Value>),
-) {
+pub fn walk(value: &Value, path: &str, depth: usize, tell: Tell<'_>) {
     let Some(depth) = depth.checked_sub(1) else { return };
     match value {
         Value::Object(fields) => {

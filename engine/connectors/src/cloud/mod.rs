@@ -6,6 +6,7 @@ mod answer;
 mod classify;
 mod graph;
 mod inbound;
+mod media;
 mod send;
 mod signature;
 mod status;
@@ -14,6 +15,7 @@ mod webhook;
 mod wire;
 
 pub use graph::{Graph, GraphConfig, GraphFailure, Refusal};
+pub use media::{File, MediaPlace, delete_media, find_media, open_media, read_sha256, upload_media};
 pub use send::{CloudApi, CloudConfig, ConfigError};
 pub use signature::{challenge, verify};
 pub use upload::{Handle, upload};
