@@ -7,6 +7,7 @@ mod contact;
 mod conversation;
 mod event;
 mod follow;
+mod media;
 mod message;
 mod provider_template;
 mod subscription;

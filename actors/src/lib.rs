@@ -13,6 +13,7 @@ mod freeze;
 mod frequency;
 pub mod import;
 mod lease;
+pub mod media;
 pub mod metrics;
 mod name;
 pub mod node;

@@ -12,6 +12,7 @@ use crate::campaign::{self, Campaign};
 use crate::conversation::{self, Conversation};
 use crate::dispatcher::Dispatcher;
 use crate::lease::{self, Terms};
+use crate::media::Shelf;
 use crate::name::Name;
 use crate::open;
 use crate::part::{self, Part, PartName};
@@ -131,6 +132,7 @@ pub struct Node {
     projector: Projector,
     served: Served,
     pub(crate) accounts: crate::account::Accounts,
+    media: Shelf,
     draining: AtomicBool,
     ready: AtomicBool,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -184,6 +186,7 @@ impl Node {
             projector: Projector::new(),
             served: Served::default(),
             accounts: crate::account::Accounts::default(),
+            media: Shelf::new(options.guard.clone()),
             draining: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             tasks: Mutex::new(Vec::new()),
@@ -317,6 +320,11 @@ impl Node {
     /// Where every shard stands durably.
     pub(crate) fn tips(&self) -> Cursor {
         self.all_shards().map(|shard| (shard.id(), shard.durable_position())).collect()
+    }
+
+    /// What it has in hand of media.
+    pub(crate) fn media(&self) -> &Shelf {
+        &self.media
     }
 
     /// Whose messages go next.

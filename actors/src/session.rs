@@ -1,6 +1,7 @@
 //! The session's actor: its outbox, its pace, its calls in flight. It asks the shard what to send, never
 //! decides it; the parts of campaigns that leave from its number ask it for room.
 
+use crate::media::may_name;
 use crate::node::{Link, Node};
 use crate::shard::Shard;
 use crate::turn::{Turn, tell_held};
@@ -317,6 +318,7 @@ impl Session {
     ) {
         let route = Route {
             node: Arc::clone(node),
+            tenant: self.tenant,
             shard: Arc::clone(shard),
             connector: Arc::clone(&link.connector),
             held: OnWire::enter(&node.on_wire(self.id)),
@@ -440,7 +442,8 @@ fn parcel(outgoing: Outgoing, pace: &mut Pace, now: Timestamp) -> Option<Parcel<
         after_ms: u64::try_from(until.since_ms(now)).unwrap_or(1),
         cause: kabar_engine::cause::Cause::PAIR_RATE,
     });
-    Some(Parcel { key, message: Some(key), outgoing, instead })
+    let dressed = may_name(&outgoing.content);
+    Some(Parcel { key, message: Some(key), outgoing, dressed, instead })
 }
 
 impl Actor for Session {

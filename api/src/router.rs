@@ -7,7 +7,7 @@ use crate::metrics;
 use crate::openapi;
 use crate::problem;
 use crate::routes::{
-    app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout,
+    app, batch, campaign, contact, conversation, docs, event, health, import, key, media, message, optout,
     provider_template, reseller, session, subscription, template, tenant, webhook,
 };
 use crate::state::ApiState;
@@ -76,6 +76,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/contacts/import/preview", routes!(import::preview::post))
         .at("/v1/imports", routes!(import::list))
         .at("/v1/imports/{id}", routes!(import::get))
+        .at("/v1/media/{id}", routes!(media::get, media::delete))
         .at("/v1/messages", routes!(message::post))
         .at("/v1/messages/batch", routes!(batch::post))
         .at("/v1/messages/{id}", routes!(message::get, message::delete))
@@ -109,6 +110,8 @@ fn untimed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .at("/v1/events/stream", routes!(event::stream::get))
         .at("/v1/events/socket", routes!(event::socket::get))
+        .at("/v1/media", routes!(media::post, media::list))
+        .at("/v1/media/{id}/content", routes!(media::content::get))
         .at("/v1/contacts/import", routes!(import::post))
         .at("/v1/contacts/export", routes!(contact::export::get))
         .at("/v1/imports/{id}/errors", routes!(import::errors::get))

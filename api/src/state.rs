@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     sessions: Cache<(TenantId, SessionId), ()>,
     /// One permit per contact file that may be read now.
     pub(crate) imports: Arc<Semaphore>,
+    /// One permit per file that may be taken in now.
+    pub(crate) media: Arc<Semaphore>,
     /// One permit per message that may be explained now.
     pub(crate) whys: Semaphore,
     /// What is in hand, and whether the server is ending.
@@ -67,6 +69,7 @@ impl ApiState {
             sessions: Cache::new(SESSION_KEEP, SESSIONS_MAX),
             admission: Admission::of(&config),
             imports: Arc::new(Semaphore::new(config.server.imports_max)),
+            media: Arc::new(Semaphore::new(config.server.media_at_once)),
             whys: Semaphore::new(WHYS_MAX),
             node,
             config,

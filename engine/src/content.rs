@@ -8,9 +8,11 @@ mod interactive;
 mod limits;
 mod node;
 mod parts;
+pub mod places;
 mod shape;
 
 pub use parts::{Button, Coordinate, Language, Location, Media, Reaction, TemplateMessage, Text};
+pub use places::MediaUse;
 
 use serde_json::Value;
 

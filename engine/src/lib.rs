@@ -19,6 +19,7 @@ pub mod frequency;
 pub mod id;
 pub mod lease;
 pub mod mark;
+pub mod media;
 pub mod message;
 pub mod once;
 pub mod optout;

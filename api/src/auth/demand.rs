@@ -61,6 +61,8 @@ const TABLE: &[(Demand, &[&str])] = &[
     ),
     (Demand::Scope(S::MessagesSend), &["sendMessage", "sendMessages", "cancelMessage"]),
     (Demand::Scope(S::MessagesRead), &["getMessage", "explainMessage"]),
+    (Demand::Scope(S::MediaRead), &["listMedia", "getMedia", "getMediaContent"]),
+    (Demand::Scope(S::MediaWrite), &["createMedia", "deleteMedia"]),
     (
         Demand::Scope(S::ConversationsRead),
         &["listConversations", "getConversation", "listConversationMessages"],

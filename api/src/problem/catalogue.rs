@@ -29,6 +29,9 @@ pub(crate) enum Code {
     InvalidPattern,
     UnknownReference,
     UnsupportedMediaType,
+    MediaRefused,
+    LinkUnusable,
+    RangeNotSatisfiable,
     BodyTooLarge,
     BodyUnreadable,
     IdempotencyKey,
@@ -100,7 +103,7 @@ impl Code {
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 59] = [
+    pub(crate) const ALL: [Self; 62] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::KeyExpired,
@@ -122,6 +125,9 @@ impl Code {
         Self::InvalidPattern,
         Self::UnknownReference,
         Self::UnsupportedMediaType,
+        Self::MediaRefused,
+        Self::LinkUnusable,
+        Self::RangeNotSatisfiable,
         Self::BodyTooLarge,
         Self::BodyUnreadable,
         Self::IdempotencyKey,
@@ -188,6 +194,9 @@ impl Code {
             Self::InvalidPattern => entry(S::UNPROCESSABLE_ENTITY, "invalid_pattern", "A variable or alternative cannot be read.", "Correct the text at `path`, `line` and `column`."),
             Self::UnknownReference => entry(S::NOT_FOUND, "unknown_reference", "A field names something that does not exist.", "Check the id in the named field; it must belong to the same tenant."),
             Self::UnsupportedMediaType => entry(S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is of another kind than this address takes.", "Send the `Content-Type` that the detail names."),
+            Self::MediaRefused => entry(S::UNPROCESSABLE_ENTITY, "media_refused", "The file is none that WhatsApp takes.", "Send a file of a type and size that the detail names, and say its true type or none."),
+            Self::LinkUnusable => entry(S::UNPROCESSABLE_ENTITY, "link_unusable", "The link leads to no file that can be fetched.", "Check that anybody can fetch the link, or send the file itself."),
+            Self::RangeNotSatisfiable => entry(S::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", "The file has no such bytes.", "Ask for a range within the file's length, which the detail names."),
             Self::BodyTooLarge => entry(S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than this installation takes.", "Send less at once, or have the operator raise the limit."),
             Self::BodyUnreadable => entry(S::BAD_REQUEST, "body_unreadable", "The body did not arrive whole or cannot be understood.", "Send it again."),
             Self::IdempotencyKey => entry(S::BAD_REQUEST, "idempotency_key", "The Idempotency-Key is not usable.", "Use 1 to 255 printable ASCII characters, e.g. a UUID."),

@@ -3,7 +3,7 @@
 
 pub(crate) mod why;
 
-use super::{Explained, address};
+use super::{Explained, address, media};
 use crate::auth::For;
 use crate::auth::gate::limited;
 use crate::auth::ring::Rate;
@@ -193,7 +193,7 @@ pub(crate) async fn accept(
     (key, bytes): (Option<String>, &[u8]),
 ) -> Result<Accepted, Problem> {
     let tenant = whom.tenant;
-    let asked = Asked::read(body)?;
+    let mut asked = Asked::read(body)?;
     let own = match &asked.options.idempotency_key {
         Some(own) => Some(Idempotent::check(own.as_bytes()).map_err(|p| p.at("options.idempotency_key"))?),
         None => None,
@@ -211,11 +211,12 @@ pub(crate) async fn accept(
         None => None,
     };
     let (due, valid_until) = times(&asked.options, state.now())?;
+    let content = media::inline::read(state, tenant, &mut asked.message).await?;
     let draft = Draft {
         tenant,
         session: asked.session,
         to: address(&asked.to)?,
-        content: Arc::new(asked.content),
+        content: Arc::new(content),
         lane: asked.options.lane.unwrap_or(Lane::Transactional),
         due,
         valid_until,
@@ -235,7 +236,8 @@ struct Asked {
     to: String,
     context: Option<String>,
     options: Options,
-    content: Content,
+    /// Meta's object, not read yet.
+    message: Value,
 }
 
 impl Asked {
@@ -261,9 +263,7 @@ impl Asked {
             let detail = format!("Unknown field `{unknown}` in a message of the type `{kind}`.");
             return Err(Problem::new(Code::UnknownField, detail).at(unknown));
         }
-        let content = Content::from_json(&Value::Object(body))?;
-        content.validate()?;
-        Ok(Self { session, to, context, options, content })
+        Ok(Self { session, to, context, options, message: Value::Object(body) })
     }
 }
 
@@ -374,7 +374,9 @@ mod tests {
 
     fn read(body: Value) -> Result<Asked, Problem> {
         let Value::Object(body) = body else { panic!("an object is expected") };
-        Asked::read(body)
+        let asked = Asked::read(body)?;
+        Content::from_json(&asked.message)?.validate()?;
+        Ok(asked)
     }
 
     #[test]
@@ -387,7 +389,10 @@ mod tests {
         }))
         .unwrap();
         assert_eq!((asked.session, asked.to.as_str()), (SessionId(7), "6281234567890"));
-        assert_eq!((asked.content.text(), asked.context.as_deref()), (Some("Halo"), Some("wamid.1")));
+        assert_eq!(
+            (asked.message["text"]["body"].as_str(), asked.context.as_deref()),
+            (Some("Halo"), Some("wamid.1"))
+        );
         assert_eq!((asked.options.lane, asked.options.valid_for_seconds), (Some(Lane::Reply), Some(60)));
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod event;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod key;
+pub(crate) mod media;
 pub(crate) mod message;
 pub(crate) mod optout;
 pub(crate) mod provider_template;

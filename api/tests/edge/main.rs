@@ -22,6 +22,7 @@ mod key;
 mod killed;
 mod limit;
 mod matrix;
+mod media;
 mod message;
 mod once;
 mod operations;

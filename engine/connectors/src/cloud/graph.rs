@@ -5,7 +5,7 @@ use super::ConfigError;
 use super::answer::{GraphError, regain_ms, retry_after_ms};
 use super::classify::{Class, classify};
 use crate::Secret;
-use crate::client::{Answer, CallError, Client};
+use crate::client::{Answer, CallError, Client, Flow, Reading};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
@@ -18,6 +18,9 @@ use std::time::Duration;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Some of Meta's hosts refuse a call without one.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kabar/", env!("CARGO_PKG_VERSION")));
+
+/// A file that comes or goes slower than this (100 KiB/s) is given up.
+const SLOWEST_BYTES_PER_MS: u64 = 100;
 
 /// Where and as whom is called.
 #[derive(Debug, Clone)]
@@ -116,6 +119,13 @@ impl Graph {
         self.json(Method::GET, path, query, None).await
     }
 
+    /// Reads with another word than `Bearer` before the token.
+    pub(super) async fn get_as(&self, scheme: &'static str, path: &str) -> Result<Value, GraphFailure> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = self.url(path, &[]).ok_or(GraphFailure::NotReached)?;
+        read(self.call(request, scheme).await?)
+    }
+
     /// Writes.
     ///
     /// # Errors
@@ -159,6 +169,41 @@ impl Graph {
         (*request.method_mut(), *request.uri_mut()) = (Method::POST, url);
         *request.headers_mut() = headers;
         read(self.call(request, scheme).await?)
+    }
+
+    /// Writes a body that is never in memory as a whole; the deadline grows with its length.
+    pub(super) async fn pour(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        (flow, length): (Flow, u64),
+    ) -> Result<Value, GraphFailure> {
+        let url = self.url(path, &[]).ok_or(GraphFailure::NotReached)?;
+        let mut request = Request::new(());
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (Method::POST, url, headers);
+        self.sign(request.headers_mut(), "Bearer")?;
+        let answer = self.client.pour(request, (flow, length), self.patience(length)).await;
+        read(answer.map_err(unheard)?)
+    }
+
+    /// Opens the bytes behind a URL that Meta gave, to be read as they come.
+    pub(super) async fn open(&self, url: &str, bytes_max: u64) -> Result<Reading, GraphFailure> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = url.parse().map_err(|_| GraphFailure::NotReached)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
+        self.sign(request.headers_mut(), "Bearer")?;
+        let reading =
+            self.client.open(request, bytes_max, self.patience(bytes_max)).await.map_err(unheard)?;
+        if reading.status == StatusCode::OK {
+            return Ok(reading);
+        }
+        let answer = Answer { status: reading.status, headers: reading.headers, body: Bytes::new() };
+        Err(read(answer).err().unwrap_or(GraphFailure::Unclear))
+    }
+
+    /// How long a file of this length may take.
+    fn patience(&self, bytes: u64) -> Duration {
+        self.deadline + Duration::from_millis(bytes / SLOWEST_BYTES_PER_MS)
     }
 
     /// Reads the bytes behind a URL that Meta gave, with the token; the answer as it came, of any status.
@@ -240,15 +285,16 @@ impl Graph {
     }
 
     async fn call(&self, mut request: Request<Full<Bytes>>, scheme: &str) -> Result<Answer, GraphFailure> {
+        self.sign(request.headers_mut(), scheme)?;
+        self.client.call(request, self.deadline).await.map_err(unheard)
+    }
+
+    fn sign(&self, headers: &mut HeaderMap, scheme: &str) -> Result<(), GraphFailure> {
         let authorization = self.authorization(scheme).map_err(|_| GraphFailure::NotReached)?;
-        let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, authorization);
         headers.entry(ACCEPT).or_insert(JSON);
         headers.insert(USER_AGENT, AGENT);
-        self.client.call(request, self.deadline).await.map_err(|error| match error {
-            CallError::NotSent(_) => GraphFailure::NotReached,
-            CallError::Unclear { .. } => GraphFailure::Unclear,
-        })
+        Ok(())
     }
 
     fn authorization(&self, scheme: &str) -> Result<HeaderValue, ConfigError> {
@@ -293,6 +339,13 @@ fn escape(url: &mut String, value: &str) {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(byte)),
             _ => write!(url, "%{byte:02X}").expect("invariant: writing to a String does not fail"),
         }
+    }
+}
+
+fn unheard(error: CallError) -> GraphFailure {
+    match error {
+        CallError::NotSent(_) => GraphFailure::NotReached,
+        CallError::Unclear { .. } => GraphFailure::Unclear,
     }
 }
 

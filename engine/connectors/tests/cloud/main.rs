@@ -18,4 +18,6 @@ mod recorder;
 #[cfg(test)]
 mod send;
 #[cfg(test)]
+mod upload;
+#[cfg(test)]
 mod webhook;
