@@ -1,17 +1,21 @@
 //! The typed front door of the live system: finds the shard or actor that answers, here (or, later, on the
 //! node that owns it). Not HTTP, not authorisation: the caller has authorised the tenant.
 
+mod account;
 mod campaign;
 mod contact;
 mod conversation;
 mod event;
 mod follow;
+mod media;
 mod message;
+mod provider_template;
 mod receipt;
 mod subscription;
 mod wait;
 mod why;
 
+pub use account::{Removal, RemoveError};
 pub use contact::ContactWalk;
 pub use event::{Event, EventAsk, EventError, EventPage, EventPlace};
 pub use follow::{Follow, Follower};
@@ -24,6 +28,7 @@ use crate::frequency::has_enough;
 use crate::import::{Importer, ImporterParts};
 use crate::metrics;
 use crate::node::Node;
+use crate::provider_template::{TemplateBarrier, barrier};
 use crate::session;
 use crate::shard::DoorError;
 use crate::trace;
@@ -105,6 +110,9 @@ pub enum DispatchError {
     /// It may have been done: repeat with the same idempotency key.
     #[error("the outcome is not known")]
     Unknown,
+    /// The template it names is known not to take it.
+    #[error(transparent)]
+    Template(Box<TemplateBarrier>),
 }
 
 impl From<DoorError> for DispatchError {
@@ -153,6 +161,9 @@ impl Dispatcher {
         if let Some(cap) = cap {
             draft.had_enough = has_enough(&self.0, tenant, &draft.to, cap).await?;
         }
+        // Told to the door the same way: a repeat of what was accepted is answered like the first, whatever holds now.
+        let unfit = barrier(&self.0, (tenant, session), &draft.content).await?;
+        draft.had_enough |= unfit.is_some();
         for _ in 0..TRIES {
             let (reply, answer) = Reply::channel();
             let message = Word::Send(draft.clone(), reply);
@@ -174,6 +185,11 @@ impl Dispatcher {
                     Ok(Sent { message, replayed })
                 }
                 Ok(Ok(_)) => Err(DispatchError::Unknown),
+                Ok(Err(DoorError::Refused(Refusal::FrequencyCap))) if unfit.is_some() => {
+                    metrics::refused("template");
+                    Err(unfit
+                        .map_or(DispatchError::Unknown, |unfit| DispatchError::Template(Box::new(unfit))))
+                }
                 Ok(Err(error)) => {
                     if let DoorError::Refused(refusal) = &error {
                         metrics::refused(refusal.name());

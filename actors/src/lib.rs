@@ -3,6 +3,7 @@
 //!
 //! They decide nothing (the engine does), speak to nobody (the connectors do), know no SQL and no HTTP status.
 
+pub mod account;
 mod audience;
 pub mod campaign;
 mod contact_value;
@@ -12,6 +13,7 @@ mod freeze;
 mod frequency;
 pub mod import;
 mod lease;
+pub mod media;
 pub mod metrics;
 mod name;
 pub mod node;
@@ -20,6 +22,7 @@ pub mod part;
 mod plant;
 mod preflight;
 mod projector;
+pub mod provider_template;
 mod recipients;
 pub mod session;
 pub mod shard;

@@ -15,6 +15,12 @@ pub fn transmitted(outcome: &'static str, count: u64) {
     counter!("kabar_messages_transmitted_total", "outcome" => outcome).increment(count);
 }
 
+/// One upload of a file to a provider.
+pub fn media_uploaded(taken: bool) {
+    let outcome = if taken { "taken" } else { "failed" };
+    counter!("kabar_media_uploads_total", "outcome" => outcome).increment(1);
+}
+
 /// What the shard's door refused.
 pub fn refused(reason: &'static str) {
     counter!("kabar_refusals_total", "reason" => reason).increment(1);

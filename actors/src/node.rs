@@ -12,6 +12,7 @@ use crate::campaign::{self, Campaign};
 use crate::conversation::{self, Conversation};
 use crate::dispatcher::Dispatcher;
 use crate::lease::{self, Terms};
+use crate::media::Shelf;
 use crate::name::Name;
 use crate::open;
 use crate::part::{self, Part, PartName};
@@ -130,6 +131,8 @@ pub struct Node {
     marketing: Vec<tokio::sync::Mutex<()>>,
     projector: Projector,
     served: Served,
+    pub(crate) accounts: crate::account::Accounts,
+    media: Shelf,
     draining: AtomicBool,
     ready: AtomicBool,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -182,6 +185,8 @@ impl Node {
             marketing: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
             projector: Projector::new(),
             served: Served::default(),
+            accounts: crate::account::Accounts::default(),
+            media: Shelf::new(options.guard.clone()),
             draining: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             tasks: Mutex::new(Vec::new()),
@@ -195,6 +200,7 @@ impl Node {
             tokio::spawn(crate::projector::run(Arc::downgrade(&node))),
             tokio::spawn(open::keep(Arc::downgrade(&node))),
             tokio::spawn(turn::watch(Arc::downgrade(&node.turns))),
+            tokio::spawn(crate::provider_template::keep(Arc::downgrade(&node))),
         ];
         if !node.store.leases.exclusive() {
             tasks.push(tokio::spawn(lease::watch(Arc::downgrade(&node))));
@@ -314,6 +320,11 @@ impl Node {
     /// Where every shard stands durably.
     pub(crate) fn tips(&self) -> Cursor {
         self.all_shards().map(|shard| (shard.id(), shard.durable_position())).collect()
+    }
+
+    /// What it has in hand of media.
+    pub(crate) fn media(&self) -> &Shelf {
+        &self.media
     }
 
     /// Whose messages go next.

@@ -1,6 +1,7 @@
 //! The part's actor: a patient client of its session. It asks for room, claims recipients at the shard, renders
 //! and transmits. It decides nothing and holds no state but what it waits for.
 
+use crate::media::may_name;
 use crate::node::{Link, Node};
 use crate::session;
 use crate::shard::Shard;
@@ -8,8 +9,9 @@ use crate::trace;
 use crate::turn::tell_held;
 use crate::wire::{OnWire, Parcel, Route, Told, transmit};
 use kabar_engine::cause::Cause;
+use kabar_engine::content::Content;
 use kabar_engine::fair::Share;
-use kabar_engine::id::{CampaignId, MessageId, SessionId, TenantId};
+use kabar_engine::id::{CampaignId, MediaId, MessageId, SessionId, TenantId};
 use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
 use kabar_engine::overlay::decide::PartClaim;
 use kabar_engine::overlay::{Answer, Input, Picked};
@@ -40,6 +42,8 @@ pub enum Message {
         /// Recipients in it.
         count: u32,
     },
+    /// Its files were brought to the provider, or could not be.
+    Fetched,
     /// A test makes it panic in the middle of work.
     Panic,
 }
@@ -65,6 +69,10 @@ pub struct Part {
     adopted: bool,
     /// Recipients on the wire, also those of several batches.
     in_flight: u32,
+    /// Files are on their way to the provider.
+    fetching: bool,
+    /// They were tried just now.
+    fetched: bool,
     timer: Option<Timer>,
 }
 
@@ -73,13 +81,18 @@ struct Work {
     spec: Spec,
     pattern: ContentPattern,
     link: Arc<Link>,
+    /// Whether what it sends may name media of ours.
+    dressed: bool,
+    /// The files every recipient gets: uploaded before the first of them is claimed.
+    files: Vec<MediaId>,
 }
 
 impl Part {
     /// An actor that has looked at nothing yet.
     #[must_use]
     pub fn new(node: Weak<Node>, name: PartName) -> Self {
-        Self { node, name, work: None, adopted: false, in_flight: 0, timer: None }
+        let (work, timer) = (None, None);
+        Self { node, name, work, adopted: false, in_flight: 0, fetching: false, fetched: false, timer }
     }
 
     fn wait(&mut self, ctx: &mut Context<Message>, ms: u64) -> Next {
@@ -115,8 +128,8 @@ impl Part {
                 return Next::Stop;
             }
             let idle = node.is_draining() || !due.ready || !self.may_send(&shard);
-            if idle || self.room(&node) == 0 || !self.claim((&node, &shard), &work, policy.weight, ctx).await
-            {
+            let may = !idle && self.room(&node) > 0 && self.stocked(&node, &work, ctx);
+            if !may || !self.claim((&node, &shard), &work, policy.weight, ctx).await {
                 self.sleep(due, now, ctx);
                 return Next::Continue;
             }
@@ -155,12 +168,40 @@ impl Part {
         let spec = node.store().nouns.get::<Spec>(tenant, campaign.0).await.ok()??.noun;
         let link = node.link(tenant, session).await?;
         match ContentPattern::compile(&spec.content, spec.spintax) {
-            Ok(pattern) => Some(Arc::new(Work { spec, pattern, link })),
+            Ok(pattern) => {
+                let (dressed, files) = (may_name(&spec.content), named(&spec.content));
+                Some(Arc::new(Work { spec, pattern, link, dressed, files }))
+            }
             Err(error) => {
                 tracing::error!(%campaign, %error, "a launched campaign's content does not compile");
                 None
             }
         }
+    }
+
+    /// Whether the provider has the files that everybody gets. Otherwise they are brought there now, beside the actor, and
+    /// nobody is claimed meanwhile: what is claimed could be lost with the process, what waits could not. An upload that
+    /// comes to nothing is the recipients' to hear.
+    fn stocked(&mut self, node: &Arc<Node>, work: &Arc<Work>, ctx: &Context<Message>) -> bool {
+        if self.fetching {
+            return false;
+        }
+        let (session, now) = (self.name.session, Timestamp(ctx.clock().now_ms()));
+        let known = |file: &MediaId| node.media().copies.is_known(session, *file, now);
+        if work.files.iter().all(known) || std::mem::take(&mut self.fetched) {
+            return true;
+        }
+        self.fetching = true;
+        let (node, work, me) = (Arc::clone(node), Arc::clone(work), ctx.handle().clone());
+        tokio::spawn(async move {
+            for file in &work.files {
+                if let Err(error) = node.media().copies.of(&node, &work.link, *file).await {
+                    tracing::debug!(%error, "a campaign's media is not with the provider");
+                }
+            }
+            let _restarting = me.force(Message::Fetched);
+        });
+        false
     }
 
     async fn adopt(&mut self, node: &Arc<Node>, shard: &Arc<Shard>) -> bool {
@@ -218,6 +259,7 @@ impl Part {
         let parcels = picked.iter().map(|p| self.parcel(work, p, message(p.index))).collect();
         let route = Route {
             node: Arc::clone(node),
+            tenant,
             shard: Arc::clone(shard),
             connector: Arc::clone(&work.link.connector),
             held: OnWire::enter(&node.part_on_wire(campaign, part)),
@@ -258,8 +300,17 @@ impl Part {
             content: Arc::new(content),
             context: None,
         };
-        Parcel { key: picked.index, message, outgoing, instead }
+        Parcel { key: picked.index, message, outgoing, dressed: work.dressed, instead }
     }
+}
+
+/// The media of ours that a content names, whoever gets it.
+fn named(content: &Content) -> Vec<MediaId> {
+    let mut files: Vec<MediaId> =
+        content.media_uses().iter().filter_map(|name| name.id.parse().ok()).collect();
+    files.sort_unstable();
+    files.dedup();
+    files
 }
 
 /// What a claim waited for longest: its number's grant until `granted`, or the node's turn since then.
@@ -284,6 +335,7 @@ impl Actor for Part {
     async fn handle(&mut self, message: Message, ctx: &mut Context<Message>) -> Next {
         match message {
             Message::Work => {}
+            Message::Fetched => (self.fetching, self.fetched) = (false, true),
             Message::Back { count, lost } => {
                 self.in_flight = self.in_flight.saturating_sub(count);
                 self.adopted &= !lost;
@@ -298,7 +350,6 @@ impl Actor for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kabar_engine::content::Content;
 
     #[test]
     fn what_cannot_be_rendered_is_refused_with_the_variable_named() {

@@ -1,6 +1,7 @@
 //! The session's actor: its outbox, its pace, its calls in flight. It asks the shard what to send, never
 //! decides it; the parts of campaigns that leave from its number ask it for room.
 
+use crate::media::may_name;
 use crate::node::{Link, Node};
 use crate::shard::Shard;
 use crate::turn::{Turn, tell_held};
@@ -45,6 +46,8 @@ pub enum Message {
     Back(Feedback),
     /// How does it look?
     Look(Reply<Look>),
+    /// Its record was changed or taken away: what was read of it holds no longer.
+    Changed,
     /// A test makes it panic in the middle of work.
     Panic,
 }
@@ -163,17 +166,22 @@ impl Session {
         let Some(node) = self.node.upgrade() else { return Next::Stop };
         self.timer = None;
         let now = Timestamp(ctx.clock().now_ms());
-        if !self.ready(&node, now).await {
-            self.timer = Some(ctx.after_ms(STORE_WAIT_MS, Message::Work));
-            return Next::Continue;
-        }
+        let ready = self.ready(&node, now).await;
         let shard = node.shard_of_session(self.tenant, self.id);
         if !self.adopted && !self.adopt(&node, &shard).await {
             self.timer = Some(ctx.after_ms(ADOPT_WAIT_MS, Message::Work));
             return Next::Continue;
         }
         let policy = node.policy(self.tenant).await;
-        self.settle(&shard, (policy.proof_ms, policy.resend), now).await;
+        // Without a record, which may have been taken away, nothing is sent; what waits for a moment still ends.
+        self.settle(&shard, (policy.proof_ms, policy.resend && ready), now).await;
+        if !ready {
+            let id = self.id;
+            if !self.waiting.is_empty() || shard.peek(|o| o.outbox(id).is_some_and(|b| !b.is_empty())) {
+                self.timer = Some(ctx.after_ms(STORE_WAIT_MS, Message::Work));
+            }
+            return Next::Continue;
+        }
         while self.send_next(&node, &shard, policy.weight, ctx).await {}
         // Nothing is left to use it for.
         self.turn = None;
@@ -310,6 +318,7 @@ impl Session {
     ) {
         let route = Route {
             node: Arc::clone(node),
+            tenant: self.tenant,
             shard: Arc::clone(shard),
             connector: Arc::clone(&link.connector),
             held: OnWire::enter(&node.on_wire(self.id)),
@@ -433,7 +442,8 @@ fn parcel(outgoing: Outgoing, pace: &mut Pace, now: Timestamp) -> Option<Parcel<
         after_ms: u64::try_from(until.since_ms(now)).unwrap_or(1),
         cause: kabar_engine::cause::Cause::PAIR_RATE,
     });
-    Some(Parcel { key, message: Some(key), outgoing, instead })
+    let dressed = may_name(&outgoing.content);
+    Some(Parcel { key, message: Some(key), outgoing, dressed, instead })
 }
 
 impl Actor for Session {
@@ -459,6 +469,8 @@ impl Actor for Session {
                 }
             }
             Message::Back(feedback) => self.back(&feedback, now),
+            // A token that was replaced is tried at once, and a pace that was changed holds from now on.
+            Message::Changed => (self.pace, self.link_lost, self.paused_until) = (None, false, None),
             Message::Look(reply) => {
                 reply.send(Look {
                     in_flight: self.in_flight,

@@ -1,6 +1,7 @@
 //! A claim on the wire: every message of a batch is handed to the connector at once, and the answers go back
 //! to the shard in small batches as they come. A claim is always answered: a call that is cut off is ambiguous.
 
+use crate::media::dress;
 use crate::metrics;
 use crate::node::Node;
 use crate::shard::{DoorError, Shard};
@@ -8,7 +9,7 @@ use crate::trace;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kabar_connectors::Connector;
 use kabar_engine::cause::Cause;
-use kabar_engine::id::MessageId;
+use kabar_engine::id::{MessageId, TenantId};
 use kabar_engine::outgoing::{Accepted, Outgoing, SendError};
 use kabar_engine::overlay::Input;
 use kabar_engine::pacing::Throttle;
@@ -83,6 +84,8 @@ pub struct Parcel<K> {
     pub message: Option<MessageId>,
     /// What goes out.
     pub outgoing: Outgoing,
+    /// Whether it may name media of ours, which the provider has under other ids.
+    pub dressed: bool,
     /// Set when it must not go out now after all: the answer is this.
     pub instead: Option<SendError>,
 }
@@ -109,6 +112,8 @@ impl Drop for OnWire {
 pub struct Route {
     /// The node, for the time it may still live.
     pub node: Arc<Node>,
+    /// Whose messages they are.
+    pub tenant: TenantId,
     /// The shard the answers go to.
     pub shard: Arc<Shard>,
     /// Who speaks to the provider.
@@ -125,10 +130,9 @@ pub async fn transmit<K: Copy + Send + 'static>(
 ) -> Feedback {
     let mut feedback =
         Feedback { done: u32::try_from(parcels.len()).unwrap_or(u32::MAX), ..Feedback::default() };
-    let (connector, shard) = (&route.connector, &route.shard);
     let (mut calls, mut early) = (FuturesUnordered::new(), Vec::new());
     for burst in parcels.chunks(BURST) {
-        calls.extend(burst.iter().map(|parcel| call(parcel, connector, shard)));
+        calls.extend(burst.iter().map(|parcel| call(&route, parcel)));
         // They are written now; then it is the turn of whoever waits for the processor.
         while let Poll::Ready(Some(answer)) = futures::poll!(calls.next()) {
             early.push(answer);
@@ -158,26 +162,43 @@ pub async fn transmit<K: Copy + Send + 'static>(
 }
 
 /// One call.
-async fn call<K: Copy>(
-    parcel: &Parcel<K>,
-    connector: &Arc<dyn Connector>,
-    shard: &Arc<Shard>,
-) -> (K, u64, Told) {
+async fn call<K: Copy>(route: &Route, parcel: &Parcel<K>) -> (K, u64, Told) {
     let told = match &parcel.instead {
         Some(error) => Err(error.clone()),
         // The last look before the first byte: without the lease somebody else may own the claim.
-        None if !shard.holds_lease() => Err(held_back()),
-        None => told_call(&**connector, parcel).await,
+        None if !route.shard.holds_lease() => Err(held_back()),
+        None if parcel.dressed => dressed_call(route, parcel).await,
+        None => told_call(route, parcel.message, &parcel.outgoing).await,
     };
     (parcel.key, pair_key(&parcel.outgoing), told)
 }
 
+/// A call of a message that names media of ours. What the provider refuses because of a copy it does not know any more is
+/// called once again with a new one: it was certainly not accepted.
+async fn dressed_call<K>(route: &Route, parcel: &Parcel<K>) -> Told {
+    let whose = (route.tenant, parcel.outgoing.session);
+    let (outgoing, refit) = dress(&route.node, whose, &parcel.outgoing).await?;
+    // An upload takes its time.
+    if !route.shard.holds_lease() {
+        return Err(held_back());
+    }
+    let told = told_call(route, parcel.message, &outgoing).await;
+    if !refit.is_outworn(&route.node, &told).await {
+        return told;
+    }
+    let (outgoing, _) = dress(&route.node, whose, &parcel.outgoing).await?;
+    if !route.shard.holds_lease() {
+        return Err(held_back());
+    }
+    told_call(route, parcel.message, &outgoing).await
+}
+
 /// The call itself, and how long it took.
-async fn told_call<K>(connector: &dyn Connector, parcel: &Parcel<K>) -> Told {
-    let (began, Outgoing { session, reference, .. }) = (Instant::now(), &parcel.outgoing);
-    trace::claimed(parcel.message, *session, *reference);
-    let told = connector.send(&parcel.outgoing).await;
-    trace::called(parcel.message, *session, *reference, (&told, began.elapsed()));
+async fn told_call(route: &Route, message: Option<MessageId>, outgoing: &Outgoing) -> Told {
+    let (began, Outgoing { session, reference, .. }) = (Instant::now(), outgoing);
+    trace::claimed(message, *session, *reference);
+    let told = route.connector.send(outgoing).await;
+    trace::called(message, *session, *reference, (&told, began.elapsed()));
     told
 }
 

@@ -32,10 +32,17 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
+        Self::within(request, state.config.server.body_max_bytes).await
+    }
+}
+
+impl<T: DeserializeOwned> Json<T> {
+    /// A body of at most so many bytes.
+    pub(crate) async fn within(request: Request, max: usize) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::new(Code::UnsupportedMediaType, "Send the body as `application/json`."));
         }
-        let bytes = collect(request, state.config.server.body_max_bytes).await?;
+        let bytes = collect(request, max).await?;
         let value = serde_json::from_slice(&bytes).map_err(|error| refusal(&error))?;
         // Every body is an object; a list of its fields in their order would be read as one.
         if bytes.trim_ascii_start().starts_with(b"[") {

@@ -36,6 +36,11 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         entries.insert(key, (value, Instant::now()));
     }
 
+    /// Forgets one.
+    pub(crate) fn forget(&self, key: &K) {
+        self.entries().remove(key);
+    }
+
     /// Forgets what fits.
     pub(crate) fn forget_where(&self, fits: impl Fn(&V) -> bool) {
         self.entries().retain(|_, (value, _)| !fits(value));

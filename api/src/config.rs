@@ -49,6 +49,14 @@ pub struct Config {
     pub plant: Planted,
 }
 
+impl Server {
+    /// Largest JSON body that brings a media file, bytes: its base64, and what stands around it.
+    #[must_use]
+    pub fn media_inline_bytes(&self) -> usize {
+        self.media_inline_max_bytes / 3 * 4 + 16 * 1024
+    }
+}
+
 /// `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -60,6 +68,10 @@ pub struct Server {
     pub import_max_bytes: u64,
     /// Contact files read at once.
     pub imports_max: usize,
+    /// Media files taken in at once.
+    pub media_at_once: usize,
+    /// Largest media file that may come as base64, bytes.
+    pub media_inline_max_bytes: usize,
     /// Longest time of a request, ms.
     pub request_timeout_ms: u64,
     /// Longest wait for requests in flight at the end, ms.
@@ -209,11 +221,14 @@ impl Config {
         let _ = write!(
             text,
             "[server]\nlisten = \"{}\"\nbody_max_kib = {}\nimport_max_mib = {}\nimports_max = {}\n\
+             media_at_once = {}\nmedia_inline_max_mib = {}\n\
              request_timeout_ms = {}\ndrain_timeout_ms = {}\n\n{}",
             server.listen,
             server.body_max_bytes >> 10,
             server.import_max_bytes >> 20,
             server.imports_max,
+            server.media_at_once,
+            server.media_inline_max_bytes >> 20,
             server.request_timeout_ms,
             server.drain_timeout_ms,
             edge.shown(outbound),
@@ -265,6 +280,8 @@ fn read_server(s: &Source) -> Result<Server, ConfigError> {
         body_max_bytes: size(s.number("server.body_max_kib", 1..=65_536)?) << 10,
         import_max_bytes: s.number("server.import_max_mib", 1..=1_048_576)? << 20,
         imports_max: size(s.number("server.imports_max", 1..=64)?),
+        media_at_once: size(s.number("server.media_at_once", 1..=1_000)?),
+        media_inline_max_bytes: size(s.number("server.media_inline_max_mib", 1..=100)?) << 20,
         request_timeout_ms: s.number("server.request_timeout_ms", 1_000..=600_000)?,
         drain_timeout_ms: s.number("server.drain_timeout_ms", 0..=600_000)?,
     })

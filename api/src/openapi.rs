@@ -220,7 +220,16 @@ fn problem_schema() -> Value {
             "retryable": {"type": "boolean"},
             "retry_after": {"type": "integer", "minimum": 1, "description": "Seconds, also as the header Retry-After."},
             "path": {"type": "string", "description": "The place in the body."},
-            "scope": {"type": "string", "description": "Of `scope_missing`: the scope that is needed."},
+            "scope": {"type": "string", "description": "Of `scope_missing`: the scope that is needed; of `token_lacks_permission`: Meta's permission."},
+            "provider": {"type": "object", "description": "What Meta said: its code, words and trace id.", "properties": {
+                "code": {"type": "integer"}, "subcode": {"type": "integer"}, "message": {"type": "string"},
+                "title": {"type": "string"}, "trace": {"type": "string"}}},
+            "errors": {"type": "array", "description": "Of `invalid_template`: everything that is wrong.", "items": {
+                "type": "object", "properties": {"path": {"type": "string"}, "detail": {"type": "string"}}}},
+            "campaigns": {"type": "array", "description": "Of `session_in_use`: the campaigns that are not over.", "items": {"type": "string"}},
+            "waiting": {"type": "integer", "description": "Of `session_in_use`: messages that wait."},
+            "template": {"type": "object", "description": "Of `template_unusable` and `template_mismatch`: which, and where it stands.", "properties": {
+                "name": {"type": "string"}, "language": {"type": "string"}, "status": {"type": "string"}, "reason": {"type": "string"}}},
             "bucket": {"type": "string", "description": "Of `rate_limited`: `api` or `send`."},
             "line": {"type": "integer"},
             "column": {"type": "integer"},

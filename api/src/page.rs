@@ -67,6 +67,11 @@ impl Ask {
         Address::from_key(&cursor).map(Some).map_err(|_| wrong_cursor())
     }
 
+    /// Behind which place of somebody else's list the page begins.
+    pub(crate) fn after_text(&self) -> Result<Option<String>, Problem> {
+        self.cursor()
+    }
+
     /// Behind which id the page begins.
     pub(crate) fn after_id(&self) -> Result<Option<u64>, Problem> {
         let Some(cursor) = self.cursor()? else { return Ok(None) };
@@ -86,6 +91,11 @@ pub(crate) fn record_cursor(created: Timestamp, id: u64) -> String {
 /// A cursor behind an address.
 pub(crate) fn address_cursor(address: &Address) -> String {
     URL_SAFE_NO_PAD.encode(address.key())
+}
+
+/// A cursor that is somebody else's.
+pub(crate) fn text_cursor(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(text)
 }
 
 /// A cursor behind an id.

@@ -2,6 +2,7 @@
 //! whether a repeat can help. Handlers return a [`Problem`]; [`render`] writes it with the request's trace id.
 
 mod catalogue;
+mod provider;
 
 pub(crate) use catalogue::{Code, page};
 
@@ -77,6 +78,12 @@ impl Problem {
         self
     }
 
+    /// Says more than a word, in a field of its own.
+    pub(crate) fn told_more(mut self, field: &str, value: Value) -> Self {
+        self.place.insert(field.into(), value);
+        self
+    }
+
     /// Says when to come back.
     pub(crate) fn after(mut self, ms: u64) -> Self {
         self.retry_after_ms = Some(ms);
@@ -106,6 +113,11 @@ impl Problem {
     /// What to do about it.
     pub(crate) fn remedy(&self) -> &'static str {
         self.code.entry().remedy
+    }
+
+    /// Its code and detail, for where it stands inside an answer.
+    pub(crate) fn words(self) -> (&'static str, String) {
+        (self.code.entry().code, self.detail)
     }
 
     /// Its status.
@@ -270,6 +282,7 @@ impl From<DispatchError> for Problem {
                     .after(retry_after_ms)
             }
             DispatchError::Unknown => Self::new(Code::OutcomeUnknown, "The answer was lost on the way."),
+            DispatchError::Template(barrier) => (*barrier).into(),
         }
     }
 }
@@ -294,14 +307,7 @@ impl From<WebhookError> for Problem {
 
 impl From<ContentError> for Problem {
     fn from(error: ContentError) -> Self {
-        let path = match &error {
-            ContentError::TooLong { path, .. }
-            | ContentError::Count { path, .. }
-            | ContentError::Missing { path }
-            | ContentError::NotAllowed { path, .. }
-            | ContentError::Repeated { path }
-            | ContentError::Invalid { path, .. } => path.clone(),
-        };
+        let path = error.path().to_owned();
         Self::new(Code::InvalidContent, format!("{error}.")).at(&path)
     }
 }

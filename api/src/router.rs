@@ -8,8 +8,8 @@ use crate::metrics;
 use crate::openapi;
 use crate::problem;
 use crate::routes::{
-    app, batch, campaign, contact, conversation, docs, event, health, import, key, message, optout, reseller,
-    session, subscription, template, tenant, webhook,
+    app, batch, campaign, contact, conversation, docs, event, health, import, key, media, message, optout,
+    provider_template, reseller, session, subscription, template, tenant, webhook,
 };
 use crate::state::ApiState;
 use axum::Router;
@@ -39,13 +39,45 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/keys/{id}/rotate", routes!(key::rotation::post))
         // A tenant's; the operator and its reseller name it with Kabar-Tenant.
         .at("/v1/apps", routes!(app::post, app::list))
+        .at("/v1/apps/{id}", routes!(app::get, app::patch))
         .at("/v1/sessions", routes!(session::post, session::list))
-        .at("/v1/sessions/{id}", routes!(session::get))
+        .at("/v1/sessions/{id}", routes!(session::get, session::change::patch, session::change::delete))
+        .at("/v1/sessions/{id}/check", routes!(session::change::check))
+        .at("/v1/sessions/{id}/profile", routes!(session::profile::get, session::profile::put))
+        .at(
+            "/v1/sessions/{id}/blocks",
+            routes!(session::block::list, session::block::post, session::block::delete),
+        )
+        .at(
+            "/v1/sessions/{id}/registration",
+            routes!(session::registration::post, session::registration::delete),
+        )
+        .at("/v1/sessions/{id}/registration/code", routes!(session::registration::code))
+        .at("/v1/sessions/{id}/registration/verify", routes!(session::registration::verify))
+        .at("/v1/sessions/{id}/two-step", routes!(session::registration::two_step))
+        .at(
+            "/v1/sessions/{id}/subscribed-apps",
+            routes!(
+                session::subscribed_app::list,
+                session::subscribed_app::post,
+                session::subscribed_app::delete
+            ),
+        )
+        .at(
+            "/v1/sessions/{id}/provider-templates",
+            routes!(provider_template::list, provider_template::post, provider_template::delete_named),
+        )
+        .at(
+            "/v1/sessions/{id}/provider-templates/{template}",
+            routes!(provider_template::get, provider_template::patch, provider_template::delete),
+        )
+        .at("/v1/sessions/{id}/provider-templates/{template}/unpause", routes!(provider_template::unpause))
         .at("/v1/contacts", routes!(contact::post, contact::list))
         .at("/v1/contacts/{id}", routes!(contact::get, contact::patch, contact::delete))
         .at("/v1/contacts/import/preview", routes!(import::preview::post))
         .at("/v1/imports", routes!(import::list))
         .at("/v1/imports/{id}", routes!(import::get))
+        .at("/v1/media/{id}", routes!(media::get, media::delete))
         .at("/v1/messages", routes!(message::post))
         .at("/v1/messages/batch", routes!(batch::post))
         .at("/v1/messages/{id}", routes!(message::get, message::delete))
@@ -79,6 +111,8 @@ fn untimed() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .at("/v1/events/stream", routes!(event::stream::get))
         .at("/v1/events/socket", routes!(event::socket::get))
+        .at("/v1/media", routes!(media::post, media::list))
+        .at("/v1/media/{id}/content", routes!(media::content::get))
         .at("/v1/contacts/import", routes!(import::post))
         .at("/v1/contacts/export", routes!(contact::export::get))
         .at("/v1/imports/{id}/errors", routes!(import::errors::get))

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 const SESSIONS_MAX: usize = 10_000;
 /// Tenants remembered at once.
 const TENANTS_MAX: usize = 10_000;
-/// A session cannot be unlinked yet, so that it exists is remembered this long.
+/// That a session exists is remembered this long; a removal here is forgotten at once.
 const SESSION_KEEP: Duration = Duration::from_secs(60);
 /// Nor can a tenant go, or become another reseller's.
 const TENANT_KEEP: Duration = Duration::from_secs(60);
@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     sessions: Cache<(TenantId, SessionId), ()>,
     /// One permit per contact file that may be read now.
     pub(crate) imports: Arc<Semaphore>,
+    /// One permit per file that may be taken in now.
+    pub(crate) media: Arc<Semaphore>,
     /// One permit per message that may be explained now.
     pub(crate) whys: Semaphore,
     /// What is in hand, and whether the server is ending.
@@ -67,6 +69,7 @@ impl ApiState {
             sessions: Cache::new(SESSION_KEEP, SESSIONS_MAX),
             admission: Admission::of(&config),
             imports: Arc::new(Semaphore::new(config.server.imports_max)),
+            media: Arc::new(Semaphore::new(config.server.media_at_once)),
             whys: Semaphore::new(WHYS_MAX),
             node,
             config,
@@ -120,6 +123,11 @@ impl ApiState {
             self.tenants.put(tenant, whose);
         }
         Ok(whose)
+    }
+
+    /// A session was taken away.
+    pub(crate) fn forget_session(&self, tenant: TenantId, id: SessionId) {
+        self.sessions.forget(&(tenant, id));
     }
 
     /// Whether the session is there and this tenant's.

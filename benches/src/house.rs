@@ -112,7 +112,7 @@ async fn tenant(operator: &Client, name: &str) -> Result<(TenantId, String)> {
 async fn app(running: &Running, tenant: TenantId, id: u64) -> Result<()> {
     let created = Timestamp(running.node.clock().now_ms());
     let (app_secrets, verify_token) = (vec!["bench-app-secret".to_owned()], "bench-verify-token".to_owned());
-    let app = MetaApp { id, tenant, app_secrets, verify_token, created };
+    let app = MetaApp { id, tenant, app_secrets, verify_token, meta_id: None, created };
     running.node.store().nouns.create(&app).await?;
     Ok(())
 }

@@ -56,6 +56,12 @@ impl Cause {
     pub const UNREADABLE: Self = Self(7);
     /// Kabar could not build the request.
     pub const INTERNAL: Self = Self(8);
+    /// Its session was removed before it was sent.
+    pub const SESSION_REMOVED: Self = Self(9);
+    /// The media it names is not stored any more.
+    pub const MEDIA_GONE: Self = Self(20);
+    /// WhatsApp did not take the media it names.
+    pub const MEDIA_UPLOAD: Self = Self(131_053);
     /// Too many messages to one person in a short time.
     pub const PAIR_RATE: Self = Self(131_056);
 
@@ -102,6 +108,8 @@ const CATALOGUE: &[(u32, Explanation)] = &[
     (6, entry("link_lost", "The session's credentials do not work.", Sender, true, "Renew the session's access token.")),
     (7, entry("unreadable_answer", "WhatsApp's answer could not be understood.", Provider, false, "Report it with the message id.")),
     (8, entry("internal", "Kabar could not build the request.", Kabar, false, "Report it with the message id.")),
+    (9, entry("session_removed", "Its session was removed before it was sent.", Sender, false, "Send it from another session.")),
+    (20, entry("media_gone", "The media the message names was deleted before its turn came.", Sender, false, "Store the file again and send the message with its new id.")),
     (100, entry("invalid_parameter", "WhatsApp calls a field of the message invalid.", Sender, false, "Correct the message; the detail names the field.")),
     (190, entry("token_expired", "The access token is expired or invalid.", Sender, true, "Renew the session's access token.")),
     (368, entry("policy_block", "The account is temporarily blocked for policy violations.", Sender, true, "Appeal in WhatsApp Manager.")),

@@ -8,9 +8,11 @@ mod interactive;
 mod limits;
 mod node;
 mod parts;
+pub mod places;
 mod shape;
 
 pub use parts::{Button, Coordinate, Language, Location, Media, Reaction, TemplateMessage, Text};
+pub use places::MediaUse;
 
 use serde_json::Value;
 
@@ -104,6 +106,20 @@ pub enum ContentError {
         /// What it must be.
         expected: String,
     },
+}
+
+impl ContentError {
+    /// Where.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let (Self::TooLong { path, .. }
+        | Self::Count { path, .. }
+        | Self::Missing { path }
+        | Self::NotAllowed { path, .. }
+        | Self::Repeated { path }
+        | Self::Invalid { path, .. }) = self;
+        path
+    }
 }
 
 impl Content {

@@ -131,6 +131,8 @@ ids! {
     TemplateId = "tpl";
     /// A webhook subscription.
     WebhookId = "whk";
+    /// A stored picture, film, sound or file.
+    MediaId = "med";
     /// A command from one shard to another.
     CommandId = "cmd";
     /// Something that happened: 8 bits shard | 41 bits position in its journal | 14 bits place in the entry.

@@ -31,6 +31,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("async-openai", &["kabar-connectors"]),
     ("hyper", &["kabar-connectors", "kabar-sandbox", "kabar-api", "kabar-benches", "kabar-tests"]),
     ("axum", &["kabar-api", "kabar-sandbox", "kabar-benches", "kabar-tests"]),
+    ("multer", &["kabar-api"]),
     ("clap", &["kabar-api"]),
     ("opentelemetry", &["kabar-api"]),
     ("opentelemetry_sdk", &["kabar-api"]),

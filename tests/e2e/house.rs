@@ -170,12 +170,17 @@ impl House {
 
     /// Writes a campaign's record with this timing and launches it.
     pub async fn launch_at(&self, ask: Ask, timing: Timing) -> CampaignId {
+        self.launch_saying(ask, timing, content("{{name|default:\"kak\"}}")).await
+    }
+
+    /// The same with other words.
+    pub async fn launch_saying(&self, ask: Ask, timing: Timing, content: Content) -> CampaignId {
         let id = CampaignId::random(self.now(), rand::random());
         let record = Campaign {
             id,
             tenant: self.tenant,
             name: "Proof".into(),
-            content: content("{{name|default:\"kak\"}}"),
+            content,
             spintax: false,
             senders: ask.senders,
             audience: Audience::Contacts { list: Some(ask.list), filter: None },
@@ -319,7 +324,7 @@ pub async fn furnish(store: &Store, tenant: TenantId, app: u64) {
     };
     store.nouns.create(&record).await.unwrap();
     let (app_secrets, verify_token) = (vec![SECRET.to_owned()], VERIFY.to_owned());
-    let app = MetaApp { id: app, tenant, app_secrets, verify_token, created };
+    let app = MetaApp { id: app, tenant, app_secrets, verify_token, meta_id: None, created };
     store.nouns.create(&app).await.unwrap();
 }
 

@@ -7,6 +7,7 @@ mod append;
 mod fault;
 mod frequency;
 mod house;
+mod media;
 mod optout;
 mod panic;
 mod pause;

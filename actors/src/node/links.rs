@@ -159,6 +159,21 @@ impl Node {
     }
 }
 
+/// What was remembered is read again when it was changed here.
+impl Node {
+    /// An app was changed.
+    pub fn forget_app(&self, app: u64) {
+        self.apps.remove(&app);
+    }
+
+    /// A session was changed or taken away.
+    pub fn forget_session(&self, session: SessionId, number: &str) {
+        self.links.remove(&session);
+        self.numbers.remove(number);
+        self.accounts.forget(session);
+    }
+}
+
 /// Where a session's provider is reached.
 fn base_url(session: &SessionRecord) -> String {
     session.base_url.clone().unwrap_or_else(|| "https://graph.facebook.com".to_owned())

@@ -51,6 +51,7 @@ ids! {
     TemplateId kabar_engine::id::TemplateId::PREFIX, "A stored template's id.";
     ContactId kabar_engine::id::ContactId::PREFIX, "A contact's id.";
     EventId kabar_engine::id::EventId::PREFIX, "An event's id.";
+    MediaId kabar_engine::id::MediaId::PREFIX, "A media file's id; it follows from the bytes.";
     WebhookId kabar_engine::id::WebhookId::PREFIX, "A webhook subscription's id.";
     AppId "app", "An app's id.";
 }
@@ -80,6 +81,8 @@ words! {
     Becomes: "What becomes of a column's values." = "phone" "name" "zone" "opted_out" "field" "ignored";
     RowOutcome: "What a row counts as." = "valid" "invalid" "duplicate";
     ConsentBasis: "Why the people of an import may be written to." = "opt_in" "existing_customer" "legitimate_interest" "unknown";
+    MediaKind: "What a media file is good for." = "image" "video" "audio" "document" "sticker";
+    MediaOrigin: "How a media file came here first." = "upload" "inline" "link" "received";
     Status: "Where a message is." = "queued" "unknown" "sent" "delivered" "read" "played" "failed" "expired" "received";
     Lane: "The order in which waiting messages of a session leave." = "reply" "transactional" "broadcast";
     Fault: "Whose fault a failure is." = "recipient" "sender" "provider" "kabar";
@@ -103,6 +106,8 @@ words! {
     WhyChosen: "How a message's number was chosen: named in the request, or by the campaign's split of its audience among its senders." = "named" "split";
     WhyResolution: "What became of a message without proof, as the tenant chose." = "unknown" "sent_again";
     KeyKind: "Whose a key is." = "operator" "reseller" "tenant";
+    CodeMethod: "How the code that proves a number comes." = "sms" "voice";
+    Evidence: "How what is known of a template came here: its account was read, by Meta's webhook, by Meta's answer to a change." = "sync" "webhook" "answer";
     SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
 }
 

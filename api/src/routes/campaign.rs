@@ -117,7 +117,7 @@ async fn show(state: &ApiState, whom: &For, id: CampaignId) -> Result<axum::Json
 /// refusal; it changes nothing, so that the key stays unused.
 #[utoipa::path(post, path = "/v1/campaigns/{id}/{verb}", tag = "campaigns", operation_id = "moveCampaign", summary = "Launch, pause, resume or cancel a campaign",
     params(("id" = shapes::CampaignId, Path, description = "The campaign."), ("verb" = shapes::Verb, Path, description = "What is wanted.")),
-    responses((status = 200, body = Shown, description = "As it stands now.")), extensions(("x-problems" = json!(["wrong_phase"]))))]
+    responses((status = 200, body = Shown, description = "As it stands now.")), extensions(("x-problems" = json!(["wrong_phase", "template_unusable", "template_mismatch"]))))]
 pub(crate) async fn act(
     State(state): State<ApiState>,
     whom: For,
@@ -134,7 +134,10 @@ pub(crate) async fn act(
         _ => return Err(Problem::new(Code::NotFound, "Nothing is at this address.")),
     };
     let tenant = whom.tenant;
-    found(&state, &whom, id).await?;
+    let campaign = found(&state, &whom, id).await?;
+    if verb == Verb::Launch && state.dispatcher.standing(&campaign).await?.is_none() {
+        report::check_template(&state, &campaign).await?;
+    }
     let done = match verb {
         Verb::Launch => state.dispatcher.launch(tenant, id, asked).await,
         verb => state.dispatcher.move_campaign(tenant, id, verb, asked).await,

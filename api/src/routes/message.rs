@@ -3,7 +3,7 @@
 
 pub(crate) mod why;
 
-use super::{Explained, address};
+use super::{Explained, address, media};
 use crate::auth::For;
 use crate::auth::gate::limited;
 use crate::auth::ring::Rate;
@@ -172,7 +172,7 @@ fn timeline(row: &MessageRow) -> Vec<Moment> {
 /// `POST /v1/messages`: 202 once it is durable.
 #[utoipa::path(post, path = "/v1/messages", tag = "messages", operation_id = "sendMessage", summary = "Send one message",
     request_body = content::NewMessage, responses((status = 202, body = Accepted, description = "Durable; it ends as delivered, failed, expired or unknown, never in silence.")),
-    extensions(("x-problems" = json!(["invalid_address", "invalid_content", "unknown_reference", "opted_out", "window_closed", "frequency_cap", "outbox_full"]))))]
+    extensions(("x-problems" = json!(["invalid_address", "invalid_content", "unknown_reference", "opted_out", "window_closed", "frequency_cap", "outbox_full", "template_unusable", "template_mismatch"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -205,7 +205,7 @@ pub(crate) async fn accept(
     (key, bytes): (Option<String>, &[u8]),
 ) -> Result<Accepted, Problem> {
     let tenant = whom.tenant;
-    let asked = Asked::read(body)?;
+    let mut asked = Asked::read(body)?;
     let own = match &asked.options.idempotency_key {
         Some(own) => Some(Idempotent::check(own.as_bytes()).map_err(|p| p.at("options.idempotency_key"))?),
         None => None,
@@ -223,11 +223,12 @@ pub(crate) async fn accept(
         None => None,
     };
     let (due, valid_until) = times(&asked.options, state.now())?;
+    let content = media::inline::read(state, tenant, &mut asked.message).await?;
     let draft = Draft {
         tenant,
         session: asked.session,
         to: address(&asked.to)?,
-        content: Arc::new(asked.content),
+        content: Arc::new(content),
         lane: asked.options.lane.unwrap_or(Lane::Transactional),
         due,
         valid_until,
@@ -249,7 +250,8 @@ struct Asked {
     context: Option<String>,
     options: Options,
     tag: Option<Arc<str>>,
-    content: Content,
+    /// Meta's object, not read yet.
+    message: Value,
 }
 
 impl Asked {
@@ -276,9 +278,7 @@ impl Asked {
             let detail = format!("Unknown field `{unknown}` in a message of the type `{kind}`.");
             return Err(Problem::new(Code::UnknownField, detail).at(unknown));
         }
-        let content = Content::from_json(&Value::Object(body))?;
-        content.validate()?;
-        Ok(Self { session, to, context, options, tag, content })
+        Ok(Self { session, to, context, options, tag, message: Value::Object(body) })
     }
 }
 
@@ -400,7 +400,9 @@ mod tests {
 
     fn read(body: Value) -> Result<Asked, Problem> {
         let Value::Object(body) = body else { panic!("an object is expected") };
-        Asked::read(body)
+        let asked = Asked::read(body)?;
+        Content::from_json(&asked.message)?.validate()?;
+        Ok(asked)
     }
 
     #[test]
@@ -413,7 +415,10 @@ mod tests {
         }))
         .unwrap();
         assert_eq!((asked.session, asked.to.as_str()), (SessionId(7), "6281234567890"));
-        assert_eq!((asked.content.text(), asked.context.as_deref()), (Some("Halo"), Some("wamid.1")));
+        assert_eq!(
+            (asked.message["text"]["body"].as_str(), asked.context.as_deref()),
+            (Some("Halo"), Some("wamid.1"))
+        );
         assert_eq!((asked.options.lane, asked.options.valid_for_seconds), (Some(Lane::Reply), Some(60)));
     }
 

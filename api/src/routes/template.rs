@@ -3,7 +3,7 @@
 
 pub(crate) mod preview;
 
-use super::{TRIES, name, present};
+use super::{TRIES, media, name, present};
 use crate::auth::For;
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
@@ -100,10 +100,14 @@ impl From<Template> for Shown {
     }
 }
 
-/// A message that WhatsApp would take and whose patterns can be read.
-fn checked(message: &Value, spintax: bool) -> Result<Content, Problem> {
-    let content = Content::from_json(message).map_err(Problem::from)?;
-    content.validate()?;
+/// A message that WhatsApp would take, whose media is here and whose patterns can be read.
+async fn checked(
+    state: &ApiState,
+    tenant: TenantId,
+    message: &mut Value,
+    spintax: bool,
+) -> Result<Content, Problem> {
+    let content = media::inline::read(state, tenant, message).await?;
     ContentPattern::compile(&content, spintax)?;
     Ok(content)
 }
@@ -124,12 +128,12 @@ pub(crate) async fn post(
     body: Json<Wanted>,
 ) -> Result<Response, Problem> {
     let (now, tenant, body_hash) = (state.now(), whom.tenant, body.hash());
-    let wanted = body.value;
+    let mut wanted = body.value;
     let template = Template {
         id: key.id(|k| TemplateId::derived(tenant, k), |r| TemplateId::random(now, r)),
         tenant,
         name: name(&wanted.name)?,
-        content: checked(&wanted.message, wanted.spintax)?,
+        content: checked(&state, tenant, &mut wanted.message, wanted.spintax).await?,
         spintax: wanted.spintax,
         body_hash,
         created: now,
@@ -175,7 +179,7 @@ pub(crate) async fn patch(
     for _ in 0..TRIES {
         let stored = found(&state, whom.tenant, id).await?;
         let mut template = stored.noun.clone();
-        apply(&body.value, &mut template)?;
+        apply(&state, &body.value, &mut template).await?;
         if template != stored.noun {
             template.updated = state.now();
             match state.nouns().update(&template, stored.version).await {
@@ -190,7 +194,7 @@ pub(crate) async fn patch(
     Err(StoreError::Conflict.into())
 }
 
-fn apply(patch: &Patch, template: &mut Template) -> Result<(), Problem> {
+async fn apply(state: &ApiState, patch: &Patch, template: &mut Template) -> Result<(), Problem> {
     if let Some(given) = &patch.name {
         template.name = name(given.as_deref().unwrap_or_default())?;
     }
@@ -202,7 +206,7 @@ fn apply(patch: &Patch, template: &mut Template) -> Result<(), Problem> {
         merge(&mut message, given);
     }
     // Also when only spintax changed: the same text is another pattern then.
-    template.content = checked(&message, template.spintax)?;
+    template.content = checked(state, template.tenant, &mut message, template.spintax).await?;
     Ok(())
 }
 

@@ -235,6 +235,14 @@ async fn files(met: &mut Met, house: &House, tenant: &Tenant<'_>) {
         let what = format!("POST /v1/contacts/import{query}");
         met.note(code, &house.call(&what, &headers, file).await);
     }
+    let kept = tenant.call("POST /v1/media", json!({"base64": "aGFsbw=="})).await.id();
+    let disguised = json!({"base64": "aGFsbw==", "mime_type": "image/png"});
+    met.note("media_refused", &tenant.call("POST /v1/media", disguised).await);
+    let private = json!({"link": "http://127.0.0.1/a.png"});
+    met.note("link_unusable", &tenant.call("POST /v1/media", private).await);
+    let content = format!("GET /v1/media/{kept}/content");
+    let beyond = tenant.with(&content, &[("range", "bytes=9-")], Value::Null).await;
+    met.note("range_not_satisfiable", &beyond);
 }
 
 /// A store that fails, and one that does not answer in the request's time.

@@ -23,6 +23,7 @@ mod key;
 mod killed;
 mod limit;
 mod matrix;
+mod media;
 mod message;
 mod once;
 mod operations;

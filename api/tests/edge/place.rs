@@ -115,6 +115,8 @@ pub async fn furnish(tenant: &Tenant<'_>, digits: &str) -> Things {
         tenant.until("/v1/events", |seen| seen["data"][0]["id"].is_string()).await["data"][0]["id"].clone();
     // To a closed port of this machine, which the guard refuses: nothing leaves.
     let webhook = tenant.call("POST /v1/webhooks", json!({"url": "https://127.0.0.1:9/x"})).await.id();
+    let file = json!({"base64": "aGFsbw==", "mime_type": "text/plain"});
+    let media = tenant.call("POST /v1/media", file).await.id();
     let text = |value: Value| value.as_str().unwrap().to_owned();
     [
         ("TenantId", tenant.id.clone()),
@@ -129,6 +131,7 @@ pub async fn furnish(tenant: &Tenant<'_>, digits: &str) -> Things {
         ("ConversationId", text(conversation)),
         ("EventId", text(event)),
         ("WebhookId", webhook),
+        ("MediaId", media),
     ]
     .map(|(kind, id)| (kind.to_owned(), id))
     .into()

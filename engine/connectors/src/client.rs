@@ -8,13 +8,17 @@
 mod dial;
 mod fetch;
 mod guard;
+mod load;
 mod networks;
+mod reading;
 mod resolve;
 mod spelt;
 
 pub use fetch::FetchError;
 pub use guard::Guard;
+pub use load::{Broken, Flow};
 pub use networks::Networks;
+pub use reading::Reading;
 pub use resolve::{Resolve, System};
 
 use bytes::{Bytes, BytesMut};
@@ -25,6 +29,7 @@ use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use load::Load;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +129,7 @@ pub enum Unclear {
 /// The client. Cloning is cheap and shares the pool; one per [`Guard`] and process is enough.
 #[derive(Clone)]
 pub struct Client {
-    pool: legacy::Client<Limited, Full<Bytes>>,
+    pool: legacy::Client<Limited, Load>,
     answer_max: usize,
 }
 
@@ -162,28 +167,48 @@ impl Client {
     ///
     /// # Errors
     /// [`CallError`]; a status is never an error.
-    pub async fn call(
+    pub async fn call(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Answer, CallError> {
+        self.whole(request.map(Load::Whole), deadline).await
+    }
+
+    /// The same with a body of `length` bytes that is written as it comes. It is never in memory as a whole.
+    ///
+    /// # Errors
+    /// [`CallError`]; a source that breaks off leaves the outcome unclear.
+    pub async fn pour(
         &self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<()>,
+        (flow, length): (Flow, u64),
         deadline: Duration,
     ) -> Result<Answer, CallError> {
-        if !matches!(request.uri().scheme_str(), Some("http" | "https")) {
-            return Err(CallError::NotSent(NotSent::Request));
-        }
+        self.whole(request.map(|()| Load::flowing(flow, length)), deadline).await
+    }
+
+    async fn whole(&self, request: Request<Load>, deadline: Duration) -> Result<Answer, CallError> {
         let until = Instant::now() + deadline;
-        let chosen = capture_connection(&mut request);
-        let response = match timeout_at(until, self.pool.request(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(outcome(&error)),
-            Err(_) if chosen.connection_metadata().is_none() => {
-                return Err(CallError::NotSent(NotSent::Timeout));
-            }
-            Err(_) => return Err(CallError::Unclear { why: Unclear::Deadline, status: None }),
-        };
+        let response = self.begin(request, until).await?;
         let status = response.status();
         match timeout_at(until, self.read(response)).await.unwrap_or(Err(Unclear::Deadline)) {
             Ok(answer) => Ok(answer),
             Err(why) => Err(CallError::Unclear { why, status: Some(status) }),
+        }
+    }
+
+    /// Makes the call; its answer's head is there, its body is not.
+    async fn begin(
+        &self,
+        mut request: Request<Load>,
+        until: Instant,
+    ) -> Result<Response<Incoming>, CallError> {
+        if !matches!(request.uri().scheme_str(), Some("http" | "https")) {
+            return Err(CallError::NotSent(NotSent::Request));
+        }
+        let chosen = capture_connection(&mut request);
+        match timeout_at(until, self.pool.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(outcome(&error)),
+            Err(_) if chosen.connection_metadata().is_none() => Err(CallError::NotSent(NotSent::Timeout)),
+            Err(_) => Err(CallError::Unclear { why: Unclear::Deadline, status: None }),
         }
     }
 

@@ -28,6 +28,9 @@ pub struct SandboxConfig {
     pub numbers: Vec<NumberConfig>,
     /// Where webhooks go from the start, without a handshake; `None`: nowhere until told.
     pub webhook_url: Option<String>,
+    /// What URLs of media begin with, e.g. `http://sandbox:8090` where it runs in a container; `None`: the host a
+    /// caller asked for, and in webhooks the address it listens on.
+    pub public_url: Option<String>,
     /// Delays, rates, limits and faults.
     pub behaviour: Behaviour,
 }
@@ -43,6 +46,7 @@ impl Default for SandboxConfig {
             access_tokens: vec!["sandbox-access-token".into()],
             numbers: vec![NumberConfig::default()],
             webhook_url: None,
+            public_url: None,
             behaviour: Behaviour::default(),
         }
     }

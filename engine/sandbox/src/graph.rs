@@ -1,15 +1,27 @@
 //! The Graph API face: Meta's paths, bodies, errors and webhooks over the network of phones, and
 //! the control API beside them. Decides nothing about a message's fate.
 
+pub(crate) mod agenda;
+mod argument;
+mod block;
 mod content;
 pub(crate) mod control;
 pub(crate) mod delivery;
 mod draft;
+mod edge;
 mod envelope;
+mod media;
+mod multipart;
+pub(crate) mod number;
+mod profile;
 mod refusal;
 pub(crate) mod server;
+mod subscription;
+mod template;
+pub(crate) mod token;
+mod upload;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,19 +34,28 @@ use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use serde_json::{Map, Value, json};
+use parking_lot::Mutex;
+use serde_json::Value;
 use thiserror::Error;
 
-use crate::config::{NumberConfig, SandboxConfig};
+use crate::config::SandboxConfig;
+use crate::network::clock::ms;
 use crate::network::dice::{Dice, Stream};
 use crate::network::message::{Category, Kind, Outgoing};
 use crate::network::{End, Network, wamid};
+use agenda::Agenda;
+use argument::BODY_LIMIT;
+use block::Blocks;
 use delivery::Delivery;
 use draft::{Draft, Request as Wanted};
+use edge::Usage;
+use media::Media;
+use number::Numbers;
 use refusal::Refusal;
+use template::{Known, Templates};
+use token::{MESSAGING, Tokens};
+use upload::Uploads;
 
-/// Meta's own bound is lower; this one only keeps the sandbox's memory.
-const BODY_LIMIT: usize = 1 << 20;
 const API_VERSION: &str = "v25.0";
 
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -54,21 +75,84 @@ pub(crate) enum Cut {
 pub(crate) struct Graph {
     pub(crate) network: Arc<Network>,
     pub(crate) delivery: Arc<Delivery>,
-    tokens: HashSet<String>,
+    pub(crate) agenda: Agenda,
+    tokens: Tokens,
+    numbers: Numbers,
+    media: Media,
+    uploads: Uploads,
+    templates: Templates,
+    blocks: Blocks,
+    usage: Usage,
+    /// Accounts whose insights were switched on.
+    insights: Mutex<BTreeSet<String>>,
+    app_secret: Vec<u8>,
     control_token: String,
+    /// Where it is reached: as configured, else as it listens.
+    public_url: (bool, String),
     seed: u64,
     traces: AtomicU64,
 }
 
+/// What a send was found to be besides its words.
+#[derive(Debug, Default)]
+struct Found {
+    template: Option<Known>,
+    /// The code it will fail with.
+    doom: Option<u32>,
+}
+
 impl Graph {
-    pub(crate) fn new(config: &SandboxConfig, network: Arc<Network>, delivery: Arc<Delivery>) -> Self {
+    pub(crate) fn new(
+        config: &SandboxConfig,
+        network: Arc<Network>,
+        delivery: Arc<Delivery>,
+        address: std::net::SocketAddr,
+    ) -> Self {
         Self {
-            network,
-            delivery,
-            tokens: config.access_tokens.iter().cloned().collect(),
+            agenda: Agenda::default(),
+            tokens: Tokens::new(&config.access_tokens),
+            numbers: Numbers::new(&config.numbers),
+            media: Media::default(),
+            uploads: Uploads::default(),
+            templates: Templates::default(),
+            blocks: Blocks::new(config.numbers.len()),
+            usage: Usage::default(),
+            insights: Mutex::default(),
+            app_secret: config.app_secret.clone().into_bytes(),
             control_token: config.control_token.clone(),
+            public_url: match &config.public_url {
+                Some(url) => (true, url.trim_end_matches('/').to_owned()),
+                None => (false, format!("http://{address}")),
+            },
             seed: config.seed,
             traces: AtomicU64::new(0),
+            network,
+            delivery,
+        }
+    }
+
+    /// Unix milliseconds of the sandbox's clock.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.network.clock.unix_ms(self.network.clock.now_ns())
+    }
+
+    /// The instant that many milliseconds from now.
+    fn due_in(&self, wait_ms: u64) -> u64 {
+        self.network.clock.now_ns().saturating_add(ms(wait_ms))
+    }
+
+    fn public_url(&self) -> String {
+        self.public_url.1.clone()
+    }
+
+    fn has_public_url(&self) -> bool {
+        self.public_url.0
+    }
+
+    /// Tells everybody who listens to an account of something, in a webhook field of its own.
+    pub(crate) fn announce(&self, account: &str, field: &str, value: &Value) {
+        if let Some(number) = self.network.numbers.iter().position(|number| number.waba_id == account) {
+            self.delivery.offer(envelope::Update::account(number, field, value));
         }
     }
 
@@ -82,30 +166,42 @@ impl Graph {
         let (nodes, count) = nodes(path);
         match (&head.method, &nodes[..count]) {
             (&Method::POST, [number, "messages"]) => self.messages(number, &head, body).await,
-            (&Method::GET, nodes @ ([_] | [_, _])) => Ok(self.get(nodes, &head)),
-            _ => Ok(self.refused(&Refusal::unknown_path(path))),
+            (_, nodes) => Ok(self.edge(nodes, &head, body).await),
         }
     }
 
     async fn messages(&self, number: &str, head: &Parts, body: Incoming) -> Result<Answer, Cut> {
-        if !self.knows_token(head) {
-            return Ok(self.stranger(&Refusal::token()));
+        if let Err(refusal) = self.authorise(head, MESSAGING) {
+            return Ok(self.stranger(&refusal));
         }
         let Some(number) = self.network.number(number) else {
             return Ok(self.stranger(&Refusal::unknown_object("post", number)));
         };
-        let Some(raw) = collect(body).await else {
+        let Some(raw) = collect(body, BODY_LIMIT).await else {
             return Ok(self.refused(&Refusal::parameter("The request body could not be read.")));
         };
         let Ok(body) = serde_json::from_slice::<Value>(&raw) else {
             return Ok(self.refused(&Refusal::parameter("The request body is not valid JSON.")));
         };
         match draft::read(&body, &self.network.numbers[number], &self.network.phones) {
-            Ok(Wanted::Receipt) => {
+            Ok(Wanted::Receipt(id)) => {
+                if !self.network.has_heard(number, id, self.now_ms()) {
+                    let refusal = Refusal::invalid(
+                        "message_id is not the id of a message this number received in 30 days",
+                    );
+                    self.write_refusal(number, &body, &refusal);
+                    return Ok(self.refused(&refusal));
+                }
                 self.network.receipt(number);
                 Ok(answer_json(StatusCode::OK, r#"{"success":true}"#.to_owned()))
             }
-            Ok(Wanted::Message(draft)) => self.send(number, &draft).await,
+            Ok(Wanted::Message(draft)) => match self.inspect(number, &draft) {
+                Ok(found) => self.send(number, &draft, &found).await,
+                Err(refusal) => {
+                    self.write_refusal(number, &body, &refusal);
+                    Ok(self.refused(&refusal))
+                }
+            },
             Err(refusal) => {
                 self.write_refusal(number, &body, &refusal);
                 Ok(self.refused(&refusal))
@@ -113,15 +209,44 @@ impl Graph {
         }
     }
 
-    async fn send(&self, number: usize, draft: &Draft<'_>) -> Result<Answer, Cut> {
+    /// What must be known of more than the words: the number's state, its blocks, its media, its templates.
+    fn inspect(&self, number: usize, draft: &Draft<'_>) -> Result<Found, Refusal> {
+        if let Some(code) = self.numbers.gate(number) {
+            return Err(Refusal::of(code));
+        }
+        if self.blocks.has(number, &draft.to) {
+            return Err(Refusal::of(130_403));
+        }
+        let mut found = Found::default();
+        match draft.kind {
+            Kind::Template => {
+                let account = &self.network.numbers[number].waba_id;
+                found.template = self.inspect_template(account, draft.object, draft.by_user_id)?;
+                found.doom = self.inspect_media(number, draft.kind, draft.object)?;
+            }
+            Kind::Image | Kind::Video | Kind::Audio | Kind::Document | Kind::Sticker | Kind::Interactive => {
+                found.doom = self.inspect_media(number, draft.kind, draft.object)?;
+            }
+            _ => {}
+        }
+        Ok(found)
+    }
+
+    async fn send(&self, number: usize, draft: &Draft<'_>, found: &Found) -> Result<Answer, Cut> {
         let message = Outgoing {
             number,
             to: &draft.to,
             kind: draft.kind,
-            category: draft.category,
+            category: found.template.as_ref().map_or(draft.category, |known| known.category),
             reference: draft.reference,
+            doom: found.doom,
         };
         let (end, latency_ms) = self.network.accept(&message);
+        if let (Some(known), End::Accepted(_)) = (&found.template, end)
+            && known.counts
+        {
+            self.template_sent(known.id);
+        }
         if latency_ms > 0 {
             tokio::time::sleep(Duration::from_millis(latency_ms)).await;
         }
@@ -157,47 +282,9 @@ impl Graph {
             kind: text("type").and_then(Kind::named).unwrap_or(Kind::Unknown),
             category: Category::Service,
             reference: text("biz_opaque_callback_data"),
+            doom: None,
         };
         self.network.refuse(&message, refusal.code);
-    }
-
-    fn get(&self, nodes: &[&str], head: &Parts) -> Answer {
-        if !self.knows_token(head) {
-            return self.stranger(&Refusal::token());
-        }
-        let fields = query(head, "fields");
-        let numbers = &self.network.numbers;
-        match nodes {
-            ["debug_token"] => self.debug_token(head),
-            [id] => match self.network.number(id) {
-                Some(number) => {
-                    answer_json(StatusCode::OK, select(describe(&numbers[number]), fields).to_string())
-                }
-                None => self.stranger(&Refusal::unknown_object("get", id)),
-            },
-            [waba, "phone_numbers"] if numbers.iter().any(|number| number.waba_id == *waba) => {
-                let of_waba = numbers.iter().filter(|number| number.waba_id == *waba);
-                let data: Vec<Value> = of_waba.map(|number| select(describe(number), fields)).collect();
-                answer_json(StatusCode::OK, json!({"data": data}).to_string())
-            }
-            [id, _] if !numbers.iter().any(|number| number.waba_id == *id) => {
-                self.stranger(&Refusal::unknown_object("get", id))
-            }
-            _ => self.refused(&Refusal::unknown_path(head.uri.path())),
-        }
-    }
-
-    fn debug_token(&self, head: &Parts) -> Answer {
-        let valid = query(head, "input_token").is_some_and(|token| self.tokens.contains(token));
-        let scopes: &[&str] =
-            if valid { &["whatsapp_business_messaging", "whatsapp_business_management"] } else { &[] };
-        let data = json!({"app_id": "100000000000001", "type": "SYSTEM_USER", "is_valid": valid, "expires_at": 0,
-            "data_access_expires_at": 0, "scopes": scopes, "granular_scopes": []});
-        answer_json(StatusCode::OK, json!({"data": data}).to_string())
-    }
-
-    fn knows_token(&self, head: &Parts) -> bool {
-        bearer(&head.headers).or_else(|| query(head, "access_token")).is_some_and(|t| self.tokens.contains(t))
     }
 
     fn stranger(&self, refusal: &Refusal) -> Answer {
@@ -252,31 +339,10 @@ fn is_version(part: &str) -> bool {
         .is_some_and(|(major, minor)| number(major) && number(minor))
 }
 
-fn describe(number: &NumberConfig) -> Value {
-    let level = if number.messages_per_second >= 1_000 { "HIGH" } else { "STANDARD" };
-    json!({
-        "verified_name": "Kabar Sandbox",
-        "display_phone_number": number.display_phone_number,
-        "quality_rating": "GREEN",
-        "platform_type": "CLOUD_API",
-        "code_verification_status": "VERIFIED",
-        "throughput": {"level": level},
-        "id": number.phone_number_id,
-    })
-}
-
-/// `?fields=a,b`: only those, and always the id.
-fn select(object: Value, fields: Option<&str>) -> Value {
-    let (Value::Object(all), Some(fields)) = (&object, fields) else { return object };
-    let wanted: Vec<&str> = fields.split(',').chain(["id"]).collect();
-    let kept = all.iter().filter(|(key, _)| wanted.contains(&key.as_str()));
-    Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>())
-}
-
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    (scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("oauth")).then(|| token.trim())
 }
 
 /// A query parameter as it stands; tokens, ids and numbers need no decoding.
@@ -285,8 +351,8 @@ fn query<'a>(head: &'a Parts, key: &str) -> Option<&'a str> {
     pairs.into_iter().find(|(name, _)| *name == key).map(|(_, value)| value)
 }
 
-async fn collect(body: Incoming) -> Option<Bytes> {
-    Limited::new(body, BODY_LIMIT).collect().await.ok().map(http_body_util::Collected::to_bytes)
+async fn collect(body: Incoming, limit: usize) -> Option<Bytes> {
+    Limited::new(body, limit).collect().await.ok().map(http_body_util::Collected::to_bytes)
 }
 
 fn answer_json(status: StatusCode, body: String) -> Answer {
@@ -319,14 +385,5 @@ mod tests {
         }
         assert_eq!(nodes("/v25/106/messages").1, 3);
         assert_eq!(nodes("/a/b/c/d").1, 0);
-    }
-
-    #[test]
-    fn fields_select_and_keep_the_id() {
-        let number = NumberConfig { messages_per_second: 1_000, ..NumberConfig::default() };
-        let some = select(describe(&number), Some("throughput,verified_name"));
-        assert_eq!(some["throughput"]["level"], "HIGH");
-        assert_eq!(some["id"], number.phone_number_id.as_str());
-        assert!(some.get("quality_rating").is_none());
     }
 }

@@ -37,9 +37,11 @@ mod sandbox;
 
 pub use behaviour::{Behaviour, BehaviourError, Delay, Escape, Faults, UserIds};
 pub use config::{NumberConfig, SandboxConfig};
-pub use graph::control::{Inbound, StatusOrder};
+pub use graph::control::{AccountEvent, Inbound, InboundMedia, NumberOrder, StatusOrder, TemplateOrder};
 pub use graph::delivery::WebhookRefused;
+pub use graph::number::VERIFICATION_CODE;
+pub use graph::token::{APP_ID, TokenOrder};
 pub use network::ledger::{FaultKind, LedgerRow, Outcome};
 pub use network::magic::MAGIC;
-pub use network::stats::{Settled, Stats, WebhookStats};
+pub use network::stats::{MediaStats, Settled, Stats, WebhookStats};
 pub use sandbox::Sandbox;

@@ -160,6 +160,7 @@ impl Network {
                 kind: message.kind,
                 outside_window: message.kind != Kind::Template
                     && heard.is_some_and(|heard| !heard.is_some_and(open)),
+                doom: message.doom,
             };
             if behaviour.statuses || behaviour.reply_rate > 0.0 || magic.is_some() {
                 let mut dice = Dice::new(self.seed, question, ordinal, Stream::Journey);
@@ -210,6 +211,7 @@ impl Network {
             kind: Kind::Receipt,
             category: message::Category::Service,
             reference: None,
+            doom: None,
         };
         let verdict = Verdict { at_ms, id: Id::default(), outcome: Outcome::Receipt, code: 0, fault: None };
         self.ledger.lock().write(&message, &verdict);
@@ -230,6 +232,26 @@ impl Network {
         let ordinal = self.ledger.lock().hear(number, from, at_ms);
         let question = key(&[&self.numbers[number].phone_number_id, from]);
         (Dice::new(self.seed, question, ordinal, Stream::Inbound).id(), at_ms)
+    }
+
+    /// Gives a number another rate of messages per second.
+    pub(crate) fn set_rate(&self, number: usize, messages_per_second: u32) {
+        self.limits.set_rate(number, messages_per_second);
+    }
+
+    /// When a user last wrote to a number, Unix milliseconds.
+    pub(crate) fn last_heard(&self, number: usize, from: &str) -> Option<i64> {
+        self.ledger.lock().last_heard(number, from)
+    }
+
+    /// Remembers the id of a message a number received.
+    pub(crate) fn note_inbound(&self, number: usize, wamid: &str, at_ms: i64) {
+        self.ledger.lock().note_inbound(number, wamid, at_ms);
+    }
+
+    /// Whether a number received this message within 30 days.
+    pub(crate) fn has_heard(&self, number: usize, wamid: &str, now_ms: i64) -> bool {
+        self.ledger.lock().has_heard(number, wamid, now_ms)
     }
 
     /// Marks the message with this id as a status ordered by hand says, and hands it out.
@@ -275,7 +297,8 @@ impl Network {
         match event.act {
             Act::Status { .. } => self.face.status(&told, event.act, event.unix_s),
             Act::Reply { text, quote } => {
-                let (id, _) = self.hear(told.number, &told.to);
+                let (id, at_ms) = self.hear(told.number, &told.to);
+                self.note_inbound(told.number, &wamid::inbound(&told.to, id), at_ms);
                 self.face.reply(&told, &Reply { id, text, quote, unix_s: event.unix_s });
             }
         }

@@ -53,11 +53,12 @@ impl Sandbox {
         let delivery = Arc::new(delivery.map_err(|refused| invalid(format!("webhook_url: {refused}")))?);
         let face = Arc::clone(&delivery);
         let network = Arc::new(Network::new(&config, numbers, clock, behaviour, face));
-        let graph = Arc::new(Graph::new(&config, Arc::clone(&network), Arc::clone(&delivery)));
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
+        let graph = Arc::new(Graph::new(&config, Arc::clone(&network), Arc::clone(&delivery), address));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(network.run(stop.clone()));
+        tasks.spawn(Arc::clone(&graph).run(stop.clone()));
         tasks.spawn(delivery.run(stop.clone(), tasks.clone()));
         tasks.spawn(server::serve(listener, Arc::clone(&graph), stop.clone(), tasks.clone()));
         tracing::info!(%address, seed = config.seed, "sandbox listens");
@@ -114,7 +115,7 @@ impl Sandbox {
 
     /// Performs the verification handshake with a receiver and sends webhooks there from now on.
     pub async fn set_webhook(&self, url: &str) -> Result<(), WebhookRefused> {
-        self.graph.delivery.verify(url).await?;
+        self.graph.delivery.verify(url, self.graph.delivery.verify_token()).await?;
         self.graph.delivery.subscribe(Some(url))
     }
 

@@ -1,5 +1,6 @@
 //! The Graph face as a client sees it: Meta's shapes, tokens, limits, webhooks, the control API.
 
+mod account;
 mod faults;
 mod harness;
 
@@ -266,12 +267,24 @@ async fn users_write_answer_and_hide_their_number() {
 async fn read_receipts_and_typing_are_answered_and_are_no_messages() {
     let sandbox = sandbox(swift()).await;
     let mut client = Client::to(&sandbox);
-    let mut receipt = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.abc"});
+    let written = Inbound {
+        phone_number_id: NUMBER.into(),
+        from: "15550100001".into(),
+        text: Some("Hi".into()),
+        ..Inbound::default()
+    };
+    let id = sandbox.inbound(&written).unwrap();
+    let mut receipt = json!({"messaging_product": "whatsapp", "status": "read", "message_id": id});
     assert_eq!(client.send(&receipt).await.json(), json!({"success": true}));
     receipt["typing_indicator"] = json!({"type": "text"});
     assert_eq!(client.send(&receipt).await.json(), json!({"success": true}));
-    receipt["message_id"] = json!("abc");
-    assert_eq!(client.send(&receipt).await.code(), 131_009);
+    for nobodys in ["abc", "wamid.abc"] {
+        receipt["message_id"] = json!(nobodys);
+        assert_eq!(client.send(&receipt).await.code(), 131_009);
+    }
+    sandbox.advance(30 * 24 * 3_600 * 1_000);
+    receipt["message_id"] = json!(id);
+    assert_eq!(client.send(&receipt).await.code(), 131_009, "30 days are over");
     let stats = sandbox.stats();
     assert_eq!((stats.accepted, stats.receipts), (0, 2));
     assert_eq!(sandbox.ledger()[0].outcome, Outcome::Receipt);

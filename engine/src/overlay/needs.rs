@@ -197,6 +197,10 @@ impl Missing<'_> {
                 });
                 due.unwrap_or_default().into_iter().for_each(|id| self.message(id));
             }
+            Input::Clear { session, .. } => {
+                let waiting = self.overlay.outbox.get(session).map(|o| o.waiting(256)).unwrap_or_default();
+                waiting.into_iter().for_each(|id| self.message(id));
+            }
             Input::CancelMessage { message, .. } => self.message(*message),
             Input::Statuses { reports, .. } => {
                 for report in reports {

@@ -136,6 +136,12 @@ impl Outbox {
         self.claimed.iter().take(max).copied().collect()
     }
 
+    /// Waiting messages, those that expire first before the others.
+    #[must_use]
+    pub fn waiting(&self, max: usize) -> Vec<MessageId> {
+        self.expiry.iter().take(max).map(|(_, id)| *id).collect()
+    }
+
     /// Waiting messages whose validity has passed at `now`.
     #[must_use]
     pub fn overdue(&self, now: Timestamp, max: usize) -> Vec<MessageId> {

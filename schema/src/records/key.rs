@@ -79,6 +79,8 @@ macro_rules! scopes {
 scopes! {
     MessagesSend = "messages:send", "Send single messages and batches, and cancel what waits.";
     MessagesRead = "messages:read", "Read messages with their timelines.";
+    MediaRead = "media:read", "Read media files and what is known of them.";
+    MediaWrite = "media:write", "Keep and delete media files.";
     ConversationsRead = "conversations:read", "Read conversations and what was said in them.";
     CampaignsRead = "campaigns:read", "Read campaigns, their reports and recipients.";
     CampaignsWrite = "campaigns:write", "Make, clone and retry campaigns; nothing is sent by that.";

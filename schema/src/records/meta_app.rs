@@ -16,6 +16,9 @@ pub struct MetaApp {
     pub app_secrets: Vec<String>,
     /// What Meta says when it checks the webhook's address.
     pub verify_token: String,
+    /// Meta's own id of it, when it is known: files are uploaded to it.
+    #[serde(default)]
+    pub meta_id: Option<String>,
     /// When it was created.
     pub created: Timestamp,
 }

@@ -143,6 +143,7 @@ async fn a_noun_is_found_across_tenants_by_its_index(backend: Backend) {
             tenant,
             app_secrets: vec![format!("secret {n}")],
             verify_token: "v".into(),
+            meta_id: None,
             created: BEGIN,
         };
         nouns.create(&app).await.unwrap();

@@ -11,10 +11,12 @@ use crate::routes::Filled;
 use crate::state::ApiState;
 use axum::extract::State;
 use kabar_actors::{Preflight, contact_value};
+use kabar_engine::content::Content;
 use kabar_engine::id::{CampaignId, ContactId, SessionId};
 use kabar_engine::schedule::{Zone, zone_of};
 use kabar_engine::spintax;
 use kabar_engine::template::ContentPattern;
+use kabar_schema::records::Campaign;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -114,6 +116,8 @@ pub(crate) struct Report {
     /// The valid ones by time zone.
     zones: Vec<InZone>,
     senders: Vec<Sender>,
+    /// The template that is named, as far as it is known, at each sender's account.
+    templates: Vec<AtSender>,
     /// Whether the content needs people who wrote within 24 hours; who did not fails with `window_closed`.
     needs_window: bool,
 }
@@ -140,6 +144,67 @@ struct Sender {
     messages_per_second: u32,
     recipients: u64,
     expected_finish: Time,
+}
+
+/// The template at one sender's account. Where nothing is known of it, Meta will say.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CampaignTemplate)]
+struct AtSender {
+    #[schema(value_type = shapes::SessionId)]
+    session: SessionId,
+    /// APPROVED, PAUSED …; null: it is not known.
+    status: Option<String>,
+    quality: Option<String>,
+    category: Option<String>,
+    /// When Meta last said something new of it.
+    seen: Option<Time>,
+    /// Why a launch would be refused; null: nothing that is known speaks against it.
+    problem: Option<AgainstIt>,
+}
+
+/// What speaks against a launch.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CampaignTemplateProblem)]
+struct AgainstIt {
+    /// template_unusable or template_mismatch.
+    code: &'static str,
+    detail: String,
+}
+
+async fn templates(state: &ApiState, campaign: &Campaign) -> Result<Vec<AtSender>, Problem> {
+    let mut shown = Vec::new();
+    if !matches!(campaign.content, Content::Template(_)) {
+        return Ok(shown);
+    }
+    for session in &campaign.senders {
+        let (tenant, content) = (campaign.tenant, &campaign.content);
+        let barrier = state.dispatcher.template_barrier(tenant, *session, content).await?;
+        let known = state.dispatcher.named_template(tenant, *session, content).await?;
+        let known = known.as_deref();
+        shown.push(AtSender {
+            session: *session,
+            status: known.map(|known| known.status.clone()),
+            quality: known.and_then(|known| known.quality.clone()),
+            category: known.and_then(|known| known.category.clone()),
+            seen: known.map(|known| Time(known.seen)),
+            problem: barrier.map(|barrier| {
+                let (code, detail) = Problem::from(barrier).words();
+                AgainstIt { code, detail }
+            }),
+        });
+    }
+    Ok(shown)
+}
+
+/// Refuses a campaign whose template is known not to take its messages.
+pub(super) async fn check_template(state: &ApiState, campaign: &Campaign) -> Result<(), Problem> {
+    for session in &campaign.senders {
+        let (tenant, content) = (campaign.tenant, &campaign.content);
+        if let Some(barrier) = state.dispatcher.template_barrier(tenant, *session, content).await? {
+            return Err(Problem::from(barrier).with("session", &session.to_string()));
+        }
+    }
+    Ok(())
 }
 
 /// `GET /v1/campaigns/{id}/preflight`: reads the whole audience, so it takes as long as that takes.
@@ -176,6 +241,7 @@ pub(crate) async fn preflight(
         expected_finish: Time(report.finish),
         zones: zones.collect(),
         senders: senders.collect(),
+        templates: templates(&state, &campaign).await?,
         needs_window: campaign.content.needs_window(),
     }))
 }

@@ -4,7 +4,7 @@ use crate::auth::For;
 use crate::body::{Idempotent, Json};
 use crate::openapi::{content, shapes};
 use crate::problem::{Code, Problem};
-use crate::routes::{address, name, zone};
+use crate::routes::{address, media, name, zone};
 use crate::state::ApiState;
 use kabar_engine::audience::{Audience, Filter, NAMED_MAX, Person};
 use kabar_engine::content::Content;
@@ -158,13 +158,14 @@ fn weight(wanted: Option<u32>) -> Result<u32, Problem> {
 async fn said(state: &ApiState, tenant: TenantId, wanted: &Wanted) -> Result<(Content, bool), Problem> {
     match (&wanted.message, wanted.template) {
         (Some(message), None) => {
-            let content = Content::from_json(message).map_err(Problem::from)?;
-            content.validate()?;
+            let content = media::inline::read(state, tenant, &mut message.clone()).await?;
             Ok((content, wanted.options.spintax))
         }
         (None, Some(template)) => {
             let found = state.nouns().get::<Template>(tenant, template.0).await?;
             let template = found.ok_or_else(|| Problem::unknown_reference("template", "template"))?.noun;
+            // It may have been deleted since the template was stored.
+            media::inline::check(state, tenant, &template.content).await?;
             Ok((template.content, template.spintax || wanted.options.spintax))
         }
         _ => Err(Problem::invalid("message", "given, or `template` is; not both")),

@@ -1,7 +1,7 @@
 //! Reading what a URL of a tenant leads to, over a few redirects. Every hop is a call of its own: resolved anew, its
 //! connected address judged anew. Not for calls that cause something: their redirects are answers.
 
-use super::{Answer, CallError, Client};
+use super::{Answer, CallError, Client, Reading};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::Full;
@@ -32,9 +32,7 @@ impl Client {
         let until = Instant::now() + deadline;
         let mut url = url.clone();
         for _ in 0..=hops {
-            let request = Request::get(url.clone()).body(Full::new(Bytes::new()));
-            let request = request.map_err(|_| FetchError::Place)?;
-            let answer = self.call(request, until.saturating_duration_since(Instant::now())).await?;
+            let answer = self.call(get(&url)?, until.saturating_duration_since(Instant::now())).await?;
             match answer.headers.get(header::LOCATION) {
                 Some(place) if is_redirect(answer.status) => url = next(&url, place)?,
                 _ => return Ok(answer),
@@ -42,6 +40,33 @@ impl Client {
         }
         Err(FetchError::TooManyHops)
     }
+
+    /// The same for a file: its answer is read as it comes, `bytes_max` bytes at most.
+    ///
+    /// # Errors
+    /// [`FetchError`]; a status is never an error.
+    pub async fn fetch_file(
+        &self,
+        url: &Uri,
+        (hops, bytes_max): (usize, u64),
+        deadline: Duration,
+    ) -> Result<Reading, FetchError> {
+        let until = Instant::now() + deadline;
+        let mut url = url.clone();
+        for _ in 0..=hops {
+            let left = until.saturating_duration_since(Instant::now());
+            let reading = self.open(get(&url)?, bytes_max, left).await?;
+            match reading.headers.get(header::LOCATION) {
+                Some(place) if is_redirect(reading.status) => url = next(&url, place)?,
+                _ => return Ok(reading),
+            }
+        }
+        Err(FetchError::TooManyHops)
+    }
+}
+
+fn get(url: &Uri) -> Result<Request<Full<Bytes>>, FetchError> {
+    Request::get(url.clone()).body(Full::new(Bytes::new())).map_err(|_| FetchError::Place)
 }
 
 fn is_redirect(status: StatusCode) -> bool {

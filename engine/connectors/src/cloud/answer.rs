@@ -2,11 +2,12 @@
 //! carries a Graph error body (its code decides, 5xx included), a 4xx, and what was never written. Everything
 //! else without a message id is ambiguous.
 
-use super::classify::{Class, classify};
+use super::classify::{Class, UNKNOWN_OBJECT, classify};
 use super::wire::{Number, Text};
 use crate::client::{Answer, CallError};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use kabar_engine::cause::Cause;
+use kabar_engine::content::Content;
 use kabar_engine::outgoing::{Accepted, Reason, SendError};
 use kabar_engine::pacing::Throttle;
 use serde::Deserialize;
@@ -50,6 +51,14 @@ pub(super) fn read(outcome: &Result<Answer, CallError>) -> Result<Accepted, Send
         Err(CallError::Unclear { status: Some(status), .. }) => Err(without_body(*status, &HeaderMap::new())),
         Err(CallError::Unclear { status: None, .. }) => Err(SendError::Ambiguous),
     }
+}
+
+/// Whether what is not there is media of this message, and not the number: then only this message is refused.
+pub(super) fn media_missing(outcome: &Result<Answer, CallError>, content: &Content) -> Option<Reason> {
+    let error = GraphError::read(&outcome.as_ref().ok()?.body)?;
+    let missing = error.code == 100 && error.subcode == Some(UNKNOWN_OBJECT);
+    let named = missing && content.has_media_id(|id| error.detail.contains(id));
+    named.then_some(Reason { cause: Cause(error.code), detail: error.detail })
 }
 
 fn taken(answer: &Answer) -> Option<Accepted> {
@@ -228,6 +237,24 @@ mod tests {
         assert_eq!(answer(400, &headers, &graph(130_429)), retry(Throttle::Throughput, 5_000, 130_429));
         let odd = [(USAGE, "nonsense"), ("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")];
         assert_eq!(answer(400, &odd, &graph(4)), retry(Throttle::RequestLimit, 0, 4));
+    }
+
+    #[test]
+    fn media_that_is_not_there_refuses_its_message_and_not_the_number() {
+        let body = |id| {
+            format!(
+                r#"{{"error":{{"code":100,"error_subcode":33,"message":"Object with ID '{id}' does not exist"}}}}"#
+            )
+        };
+        let answer = |id| {
+            let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
+            Ok(Answer { status, headers, body: Bytes::from(body(id)) })
+        };
+        let image = serde_json::json!({"type": "image", "image": {"id": "900100"}});
+        let image = Content::from_json(&image).unwrap();
+        assert_eq!(media_missing(&answer("900100"), &image).unwrap().cause, Cause(100));
+        assert_eq!(media_missing(&answer("106000"), &image), None, "the number itself");
+        assert_eq!(media_missing(&answer("900100"), &Content::plain("900100")), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) enum Class {
 }
 
 /// An object that does not exist, or that the token may not see: here always the number itself.
-const UNKNOWN_OBJECT: u32 = 33;
+pub(super) const UNKNOWN_OBJECT: u32 = 33;
 
 /// The class of an answer with a Graph error body.
 pub(super) fn classify(code: u32, subcode: Option<u32>, status: StatusCode) -> Class {

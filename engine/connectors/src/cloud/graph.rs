@@ -5,17 +5,21 @@ use super::ConfigError;
 use super::answer::{GraphError, regain_ms, retry_after_ms};
 use super::classify::{Class, classify};
 use crate::Secret;
-use crate::client::{Answer, CallError, Client, escape};
+use crate::client::{Answer, CallError, Client, Flow, Reading, escape};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Some of Meta's hosts refuse a call without one.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kabar/", env!("CARGO_PKG_VERSION")));
+
+/// A file that comes or goes slower than this (100 KiB/s) is given up.
+const SLOWEST_BYTES_PER_MS: u64 = 100;
 
 /// Where and as whom is called.
 #[derive(Debug, Clone)]
@@ -99,12 +103,26 @@ impl Graph {
         Ok(graph)
     }
 
+    /// The same, giving calls up earlier: for what somebody waits for.
+    #[must_use]
+    pub fn within(mut self, deadline_ms: u64) -> Self {
+        self.deadline = self.deadline.min(Duration::from_millis(deadline_ms));
+        self
+    }
+
     /// Reads a node or an edge, e.g. `106/message_templates`.
     ///
     /// # Errors
     /// [`GraphFailure`].
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, GraphFailure> {
         self.json(Method::GET, path, query, None).await
+    }
+
+    /// Reads with another word than `Bearer` before the token.
+    pub(super) async fn get_as(&self, scheme: &'static str, path: &str) -> Result<Value, GraphFailure> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = self.url(path, &[]).ok_or(GraphFailure::NotReached)?;
+        read(self.call(request, scheme).await?)
     }
 
     /// Writes.
@@ -152,6 +170,41 @@ impl Graph {
         read(self.call(request, scheme).await?)
     }
 
+    /// Writes a body that is never in memory as a whole; the deadline grows with its length.
+    pub(super) async fn pour(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        (flow, length): (Flow, u64),
+    ) -> Result<Value, GraphFailure> {
+        let url = self.url(path, &[]).ok_or(GraphFailure::NotReached)?;
+        let mut request = Request::new(());
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (Method::POST, url, headers);
+        self.sign(request.headers_mut(), "Bearer")?;
+        let answer = self.client.pour(request, (flow, length), self.patience(length)).await;
+        read(answer.map_err(unheard)?)
+    }
+
+    /// Opens the bytes behind a URL that Meta gave, to be read as they come.
+    pub(super) async fn open(&self, url: &str, bytes_max: u64) -> Result<Reading, GraphFailure> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = url.parse().map_err(|_| GraphFailure::NotReached)?;
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
+        self.sign(request.headers_mut(), "Bearer")?;
+        let reading =
+            self.client.open(request, bytes_max, self.patience(bytes_max)).await.map_err(unheard)?;
+        if reading.status == StatusCode::OK {
+            return Ok(reading);
+        }
+        let answer = Answer { status: reading.status, headers: reading.headers, body: Bytes::new() };
+        Err(read(answer).err().unwrap_or(GraphFailure::Unclear))
+    }
+
+    /// How long a file of this length may take.
+    fn patience(&self, bytes: u64) -> Duration {
+        self.deadline + Duration::from_millis(bytes / SLOWEST_BYTES_PER_MS)
+    }
+
     /// Reads the bytes behind a URL that Meta gave, with the token; the answer as it came, of any status.
     ///
     /// # Errors
@@ -162,6 +215,47 @@ impl Graph {
         self.call(request, "Bearer").await
     }
 
+    /// Every item of a list, page by page. More pages than allowed are an answer nobody can use.
+    pub(super) async fn every<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        pages_max: usize,
+    ) -> Result<Vec<T>, GraphFailure> {
+        let (mut all, mut after) = (Vec::new(), None::<String>);
+        for _ in 0..pages_max {
+            let mut asked = query.to_vec();
+            asked.extend(after.as_deref().map(|after| ("after", after)));
+            let mut page = self.get(path, &asked).await?;
+            let items: Vec<T> = typed(page["data"].take())?;
+            let (empty, paging) = (items.is_empty(), &page["paging"]);
+            all.extend(items);
+            // Without `next` the cursor is that of the last page.
+            let next = paging["cursors"]["after"].as_str().filter(|_| paging.get("next").is_some() && !empty);
+            match next {
+                Some(next) => after = Some(next.to_owned()),
+                None => return Ok(all),
+            }
+        }
+        Err(GraphFailure::Unclear)
+    }
+
+    /// A write of which Meta may do a part: what it answered, also beside an error.
+    pub(super) async fn partly(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<(Value, Option<Box<Refusal>>), GraphFailure> {
+        let answer = self.ask(method, path, &[], Some(body)).await?;
+        let whole = serde_json::from_slice(&answer.body).unwrap_or_default();
+        match read(answer) {
+            Ok(value) => Ok((value, None)),
+            Err(GraphFailure::Refused(refusal)) => Ok((whole, Some(refusal))),
+            Err(failure) => Err(failure),
+        }
+    }
+
     async fn json(
         &self,
         method: Method,
@@ -169,6 +263,16 @@ impl Graph {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Value, GraphFailure> {
+        read(self.ask(method, path, query, body).await?)
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer, GraphFailure> {
         let url = self.url(path, query).ok_or(GraphFailure::NotReached)?;
         let bytes = body.map(|body| Bytes::from(body.to_string()));
         let mut request = Request::new(Full::new(bytes.clone().unwrap_or_default()));
@@ -176,19 +280,20 @@ impl Graph {
         if bytes.is_some() {
             request.headers_mut().insert(CONTENT_TYPE, JSON);
         }
-        read(self.call(request, "Bearer").await?)
+        self.call(request, "Bearer").await
     }
 
     async fn call(&self, mut request: Request<Full<Bytes>>, scheme: &str) -> Result<Answer, GraphFailure> {
+        self.sign(request.headers_mut(), scheme)?;
+        self.client.call(request, self.deadline).await.map_err(unheard)
+    }
+
+    fn sign(&self, headers: &mut HeaderMap, scheme: &str) -> Result<(), GraphFailure> {
         let authorization = self.authorization(scheme).map_err(|_| GraphFailure::NotReached)?;
-        let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, authorization);
         headers.entry(ACCEPT).or_insert(JSON);
         headers.insert(USER_AGENT, AGENT);
-        self.client.call(request, self.deadline).await.map_err(|error| match error {
-            CallError::NotSent(_) => GraphFailure::NotReached,
-            CallError::Unclear { .. } => GraphFailure::Unclear,
-        })
+        Ok(())
     }
 
     fn authorization(&self, scheme: &str) -> Result<HeaderValue, ConfigError> {
@@ -208,6 +313,28 @@ impl Graph {
             escape(&mut url, value);
         }
         url.parse().ok()
+    }
+}
+
+/// An id of Meta's as a part of a path: nothing in it may lead elsewhere.
+pub(super) fn node(id: &str) -> Result<&str, GraphFailure> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if (1..=128).contains(&id.len()) && id.bytes().all(plain) {
+        Ok(id)
+    } else {
+        Err(GraphFailure::NotReached)
+    }
+}
+
+/// An answer in its shape; one of another shape is none of Graph's.
+pub(super) fn typed<T: DeserializeOwned>(answer: Value) -> Result<T, GraphFailure> {
+    serde_json::from_value(answer).map_err(|_| GraphFailure::Unclear)
+}
+
+fn unheard(error: CallError) -> GraphFailure {
+    match error {
+        CallError::NotSent(_) => GraphFailure::NotReached,
+        CallError::Unclear { .. } => GraphFailure::Unclear,
     }
 }
 

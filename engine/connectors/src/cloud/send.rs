@@ -111,7 +111,15 @@ impl CloudApi {
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(ACCEPT, JSON);
         headers.insert(USER_AGENT, AGENT);
-        answer::read(&self.client.call(request, self.deadline).await)
+        let outcome = self.client.call(request, self.deadline).await;
+        match answer::read(&outcome) {
+            // An object that is not there is the number, unless the words name media of this message.
+            Err(SendError::LinkLost) => {
+                Err(answer::media_missing(&outcome, &m.content)
+                    .map_or(SendError::LinkLost, SendError::Rejected))
+            }
+            told => told,
+        }
     }
 }
 

@@ -34,6 +34,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// The same as a text of its own.
+pub(super) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Text::deserialize(deserializer).map(|text| text.0.into_owned())
+}
+
 struct TextVisitor;
 
 impl<'de> Visitor<'de> for TextVisitor {

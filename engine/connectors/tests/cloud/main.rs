@@ -2,6 +2,8 @@
 //! parser against shapes of Meta's reference.
 
 #[cfg(test)]
+mod account;
+#[cfg(test)]
 mod cause;
 #[cfg(test)]
 mod client;
@@ -12,6 +14,10 @@ mod guard;
 #[cfg(test)]
 mod parse;
 #[cfg(test)]
+mod recorder;
+#[cfg(test)]
 mod send;
+#[cfg(test)]
+mod upload;
 #[cfg(test)]
 mod webhook;

@@ -1,46 +1,28 @@
 //! The control API under `/_sim/`: for tests and `demo` alone. Orders things to happen and shows
 //! what did; no part of Meta's contract.
 
+mod inbound;
+mod order;
+
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::envelope::{self, InboundLine, List, StatusLine, Update};
+use super::envelope::{self, List, StatusLine, Update};
+use super::media::UPLOAD_LIMIT;
 use super::{Answer, Graph, answer_json, bearer, collect, query};
 use crate::network::fate::Act;
 use crate::network::message::Status;
 use crate::network::stats::Stats;
 use crate::network::wamid;
 
+pub use inbound::{Inbound, InboundMedia};
+pub use order::{AccountEvent, NumberOrder, TemplateOrder};
+
 const PAGE_DEFAULT: usize = 1_000;
 const PAGE_LIMIT: usize = 10_000;
-
-/// A user writes to a business number.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Inbound {
-    /// The number written to.
-    pub phone_number_id: String,
-    /// Who writes: digits, or a user id if the phone is hidden.
-    pub from: String,
-    /// Profile name; otherwise the phone's own.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// A text message.
-    #[serde(default)]
-    pub text: Option<String>,
-    /// Or a raw message object of Meta's: `{"type":"image","image":{…}}`; its keys win.
-    #[serde(default)]
-    pub message: Option<Value>,
-    /// Id of the quoted message.
-    #[serde(default)]
-    pub context_id: Option<String>,
-    /// Instead of the user id the sandbox would make.
-    #[serde(default)]
-    pub user_id: Option<String>,
-}
 
 /// A status webhook of any kind, at once.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -95,7 +77,7 @@ impl Graph {
         if bearer(&head.headers) != Some(self.control_token.as_str()) {
             return wrong(StatusCode::UNAUTHORIZED, "the control API needs its own bearer token");
         }
-        let Some(raw) = collect(body).await else {
+        let Some(raw) = collect(body, UPLOAD_LIMIT * 2).await else {
             return wrong(StatusCode::BAD_REQUEST, "the body could not be read");
         };
         let outcome = match (&head.method, call) {
@@ -107,6 +89,10 @@ impl Graph {
                 from(&raw).and_then(|order| self.inbound(&order)).map(|id| json!({"id": id}))
             }
             (&Method::POST, "status") => from(&raw).and_then(|order| self.order(&order)),
+            (&Method::POST, "token") => from(&raw).and_then(|order| self.order_token(order)),
+            (&Method::POST, "number") => from(&raw).and_then(|order| self.order_number(&order)),
+            (&Method::POST, "template") => from(&raw).and_then(|order| self.order_template(&order)),
+            (&Method::POST, "event") => from(&raw).and_then(|order| self.order_event(&order)),
             (&Method::POST, "behaviour") => from(&raw).and_then(|part| self.turn(&part)),
             (&Method::POST, "webhook") => self.receiver(&raw).await,
             (&Method::POST, "pause_webhooks") => self.hold(true),
@@ -125,8 +111,10 @@ impl Graph {
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        let errands = self.agenda.open();
         let stats = self.network.stats();
-        Stats { webhooks: self.delivery.stats(), ..stats }
+        let scheduled_events = stats.scheduled_events + errands;
+        Stats { scheduled_events, webhooks: self.delivery.stats(), media: self.media.stats(), ..stats }
     }
 
     fn page(&self, head: &Parts) -> Result<Value, String> {
@@ -141,37 +129,6 @@ impl Graph {
         let (rows, total) = self.network.rows(after, limit.min(PAGE_LIMIT));
         let next = rows.last().map_or(after, |row| row.seq);
         Ok(json!({"rows": to_value(&rows)?, "next": next, "total": total}))
-    }
-
-    /// A user writes; returns the message's id.
-    pub(crate) fn inbound(&self, order: &Inbound) -> Result<String, String> {
-        let number = self.known(&order.phone_number_id)?;
-        let mut content = match (&order.text, &order.message) {
-            (Some(text), None) => json!({"type": "text", "text": {"body": text}}),
-            (None, Some(message)) if message.is_object() => message.clone(),
-            _ => return Err("give either `text` or `message`, an object".into()),
-        };
-        let (id, at_ms) = self.network.hear(number, &order.from);
-        let fields = content.as_object_mut().ok_or("`message` must be an object")?;
-        let own = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
-        let wamid = own("id").unwrap_or_else(|| wamid::inbound(&order.from, id));
-        let unix_s = own("timestamp").and_then(|text| text.parse().ok()).unwrap_or(at_ms / 1_000);
-        for key in ["id", "timestamp", "from", "from_user_id"] {
-            fields.remove(key);
-        }
-        let author = self.network.numbers[number].display_phone_number.as_str();
-        let line = InboundLine {
-            wamid: &wamid,
-            from: &order.from,
-            user_id: order.user_id.as_deref(),
-            name: order.name.as_deref().unwrap_or_else(|| self.network.phones.name(&order.from)),
-            unix_s,
-            quote: order.context_id.as_deref().map(|quoted| (author, quoted)),
-            content: &content,
-        };
-        let mode = self.network.behaviour.get().user_ids;
-        self.delivery.offer(envelope::inbound(number, &line, &self.network.phones, mode));
-        Ok(wamid)
     }
 
     /// Tells a status; returns what it was told about.
@@ -233,7 +190,10 @@ impl Graph {
         let wanted: Receiver = from(raw)?;
         let url = wanted.url.as_deref();
         if let Some(url) = url.filter(|_| wanted.verify) {
-            self.delivery.verify(url).await.map_err(|refused| refused.to_string())?;
+            self.delivery
+                .verify(url, self.delivery.verify_token())
+                .await
+                .map_err(|refused| refused.to_string())?;
         }
         self.delivery.subscribe(url).map_err(|refused| refused.to_string())?;
         Ok(json!({"url": url, "verified": wanted.verify && url.is_some()}))
@@ -247,6 +207,7 @@ impl Graph {
     /// Puts the clock ahead.
     pub(crate) fn advance(&self, ms: u64) -> Value {
         self.network.advance(ms);
+        self.perform_due();
         self.delivery.wake();
         json!({"advanced_ms": ms})
     }
@@ -254,6 +215,14 @@ impl Graph {
     /// Forgets everything but configuration, behaviour and receiver.
     pub(crate) fn reset(&self) {
         self.network.reset();
+        self.agenda.clear();
+        self.numbers.clear(&self.network.numbers);
+        self.media.clear();
+        self.uploads.clear();
+        self.templates.clear();
+        self.blocks.clear();
+        self.usage.clear();
+        self.insights.lock().clear();
         self.delivery.reset();
     }
 }

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::envelope::{self, InboundLine, StatusLine, Update};
+use super::subscription::Routes;
 use crate::behaviour::BehaviourCell;
 use crate::config::{NumberConfig, SandboxConfig};
 use crate::network::clock::{Clock, ms};
@@ -59,6 +60,8 @@ struct Post {
     failures: usize,
     first_ns: u64,
     generation: u64,
+    /// Whose news they are: number, and whether the account's.
+    of: (usize, bool),
 }
 
 impl Post {
@@ -88,13 +91,14 @@ impl Ord for Post {
 }
 
 enum Job {
-    Fresh { updates: Vec<Update>, order: u64, first_ns: u64, generation: u64 },
+    Fresh { updates: Vec<Update>, order: u64, first_ns: u64, generation: u64, of: (usize, bool) },
     Again(Post),
 }
 
 #[derive(Default)]
 struct State {
     url: Option<Uri>,
+    routes: Routes,
     paused: bool,
     waiting: VecDeque<(u64, Update)>,
     later: BinaryHeap<Reverse<Post>>,
@@ -102,6 +106,51 @@ struct State {
     generation: u64,
     order: u64,
     stats: WebhookStats,
+}
+
+impl Job {
+    fn of(&self) -> (usize, bool) {
+        match self {
+            Self::Fresh { of, .. } => *of,
+            Self::Again(post) => post.of,
+        }
+    }
+
+    fn updates(&self) -> u64 {
+        match self {
+            Self::Fresh { updates, .. } => updates.len() as u64,
+            Self::Again(post) => post.updates,
+        }
+    }
+}
+
+impl State {
+    /// Where such news go; `None`: nobody is subscribed.
+    fn target(&self, numbers: &[NumberConfig], of: (usize, bool)) -> Option<Uri> {
+        if self.routes.is_plain() {
+            return self.url.clone();
+        }
+        self.routes.target((of.0, numbers.get(of.0)?), of.1, self.url.as_ref())
+    }
+
+    fn listens(&self, numbers: &[NumberConfig], of: (usize, bool)) -> bool {
+        if self.routes.is_plain() { self.url.is_some() } else { self.target(numbers, of).is_some() }
+    }
+
+    /// Takes what goes into the next body: at most `most`, and with several receivers of one number alone.
+    fn batch(&mut self, most: usize, now: u64) -> Job {
+        let of = self.waiting.front().map_or((0, false), |(_, update)| update.of());
+        let most = self.waiting.len().min(most);
+        let count = if self.routes.is_plain() {
+            most
+        } else {
+            self.waiting.iter().take(most).take_while(|(_, update)| update.of() == of).count()
+        };
+        self.order += 1;
+        self.stats.offered += 1;
+        let updates = self.waiting.drain(..count).map(|(_, update)| update).collect();
+        Job::Fresh { updates, order: self.order, first_ns: now, generation: self.generation, of }
+    }
 }
 
 /// The updates of one sandbox on their way to its receiver.
@@ -145,7 +194,7 @@ impl Delivery {
     pub(crate) fn offer(&self, update: Update) {
         let now = self.clock.now_ns();
         let mut state = self.state.lock();
-        if state.url.is_none() {
+        if !state.listens(&self.numbers, update.of()) {
             state.stats.unsubscribed += 1;
             return;
         }
@@ -184,7 +233,9 @@ impl Delivery {
         let mut jobs = Vec::new();
         let mut state = self.state.lock();
         let state = &mut *state;
-        let Some(url) = state.url.clone().filter(|_| !state.paused) else { return (jobs, None) };
+        if state.paused || (state.url.is_none() && state.routes.is_plain()) {
+            return (jobs, None);
+        }
         let mut next = None;
         while state.in_flight < behaviour.webhook_concurrency {
             let again = state.later.peek().map(|post| post.0.due_ns);
@@ -201,18 +252,16 @@ impl Delivery {
                 state.stats.retried += 1;
                 Job::Again(post)
             } else {
-                let count = state.waiting.len().min(behaviour.webhook_batch_max);
-                state.order += 1;
-                state.stats.offered += 1;
-                Job::Fresh {
-                    updates: state.waiting.drain(..count).map(|(_, update)| update).collect(),
-                    order: state.order,
-                    first_ns: now,
-                    generation: state.generation,
-                }
+                state.batch(behaviour.webhook_batch_max, now)
+            };
+            let Some(url) = state.target(&self.numbers, job.of()) else {
+                // nobody is subscribed to it any more
+                state.stats.unsubscribed += job.updates();
+                state.stats.pending -= job.updates();
+                continue;
             };
             state.in_flight += 1;
-            jobs.push((url.clone(), job));
+            jobs.push((url, job));
         }
         (jobs, next)
     }
@@ -220,12 +269,16 @@ impl Delivery {
     async fn attempt(&self, url: Uri, job: Job) {
         let post = match job {
             Job::Again(post) => post,
-            Job::Fresh { updates, order, first_ns, generation } => {
-                let body = envelope::envelope(&updates, &self.numbers);
+            Job::Fresh { updates, order, first_ns, generation, of } => {
+                let body = envelope::envelope(
+                    &updates,
+                    &self.numbers,
+                    self.clock.unix_ms(self.clock.now_ns()) / 1_000,
+                );
                 let body = Bytes::from(envelope::escape(&body, self.behaviour.get().escape));
                 let signature = envelope::signature(&self.secret, &body);
                 let updates = updates.len() as u64;
-                Post { due_ns: 0, order, body, signature, updates, failures: 0, first_ns, generation }
+                Post { due_ns: 0, order, body, signature, updates, failures: 0, first_ns, generation, of }
             }
         };
         let timeout = Duration::from_millis(self.behaviour.get().webhook_timeout_ms);
@@ -275,13 +328,13 @@ impl Delivery {
     }
 
     /// Asks a receiver to prove that it is one, as Meta does when a callback is configured.
-    pub(crate) async fn verify(&self, url: &str) -> Result<(), WebhookRefused> {
+    pub(crate) async fn verify(&self, url: &str, token: &str) -> Result<(), WebhookRefused> {
         let base = parse(url)?;
         let challenge = (self.clock.unix_ms(self.clock.now_ns()) % 2_000_000_000).to_string();
         let sign = if base.query().is_some() { '&' } else { '?' };
         let asked = format!(
             "{url}{sign}hub.mode=subscribe&hub.challenge={challenge}&hub.verify_token={}",
-            encoded(&self.verify_token)
+            encoded(token)
         );
         let request = Request::get(asked).header(USER_AGENT, "facebookplatform/1.0").body(Full::default());
         let request = request.map_err(|_| WebhookRefused::NotAUrl(url.to_owned()))?;
@@ -296,6 +349,24 @@ impl Delivery {
         let body = tokio::time::timeout(timeout, body).await.map_err(|_| WebhookRefused::Unreachable)?;
         let body = body.map_err(|_| WebhookRefused::Challenge)?.to_bytes();
         if body == challenge.as_bytes() { Ok(()) } else { Err(WebhookRefused::Challenge) }
+    }
+
+    /// The token of the app's own receiver.
+    pub(crate) fn verify_token(&self) -> &str {
+        &self.verify_token
+    }
+
+    pub(super) fn numbers(&self) -> &[NumberConfig] {
+        &self.numbers
+    }
+
+    pub(crate) fn url(&self) -> Option<String> {
+        self.state.lock().url.as_ref().map(Uri::to_string)
+    }
+
+    /// Looks at, or changes, who hears of what.
+    pub(crate) fn routes<T>(&self, change: impl FnOnce(&mut Routes) -> T) -> T {
+        change(&mut self.state.lock().routes)
     }
 
     /// Where webhooks go from now on, repetitions included; `None`: nowhere.
@@ -325,6 +396,7 @@ impl Delivery {
         let mut state = self.state.lock();
         state.waiting.clear();
         state.later.clear();
+        state.routes = Routes::default();
         state.generation += 1;
         state.stats = WebhookStats::default();
     }
@@ -362,7 +434,7 @@ impl Face for Delivery {
     }
 }
 
-fn parse(url: &str) -> Result<Uri, WebhookRefused> {
+pub(super) fn parse(url: &str) -> Result<Uri, WebhookRefused> {
     let parsed = url.parse::<Uri>().ok();
     let usable =
         |uri: &Uri| uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty());

@@ -16,7 +16,8 @@ const REFERENCE_LIMIT: usize = 512;
 /// What a request wants.
 #[derive(Debug)]
 pub(crate) enum Request<'a> {
-    Receipt,
+    /// A read receipt or typing indicator for this message.
+    Receipt(&'a str),
     Message(Draft<'a>),
 }
 
@@ -28,8 +29,10 @@ pub(crate) struct Draft<'a> {
     pub(crate) kind: Kind,
     pub(crate) category: Category,
     pub(crate) reference: Option<&'a str>,
+    /// What the type says: the object under its name.
+    pub(crate) object: &'a Value,
+    pub(crate) by_user_id: bool,
     input: &'a str,
-    by_user_id: bool,
 }
 
 /// Reads a request for `number`.
@@ -47,7 +50,7 @@ pub(crate) fn read<'a>(
         None => return Err(Refusal::parameter("The parameter messaging_product is required.")),
     }
     if fields.contains_key("status") {
-        return receipt(body).map(|()| Request::Receipt);
+        return receipt(body).map(Request::Receipt);
     }
     let (to, input, by_user_id) = recipient(body, number, phones)?;
     let kind = match fields.get("type") {
@@ -78,7 +81,7 @@ pub(crate) fn read<'a>(
         }
     };
     let category = category(kind, object);
-    Ok(Request::Message(Draft { to, kind, category, reference, input, by_user_id }))
+    Ok(Request::Message(Draft { to, kind, category, reference, object, by_user_id, input }))
 }
 
 /// Finds out who the message is for: the address, what the request called it, and how.
@@ -126,18 +129,18 @@ fn is_user_id(text: &str) -> bool {
         && rest.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-fn receipt(body: &Value) -> Result<(), Refusal> {
+fn receipt(body: &Value) -> Result<&str, Refusal> {
     if body.get("status").and_then(Value::as_str) != Some("read") {
         return Err(Refusal::parameter("Param status must be one of {READ}"));
     }
-    match body.get("message_id") {
+    let id = match body.get("message_id") {
         None => return Err(Refusal::parameter("The parameter message_id is required.")),
-        Some(Value::String(id)) if id.starts_with("wamid.") => {}
+        Some(Value::String(id)) if id.starts_with("wamid.") => id,
         Some(_) => return Err(Refusal::invalid("message_id is not a valid message id")),
-    }
+    };
     match body.get("typing_indicator") {
-        None => Ok(()),
-        Some(indicator) if indicator.get("type").and_then(Value::as_str) == Some("text") => Ok(()),
+        None => Ok(id),
+        Some(indicator) if indicator.get("type").and_then(Value::as_str) == Some("text") => Ok(id),
         Some(_) => Err(Refusal::parameter("Param typing_indicator['type'] must be one of {TEXT}")),
     }
 }
@@ -177,7 +180,7 @@ mod tests {
 
     fn read_json(body: &Value) -> Result<String, u32> {
         match read(body, &NumberConfig::default(), &Phones::new(1)) {
-            Ok(Request::Receipt) => Ok("receipt".into()),
+            Ok(Request::Receipt(_)) => Ok("receipt".into()),
             Ok(Request::Message(draft)) => Ok(draft.accepted("wamid.x")),
             Err(refusal) => Err(refusal.code),
         }

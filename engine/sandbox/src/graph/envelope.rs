@@ -21,6 +21,8 @@ const ERRORS_PAGE: &str = "https://developers.facebook.com/docs/whatsapp/cloud-a
 pub(crate) enum List {
     Statuses,
     Messages,
+    /// News of the account, in a change of its own.
+    Account,
 }
 
 /// One element of a webhook, ready to be put into an envelope.
@@ -30,6 +32,19 @@ pub(crate) struct Update {
     pub(crate) list: List,
     pub(crate) json: String,
     pub(crate) contact: Option<String>,
+}
+
+impl Update {
+    /// News of an account, told by one of its numbers: a whole value of a webhook field other than `messages`.
+    pub(crate) fn account(number: usize, field: &str, value: &Value) -> Self {
+        let json = format!(r#"{{"value":{value},"field":{}}}"#, Value::from(field));
+        Self { number, list: List::Account, json, contact: None }
+    }
+
+    /// Whose news it is: the number, and whether its account's.
+    pub(crate) fn of(&self) -> (usize, bool) {
+        (self.number, self.list == List::Account)
+    }
 }
 
 /// A status as it is told.
@@ -158,7 +173,7 @@ pub(crate) fn inbound(number: usize, line: &InboundLine<'_>, phones: &Phones, mo
 }
 
 /// The body around several updates: one entry per business account, one change per number and list.
-pub(crate) fn envelope(updates: &[Update], numbers: &[NumberConfig]) -> String {
+pub(crate) fn envelope(updates: &[Update], numbers: &[NumberConfig], unix_s: i64) -> String {
     let mut groups: Vec<(usize, List, Vec<&Update>)> = Vec::new();
     for update in updates {
         let same =
@@ -178,16 +193,23 @@ pub(crate) fn envelope(updates: &[Update], numbers: &[NumberConfig]) -> String {
     let entries: Vec<String> = accounts
         .into_iter()
         .map(|account| {
-            let own = groups.iter().filter(|(number, ..)| numbers[*number].waba_id == account);
+            let own = || groups.iter().filter(|(number, ..)| numbers[*number].waba_id == account);
             let changes: Vec<String> =
-                own.map(|(number, list, updates)| change(&numbers[*number], *list, updates)).collect();
-            format!(r#"{{"id":"{account}","changes":[{}]}}"#, changes.join(","))
+                own().map(|(number, list, updates)| change(&numbers[*number], *list, updates)).collect();
+            // Meta gives a time to news of accounts only
+            let timed = own().any(|(_, list, _)| *list == List::Account);
+            let time = if timed { format!(r#""time":{unix_s},"#) } else { String::new() };
+            format!(r#"{{"id":"{account}",{time}"changes":[{}]}}"#, changes.join(","))
         })
         .collect();
     format!(r#"{{"object":"whatsapp_business_account","entry":[{}]}}"#, entries.join(","))
 }
 
 fn change(number: &NumberConfig, list: List, updates: &[&Update]) -> String {
+    if list == List::Account {
+        let changes: Vec<&str> = updates.iter().map(|update| update.json.as_str()).collect();
+        return changes.join(",");
+    }
     let mut known = HashSet::new();
     let contacts: Vec<&str> =
         updates.iter().filter_map(|update| update.contact.as_deref()).filter(|c| known.insert(*c)).collect();
@@ -195,7 +217,7 @@ fn change(number: &NumberConfig, list: List, updates: &[&Update]) -> String {
         if contacts.is_empty() { String::new() } else { format!(r#","contacts":[{}]"#, contacts.join(",")) };
     let list = match list {
         List::Statuses => "statuses",
-        List::Messages => "messages",
+        List::Messages | List::Account => "messages",
     };
     let items: Vec<&str> = updates.iter().map(|update| update.json.as_str()).collect();
     format!(
@@ -285,7 +307,8 @@ mod tests {
             status(2, &line(0), &phones, &b),
         ];
         let body: Value =
-            serde_json::from_slice(&escape(&envelope(&updates, &numbers), Escape::Unicode)).unwrap();
+            serde_json::from_slice(&escape(&envelope(&updates, &numbers, 1_790_000_000), Escape::Unicode))
+                .unwrap();
         assert_eq!(body["entry"].as_array().unwrap().len(), 2);
         let changes = &body["entry"][0]["changes"];
         assert_eq!(changes.as_array().unwrap().len(), 3);

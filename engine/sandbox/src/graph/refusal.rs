@@ -12,6 +12,10 @@ pub(crate) struct Refusal {
     subcode: Option<u32>,
     message: String,
     details: Option<String>,
+    /// Title and text meant for people.
+    user: Option<(&'static str, String)>,
+    /// Further keys of `error_data`'s neighbourhood: partial results.
+    beside: Option<(&'static str, Value)>,
 }
 
 impl Refusal {
@@ -24,12 +28,32 @@ impl Refusal {
             subcode: (number == 130_429).then_some(2_494_055),
             message: format!("(#{number}) {}", known.title),
             details: Some(known.details.to_owned()),
+            user: None,
+            beside: None,
         }
+    }
+
+    /// Any code with its own message and no details.
+    pub(crate) fn plain(http: u16, code: u32, message: impl Into<String>) -> Self {
+        Self { http, code, subcode: None, message: message.into(), details: None, user: None, beside: None }
     }
 
     /// Code 100 with its own message.
     pub(crate) fn parameter(message: &str) -> Self {
-        Self { http: 400, code: 100, subcode: None, message: format!("(#100) {message}"), details: None }
+        Self::plain(400, 100, format!("(#100) {message}"))
+    }
+
+    /// Code 100: a parameter of a management call is not there.
+    pub(crate) fn required(name: &str) -> Self {
+        Self::parameter(&format!("The parameter {name} is required."))
+    }
+
+    /// Code 100 with a subcode and words for people, as templates are refused.
+    pub(crate) fn told(subcode: u32, title: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            user: Some((title, text.into())),
+            ..Self::plain(400, 100, "Invalid parameter").subcode(subcode)
+        }
     }
 
     /// 131008: a parameter that must be there is not.
@@ -44,13 +68,7 @@ impl Refusal {
 
     /// An unknown access token.
     pub(crate) fn token() -> Self {
-        Self {
-            http: 401,
-            code: 190,
-            subcode: None,
-            message: "Invalid OAuth access token - Cannot parse access token".to_owned(),
-            details: None,
-        }
+        Self::plain(401, 190, "Invalid OAuth access token - Cannot parse access token")
     }
 
     /// An id this sandbox has no object for.
@@ -60,13 +78,18 @@ impl Refusal {
              permissions, or does not support this operation. Please read the Graph API documentation at \
              https://developers.facebook.com/docs/graph-api"
         );
-        Self { http: 400, code: 100, subcode: Some(33), message, details: None }
+        Self::plain(400, 100, message).subcode(33)
     }
 
     /// A path this face does not have.
     pub(crate) fn unknown_path(path: &str) -> Self {
         let message = format!("Unknown path components: {path}");
-        Self { http: 400, code: 2500, subcode: None, message, details: None }
+        Self::plain(400, 2500, message)
+    }
+
+    /// Whether the object that was asked for is not there.
+    pub(crate) fn is_unknown_object(&self) -> bool {
+        self.code == 100 && self.subcode == Some(33)
     }
 
     /// The same at another HTTP status.
@@ -77,6 +100,16 @@ impl Refusal {
     /// The same with other details.
     pub(crate) fn detail(self, details: impl Into<String>) -> Self {
         Self { details: Some(details.into()), ..self }
+    }
+
+    /// The same with a subcode.
+    pub(crate) fn subcode(self, subcode: u32) -> Self {
+        Self { subcode: Some(subcode), ..self }
+    }
+
+    /// The same with a key beside `error`: what was done all the same.
+    pub(crate) fn beside(self, key: &'static str, value: Value) -> Self {
+        Self { beside: Some((key, value)), ..self }
     }
 
     /// The JSON body.
@@ -93,6 +126,14 @@ impl Refusal {
         if let Some(details) = &self.details {
             error["error_data"] = json!({"messaging_product": "whatsapp", "details": details});
         }
-        json!({ "error": error }).to_string()
+        if let Some((title, text)) = &self.user {
+            error["error_user_title"] = Value::from(*title);
+            error["error_user_msg"] = Value::from(text.as_str());
+        }
+        let mut body = json!({ "error": error });
+        if let Some((key, value)) = &self.beside {
+            body[*key] = value.clone();
+        }
+        body.to_string()
     }
 }

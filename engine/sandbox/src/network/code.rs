@@ -29,6 +29,7 @@ const CODES: &[Code] = &[
         "The request included one or more unsupported or misspelled parameters.",
     ),
     code(190, 401, "Access token has expired", "The access token has expired."),
+    code(200, 403, "API Permission", "Permission is either not granted or has been removed."),
     code(368, 403, "Temporarily blocked for policies violations", "The account has been restricted."),
     code(80007, 400, "Rate limit issues", "The WhatsApp Business Account has reached its rate limit."),
     code(130_403, 400, "User blocked", "The user has been blocked by the business."),
@@ -165,11 +166,36 @@ const CODES: &[Code] = &[
     code(132_068, 400, "Flow is blocked", "Flow is in blocked state."),
     code(132_069, 400, "Flow is throttled", "Flow is in throttled state."),
     code(133_004, 503, "Server Temporarily Unavailable", "Server is temporarily unavailable."),
+    code(133_005, 400, "Two step verification PIN Mismatch", "Two-step verification PIN incorrect."),
+    code(
+        133_006,
+        400,
+        "Phone number re-verification needed",
+        "Phone number needs to be verified before registering.",
+    ),
+    code(
+        133_008,
+        400,
+        "Too Many two step verification PIN Guesses",
+        "Too many two-step verification PIN guesses for this phone number.",
+    ),
+    code(
+        133_009,
+        400,
+        "Two step verification PIN Guessed Too Fast",
+        "Two-step verification PIN was entered too quickly.",
+    ),
     code(
         133_010,
         400,
         "Phone number Not Registered",
         "Phone number not registered on the Whatsapp Business Platform.",
+    ),
+    code(
+        133_016,
+        400,
+        "Account register deregister rate limit exceeded",
+        "Registration or Deregistration failed because there were too many attempts for this phone number in a short period of time.",
     ),
     code(134_011, 400, "Payments terms of service", "Accept the WhatsApp payments terms of service."),
     code(
@@ -179,6 +205,8 @@ const CODES: &[Code] = &[
         "Message failed to send because of an unknown error with your request parameters.",
     ),
     code(137_000, 400, "Identity key hash mismatch", "The recipient's identity key hash does not match."),
+    code(139_100, 400, "Bulk blocking failed", "Failed to block or unblock some users."),
+    code(139_101, 400, "Blocklist limit reached", "The blocklist of this phone number is full."),
 ];
 
 /// The code's entry in the reference, if it has one.

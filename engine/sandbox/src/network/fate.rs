@@ -53,6 +53,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) traits: Traits,
     pub(crate) kind: Kind,
     pub(crate) outside_window: bool,
+    /// The code it fails with, whoever it is for.
+    pub(crate) doom: Option<u32>,
 }
 
 /// Draws the answer of one send call.
@@ -143,6 +145,9 @@ pub(crate) fn journey(scene: &Scene<'_>, answer: &Answer, dice: &mut Dice) -> Ve
 }
 
 fn failure(scene: &Scene<'_>) -> Option<u32> {
+    if scene.doom.is_some() {
+        return scene.doom;
+    }
     match scene.magic {
         Some(Magic::FailLater(code)) => Some(code),
         _ if scene.outside_window => Some(131_047),
@@ -174,7 +179,7 @@ mod tests {
     use super::*;
 
     fn told(behaviour: &Behaviour, magic: Option<Magic>, traits: Traits, n: u64) -> Vec<Step> {
-        let scene = Scene { behaviour, magic, traits, kind: Kind::Text, outside_window: false };
+        let scene = Scene { behaviour, magic, traits, kind: Kind::Text, outside_window: false, doom: None };
         let answer = answer(behaviour, &mut Dice::new(1, 1, n, Stream::Answer));
         journey(&scene, &answer, &mut Dice::new(1, 1, n, Stream::Journey))
     }

@@ -84,6 +84,11 @@ pub struct LedgerRow {
     pub replied: bool,
 }
 
+/// Received messages can be marked read for 30 days.
+const INBOX_MS: i64 = 30 * 24 * 3_600 * 1_000;
+/// Above this many, ids older than a day are forgotten.
+const INBOX_KEPT: usize = 2_000_000;
+
 const SENT: u8 = 1;
 const DELIVERED: u8 = 2;
 const READ: u8 = 4;
@@ -141,6 +146,8 @@ pub(crate) struct Ledger {
     recipients: HashSet<u64>,
     pairs: HashSet<u64>,
     heard: HashMap<u64, Heard>,
+    /// When a message (number and id, hashed) was received.
+    inbox: HashMap<u64, i64>,
     stats: Stats,
     referenced: u64,
 }
@@ -249,6 +256,19 @@ impl Ledger {
         heard.messages += 1;
         heard.last_ms = at_ms;
         heard.messages - 1
+    }
+
+    /// Remembers the id of a received message.
+    pub(crate) fn note_inbound(&mut self, number: usize, wamid: &str, at_ms: i64) {
+        if self.inbox.len() >= INBOX_KEPT {
+            self.inbox.retain(|_, at| at_ms - *at < INBOX_MS / 30);
+        }
+        self.inbox.insert(pair(number, wamid), at_ms);
+    }
+
+    /// Whether the number received this message within 30 days.
+    pub(crate) fn has_heard(&self, number: usize, wamid: &str, now_ms: i64) -> bool {
+        self.inbox.get(&pair(number, wamid)).is_some_and(|at| now_ms - at < INBOX_MS)
     }
 
     /// When the user last wrote to the number, Unix milliseconds.

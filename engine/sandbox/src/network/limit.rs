@@ -31,27 +31,28 @@ impl Gcra {
 /// All buckets of one sandbox.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    numbers: Vec<(u64, Gcra)>,
+    numbers: Vec<(AtomicU64, Gcra)>,
     pairs: DashMap<u64, u64>,
 }
 
 impl Limits {
     /// One throughput bucket per number, from its messages per second (at least 1).
     pub(crate) fn new(rates: impl Iterator<Item = u32>) -> Self {
-        let numbers = rates.map(|rate| (SECOND_NS / u64::from(rate.max(1)), Gcra::default())).collect();
+        let numbers = rates.map(|rate| (AtomicU64::new(interval(rate)), Gcra::default())).collect();
         Self { numbers, pairs: DashMap::new() }
     }
 
     /// Whether the number may send one more message now.
     pub(crate) fn throughput(&self, number: usize, now_ns: u64, burst_ms: u64) -> bool {
         let Some((interval, bucket)) = self.numbers.get(number) else { return true };
-        bucket.take(now_ns, *interval, ms(burst_ms).saturating_sub(*interval))
+        let interval = interval.load(Ordering::Relaxed);
+        bucket.take(now_ns, interval, ms(burst_ms).saturating_sub(interval))
     }
 
     /// An inbound message uses up throughput but is never refused.
     pub(crate) fn inbound(&self, number: usize, now_ns: u64) {
         if let Some((interval, bucket)) = self.numbers.get(number) {
-            bucket.take(now_ns, *interval, SECOND_NS);
+            bucket.take(now_ns, interval.load(Ordering::Relaxed), SECOND_NS);
         }
     }
 
@@ -69,12 +70,24 @@ impl Limits {
         conforms
     }
 
+    /// Gives a number another rate.
+    pub(crate) fn set_rate(&self, number: usize, messages_per_second: u32) {
+        if let Some((own, _)) = self.numbers.get(number) {
+            own.store(interval(messages_per_second), Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn clear(&self) {
         self.pairs.clear();
         for (_, bucket) in &self.numbers {
             bucket.0.store(0, Ordering::Relaxed);
         }
     }
+}
+
+/// Nanoseconds between two messages at this rate.
+fn interval(messages_per_second: u32) -> u64 {
+    SECOND_NS / u64::from(messages_per_second.max(1))
 }
 
 #[cfg(test)]

@@ -107,4 +107,6 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) kind: Kind,
     pub(crate) category: Category,
     pub(crate) reference: Option<&'a str>,
+    /// The code it fails with later, whoever it is for.
+    pub(crate) doom: Option<u32>,
 }

@@ -41,6 +41,22 @@ pub struct Stats {
     pub scheduled_events: u64,
     /// Webhooks on their way.
     pub webhooks: WebhookStats,
+    /// Media.
+    #[serde(default)]
+    pub media: MediaStats,
+}
+
+/// Media since the start or the last reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaStats {
+    /// Files a business uploaded.
+    pub uploads: u64,
+    /// Downloads of bytes, whoever sent the file.
+    pub downloads: u64,
+    /// Files a business deleted.
+    pub deleted: u64,
+    /// Files there are, users' files included.
+    pub kept: u64,
 }
 
 /// Webhooks since the start or the last reset.

@@ -101,6 +101,28 @@ impl Client {
     }
 
     pub async fn try_call(&mut self, method: Method, path: &str, body: &[u8]) -> Result<Heard, hyper::Error> {
+        self.call(method, path, &[("content-type", "application/json")], body).await
+    }
+
+    /// A call with a body of another type.
+    pub async fn with_type(&mut self, method: Method, path: &str, kind: &str, body: &[u8]) -> Heard {
+        self.call(method, path, &[("content-type", kind)], body).await.unwrap()
+    }
+
+    /// A step of a resumable upload.
+    pub async fn offset(&mut self, path: &str, offset: u64, body: &[u8]) -> Heard {
+        let offset = offset.to_string();
+        let headers = [("content-type", "application/octet-stream"), ("file_offset", offset.as_str())];
+        self.call(Method::POST, path, &headers, body).await.unwrap()
+    }
+
+    async fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Heard, hyper::Error> {
         let mut connection = match self.connection.take().filter(|open| !open.is_closed()) {
             Some(open) => open,
             None => {
@@ -116,10 +138,9 @@ impl Client {
             .method(method)
             .uri(path)
             .header("host", "sandbox")
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::copy_from_slice(body)))
-            .unwrap();
+            .header("authorization", format!("Bearer {}", self.token));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
         let answer = connection.send_request(request).await?;
         let (head, body) = answer.into_parts();
         let bytes = body.collect().await?.to_bytes();

@@ -66,6 +66,13 @@ pub enum Input {
         /// Send once more instead of `unknown`.
         resend: bool,
     },
+    /// The number is gone: what waits there ends. At most 256 at a time.
+    Clear {
+        /// Whose.
+        tenant: TenantId,
+        /// Which number.
+        session: SessionId,
+    },
     /// Do not send it.
     CancelMessage {
         /// Whose.

@@ -201,6 +201,15 @@ impl Overlay {
         effects.done()
     }
 
+    /// Ends what waits in a number's outbox. What is on the wire or parked ends by its answer or its proof.
+    pub(super) fn clear(&self, tenant: TenantId, session: SessionId, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Effects::new(tenant, now);
+        let owned = self.outbox(session).filter(|o| o.tenant() == Some(tenant));
+        let waiting = owned.map(|outbox| outbox.waiting(PER_ENTRY)).unwrap_or_default();
+        end(&mut effects, Some(Cause::SESSION_REMOVED), waiting);
+        effects.done()
+    }
+
     pub(super) fn cancel_message(
         &self,
         tenant: TenantId,

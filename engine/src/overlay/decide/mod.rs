@@ -207,6 +207,7 @@ impl Overlay {
             Input::Due { tenant, session, proof_ms, resend } => {
                 self.due((*tenant, *session), *proof_ms, *resend, now)
             }
+            Input::Clear { tenant, session } => self.clear(*tenant, *session, now),
             Input::CancelMessage { tenant, message, .. } => self.cancel_message(*tenant, *message, once, now),
             Input::Statuses { tenant, session, reports } => self.statuses(*tenant, *session, reports, now),
             Input::Receive { tenant, session, messages } => self.receive(*tenant, *session, messages, now),
