@@ -4,10 +4,13 @@
 
 pub(crate) mod envelope;
 pub(crate) mod error;
+mod media;
 mod message;
 mod number;
+mod profile;
 mod receipt;
 mod speak;
+mod template;
 pub(crate) mod wamid;
 
 use crate::auth::For;
@@ -29,7 +32,17 @@ pub(crate) use speak::is_spoken;
 /// What each operation demands of a key: the scope of its sister under `/v1`.
 const DEMANDS: &[(&str, Method, Scope)] = &[
     ("/{version}/{id}", Method::GET, Scope::SessionsRead),
+    ("/{version}/{id}", Method::POST, Scope::TemplatesWrite),
+    ("/{version}/{id}", Method::DELETE, Scope::MessagesSend),
+    ("/{version}/{id}/content", Method::GET, Scope::MessagesRead),
+    ("/{version}/{id}/media", Method::POST, Scope::MessagesSend),
+    ("/{version}/{id}/message_templates", Method::GET, Scope::TemplatesRead),
+    ("/{version}/{id}/message_templates", Method::POST, Scope::TemplatesWrite),
+    ("/{version}/{id}/message_templates", Method::DELETE, Scope::TemplatesWrite),
     ("/{version}/{id}/messages", Method::POST, Scope::MessagesSend),
+    ("/{version}/{id}/phone_numbers", Method::GET, Scope::SessionsRead),
+    ("/{version}/{id}/whatsapp_business_profile", Method::GET, Scope::SessionsRead),
+    ("/{version}/{id}/whatsapp_business_profile", Method::POST, Scope::SessionsWrite),
 ];
 
 /// The routes behind their gate. An address that is not of this dialect is answered as any unknown address.
@@ -37,8 +50,16 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
     let demands = DEMANDS.iter().map(|(path, method, scope)| (*path, method.clone(), Demand::Scope(*scope)));
     let gate = Gate { state: state.clone(), demands: Arc::new(Demands::listed(demands)) };
     Router::new()
-        .route("/{version}/{id}", get(number::node))
+        .route("/{version}/{id}", get(number::get).post(number::post).delete(number::delete))
+        .route("/{version}/{id}/content", get(media::read))
+        .route("/{version}/{id}/media", post(media::post))
+        .route(
+            "/{version}/{id}/message_templates",
+            get(template::list).post(template::post).delete(template::delete),
+        )
         .route("/{version}/{id}/messages", post(message::post))
+        .route("/{version}/{id}/phone_numbers", get(number::list))
+        .route("/{version}/{id}/whatsapp_business_profile", get(profile::get).post(profile::post))
         .layer(from_fn_with_state(gate, gate::pass))
         .layer(from_fn_with_state(state.clone(), speak::listen))
 }

@@ -110,6 +110,11 @@ impl Problem {
         &self.detail
     }
 
+    /// What Meta said, where it was Meta that refused.
+    pub(crate) fn provider(&self) -> Option<&Map<String, Value>> {
+        self.place.get("provider").and_then(Value::as_object)
+    }
+
     /// What to do about it.
     pub(crate) fn remedy(&self) -> &'static str {
         self.code.entry().remedy

@@ -56,7 +56,9 @@ async fn told(node: Weak<Node>, tenant: TenantId, event: Event) -> Result<Option
     } else {
         reported(&row, &event, of)
     };
-    Ok(value.map(|value| Bytes::from(enveloped(&link.session, value).to_string())))
+    let number = node.dispatcher().number(tenant, session).await.map_err(unread)?;
+    let account = number.as_ref().and_then(|number| number.waba_id.as_deref());
+    Ok(value.map(|value| Bytes::from(enveloped(&link.session, account, value).to_string())))
 }
 
 fn unread(_: DispatchError) -> StoreError {
@@ -69,21 +71,16 @@ async fn name(node: &Arc<Node>, tenant: TenantId, id: ConversationId) -> Result<
     Ok(found.and_then(|row| row.name.clone()))
 }
 
-fn enveloped(session: &Session, mut value: Map<String, Value>) -> Value {
+/// In the envelope of the account, which is named by the number where it never was learnt: programs tell accounts apart by it.
+fn enveloped(session: &Session, account: Option<&str>, mut value: Map<String, Value>) -> Value {
     value.insert("messaging_product".into(), "whatsapp".into());
     value.insert(
         "metadata".into(),
         json!({"display_phone_number": session.display_phone_number, "phone_number_id": session.phone_number_id}),
     );
-    let account = account(session);
+    let account = account.unwrap_or(&session.phone_number_id);
     json!({"object": "whatsapp_business_account",
         "entry": [{"id": account, "changes": [{"field": "messages", "value": value}]}]})
-}
-
-/// The WhatsApp Business Account.
-fn account(session: &Session) -> &str {
-    // A session that never learned its account names the number: programs tell accounts apart by it, and numbers too.
-    &session.phone_number_id
 }
 
 fn seconds(at: Timestamp) -> String {

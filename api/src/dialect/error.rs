@@ -43,6 +43,13 @@ const fn of(code: Code) -> Words {
         | Code::AddressNotAllowed
         | Code::ExceedsKey => words(403, 200, "Permissions error."),
         Code::NotFound => with(400, 100, 33, "Unsupported request."),
+        Code::TokenRefused | Code::TokenLacksPermission => words(403, 131_005, "Access denied."),
+        Code::ProviderUnreachable => passing(503, 2, "Service temporarily unavailable."),
+        Code::TemplateUnusable => words(404, 132_001, "Template name does not exist in the translation."),
+        Code::TemplateMismatch => {
+            words(400, 132_000, "Number of parameters does not match the expected number of params.")
+        }
+        Code::MediaRefused => words(400, 131_053, "Media upload error."),
         Code::MissingField => words(400, 131_008, "Required parameter is missing."),
         Code::InvalidValue | Code::InvalidAddress | Code::InvalidContent | Code::UnknownReference => {
             words(400, 131_009, "Parameter value is not valid.")
@@ -67,14 +74,21 @@ fn fbtrace(trace_id: &str) -> String {
     format!("A{}", URL_SAFE_NO_PAD.encode(trace.to_be_bytes()))
 }
 
-/// The body of an error.
+/// The body of an error. What Meta itself refused is told in Meta's words, but for what is wrong with our own token there:
+/// the caller's is good.
 fn body(problem: &Problem, trace: &str) -> Value {
     let words = of(problem.code());
+    let ours = matches!(problem.code(), Code::TokenRefused | Code::TokenLacksPermission);
+    let said = problem.provider().filter(|_| !ours);
+    let number = |field: &str| said.and_then(|said| said.get(field)).and_then(Value::as_u64);
+    let code = number("code").filter(|code| *code > 0).unwrap_or_else(|| words.code.into());
+    let title = said.and_then(|said| said.get("message")).and_then(Value::as_str).unwrap_or(words.title);
     let mut error = Map::new();
-    error.insert("message".into(), format!("(#{}) {}", words.code, words.title).into());
+    error.insert("message".into(), format!("(#{code}) {title}").into());
     error.insert("type".into(), "OAuthException".into());
-    error.insert("code".into(), words.code.into());
-    if let Some(subcode) = words.subcode {
+    error.insert("code".into(), code.into());
+    let subcode = if said.is_some() { number("subcode") } else { words.subcode.map(u64::from) };
+    if let Some(subcode) = subcode {
         error.insert("error_subcode".into(), subcode.into());
     }
     if words.passing {
@@ -83,6 +97,10 @@ fn body(problem: &Problem, trace: &str) -> Value {
     let details = format!("{} {}", problem.detail(), problem.remedy());
     error
         .insert("error_data".into(), json!({"messaging_product": "whatsapp", "details": details.trim_end()}));
+    if let Some(title) = said.and_then(|said| said.get("title")) {
+        error.insert("error_user_title".into(), title.clone());
+        error.insert("error_user_msg".into(), problem.detail().into());
+    }
     error.insert("fbtrace_id".into(), trace.into());
     json!({ "error": error })
 }

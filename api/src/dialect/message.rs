@@ -47,6 +47,7 @@ pub(super) async fn post(
     fields.insert("to".into(), to.to_text().into());
     fields.insert("session".into(), session.id.to_string().into());
     name_as_meta_does(&state, &whom, &mut fields).await?;
+    super::media::name(&state, &whom, &mut fields).await?;
     let now = state.now();
     if let Some(wait_ms) = whom.pass().and_then(|pass| pass.take_send(now)) {
         return Err(limited(Rate::Send, wait_ms));
