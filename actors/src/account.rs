@@ -105,9 +105,9 @@ impl Account {
     /// # Errors
     /// `NoApp`, `NoMedia`, `TooLarge`, [`AccountError::Graph`].
     pub async fn upload(&self, node: &Node, media: MediaId) -> Result<String, AccountError> {
-        let app = self.app(node).await?;
         let tenant = self.session.tenant;
         let opened = crate::media::open(node, tenant, media).await?.ok_or(AccountError::NoMedia)?;
+        let app = self.app(node).await?;
         if opened.media.bytes > SAMPLE_MAX {
             return Err(AccountError::TooLarge);
         }
