@@ -13,8 +13,10 @@ pub use known::Accounts;
 pub use look::{NumberLook, Refused, WhyNot, look, noted, rate};
 
 use crate::node::Node;
-use kabar_connectors::cloud::Graph;
-use kabar_engine::id::{SessionId, TenantId};
+use bytes::BytesMut;
+use futures::stream::StreamExt;
+use kabar_connectors::cloud::{Graph, upload};
+use kabar_engine::id::{MediaId, SessionId, TenantId};
 use kabar_schema::error::StoreError;
 use kabar_schema::records::{Number, Session};
 use serde_json::Value;
@@ -22,6 +24,8 @@ use std::sync::Arc;
 
 /// A call that somebody waits for is given up after this (ms).
 const ASK_MS: u64 = 8_000;
+/// Largest sample: what a video in a message may have at most.
+const SAMPLE_MAX: u64 = 16 << 20;
 
 /// Why a call brought nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +42,15 @@ pub enum AccountError {
     /// Meta's id of the app is not known.
     #[error("Meta's id of the app is not known")]
     NoApp,
+    /// There is no such media.
+    #[error("there is no such media")]
+    NoMedia,
+    /// The media is larger than a sample may be.
+    #[error("the media is too large")]
+    TooLarge,
+    /// Meta answered that it did nothing, and perhaps why.
+    #[error("not done: {0}")]
+    NotDone(String),
     /// Meta said no, or nothing.
     #[error(transparent)]
     Graph(#[from] GraphFailure),
@@ -74,6 +87,38 @@ impl Account {
     /// `NoAccount`.
     pub fn waba(&self) -> Result<&str, AccountError> {
         self.number.as_ref().and_then(|number| number.waba_id.as_deref()).ok_or(AccountError::NoAccount)
+    }
+
+    /// Meta's id of the app: the tenant's word, else the token's.
+    ///
+    /// # Errors
+    /// `NoApp`, or what the store could not do.
+    async fn app(&self, node: &Node) -> Result<String, AccountError> {
+        let said = node.app(self.session.app).await?.and_then(|app| app.meta_id.clone());
+        said.or_else(|| self.number.as_ref().and_then(|number| number.app_id.clone()))
+            .ok_or(AccountError::NoApp)
+    }
+
+    /// Uploads media of ours to the app, and gives what Meta calls it by: for the sample of a template or the picture of a
+    /// profile.
+    ///
+    /// # Errors
+    /// `NoApp`, `NoMedia`, `TooLarge`, [`AccountError::Graph`].
+    pub async fn upload(&self, node: &Node, media: MediaId) -> Result<String, AccountError> {
+        let tenant = self.session.tenant;
+        let opened = crate::media::open(node, tenant, media).await?.ok_or(AccountError::NoMedia)?;
+        let app = self.app(node).await?;
+        if opened.media.bytes > SAMPLE_MAX {
+            return Err(AccountError::TooLarge);
+        }
+        let mut bytes = BytesMut::new();
+        let mut parts = opened.bytes;
+        while let Some(part) = parts.next().await {
+            bytes.extend_from_slice(&part?);
+        }
+        let name = opened.media.filename.as_deref().unwrap_or("sample");
+        let handle = upload(&self.graph, &app, &opened.media.mime, name, bytes.freeze()).await?;
+        Ok(handle.0)
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -113,7 +158,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Graph`].
     pub async fn set_profile(&self, edit: &ProfileEdit) -> Result<Value, AccountError> {
-        Ok(self.graph.set_profile(self.id(), edit).await?)
+        done(self.graph.set_profile(self.id(), edit).await?)
     }
 
     /// A page of whom the number has blocked.
@@ -138,7 +183,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Graph`].
     pub async fn request_code(&self, method: CodeMethod, language: &str) -> Result<Value, AccountError> {
-        Ok(self.graph.request_code(self.id(), method, language).await?)
+        done(self.graph.request_code(self.id(), method, language).await?)
     }
 
     /// Proves the number with that code.
@@ -146,7 +191,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Graph`].
     pub async fn verify_code(&self, code: &Secret) -> Result<Value, AccountError> {
-        Ok(self.graph.verify_code(self.id(), code).await?)
+        done(self.graph.verify_code(self.id(), code).await?)
     }
 
     /// Registers the number with the Cloud API.
@@ -154,7 +199,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Graph`].
     pub async fn register(&self, pin: &Secret, region: Option<&str>) -> Result<Value, AccountError> {
-        Ok(self.graph.register(self.id(), pin, region).await?)
+        done(self.graph.register(self.id(), pin, region).await?)
     }
 
     /// Takes it from the Cloud API.
@@ -162,7 +207,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Graph`].
     pub async fn deregister(&self) -> Result<Value, AccountError> {
-        Ok(self.graph.deregister(self.id()).await?)
+        done(self.graph.deregister(self.id()).await?)
     }
 
     /// Sets the two-step PIN.
@@ -170,7 +215,7 @@ impl Account {
     /// # Errors
     /// [`AccountError::Graph`].
     pub async fn set_pin(&self, pin: &Secret) -> Result<Value, AccountError> {
-        Ok(self.graph.set_pin(self.id(), pin).await?)
+        done(self.graph.set_pin(self.id(), pin).await?)
     }
 
     /// The apps that get the account's webhooks, in Meta's shape.
@@ -186,7 +231,7 @@ impl Account {
     /// # Errors
     /// `NoAccount`, [`AccountError::Graph`].
     pub async fn subscribe_app(&self, to: Option<&Override>) -> Result<Value, AccountError> {
-        Ok(self.graph.subscribe_app(self.waba()?, to).await?)
+        done(self.graph.subscribe_app(self.waba()?, to).await?)
     }
 
     /// Has the token's app get them no more.
@@ -194,8 +239,17 @@ impl Account {
     /// # Errors
     /// `NoAccount`, [`AccountError::Graph`].
     pub async fn unsubscribe_app(&self) -> Result<Value, AccountError> {
-        Ok(self.graph.unsubscribe_app(self.waba()?).await?)
+        done(self.graph.unsubscribe_app(self.waba()?).await?)
     }
+}
+
+/// An answer that says it was done, or at least not that it was not.
+pub(crate) fn done(answer: Value) -> Result<Value, AccountError> {
+    if answer["success"] != false {
+        return Ok(answer);
+    }
+    let why = answer["reason"].as_str().or_else(|| answer["error"].as_str()).unwrap_or_default();
+    Err(AccountError::NotDone(why.chars().take(512).collect()))
 }
 
 /// The way of a session to Meta for what somebody waits for.

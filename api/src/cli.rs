@@ -5,10 +5,12 @@ mod campaign;
 mod contact;
 mod events;
 mod migrate_store;
+mod provider_template;
 mod remote;
 mod rotate_key;
 mod sandbox;
 mod serve;
+mod session;
 mod table;
 mod why;
 
@@ -67,11 +69,13 @@ enum Command {
     /// Customers of the installation (the operator's key).
     Tenant(Remote<remote::Tenant>),
     /// Linked WhatsApp numbers.
-    Session(Remote<remote::Session>),
+    Session(Remote<session::Session>),
     /// The tenant's address book.
     Contact(Remote<contact::Contact>),
     /// Stored messages with variables.
     Template(Remote<remote::Template>),
+    /// Templates that Meta keeps for the account of a number.
+    ProviderTemplate(Remote<provider_template::ProviderTemplate>),
     /// Campaigns.
     Campaign(Remote<campaign::Campaign>),
     /// What happened, or what is new.
@@ -198,6 +202,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Session(Remote { access, verb }) => within(access.session(verb)),
         Command::Contact(Remote { access, verb }) => within(access.contact(verb)),
         Command::Template(Remote { access, verb }) => within(access.template(verb)),
+        Command::ProviderTemplate(Remote { access, verb }) => within(access.provider_template(verb)),
         Command::Campaign(Remote { access, verb }) => within(access.campaign(verb)),
         Command::Events { access, events } => within(events.run(&access)),
         Command::Why { access, message } => within(async move { access.why(&message).await }),

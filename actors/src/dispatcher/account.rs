@@ -5,7 +5,7 @@ use super::{DispatchError, Dispatcher};
 use crate::account::{Account, AccountError, NumberLook, Refused, look, noted};
 use crate::session;
 use kabar_engine::campaign::Verb;
-use kabar_engine::id::{CampaignId, SessionId, TenantId};
+use kabar_engine::id::{CampaignId, MediaId, SessionId, TenantId};
 use kabar_engine::overlay::{Input, Outbox, Refusal};
 use kabar_schema::error::StoreError;
 use kabar_schema::records::{Number, Session};
@@ -48,6 +48,14 @@ impl Dispatcher {
     /// `NoSession`, or what the store could not do.
     pub async fn account(&self, tenant: TenantId, session: SessionId) -> Result<Account, AccountError> {
         Account::of(&self.0, tenant, session).await
+    }
+
+    /// Uploads media of ours to the app of a session, and gives what Meta calls it by.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn upload_sample(&self, account: &Account, media: MediaId) -> Result<String, AccountError> {
+        account.upload(&self.0, media).await
     }
 
     /// What is known of a session's number; nothing is asked at Meta.

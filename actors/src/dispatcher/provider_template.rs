@@ -2,7 +2,7 @@
 //! answers are in Meta's shape as well (`ProviderTemplate::to_meta`). Not the rules a template must keep: the engine's.
 
 use super::{DispatchError, Dispatcher};
-use crate::account::{AccountError, NewProviderTemplate, ProviderTemplateEdit};
+use crate::account::{AccountError, NewProviderTemplate, ProviderTemplateEdit, done};
 use crate::provider_template::{self, TemplateBarrier, TemplateName, barrier, by_id, change};
 use kabar_connectors::cloud::GraphFailure;
 use kabar_engine::content::Content;
@@ -56,7 +56,7 @@ impl Dispatcher {
     ) -> Result<ProviderTemplate, AccountError> {
         let account = self.account(tenant, session).await?;
         let known = self.copy_of(tenant, account.waba()?, id).await?;
-        account.graph().edit_template(id, edit).await?;
+        done(account.graph().edit_template(id, edit).await?)?;
         self.reread((tenant, session), &known, edit).await
     }
 
@@ -71,7 +71,7 @@ impl Dispatcher {
     ) -> Result<ProviderTemplate, AccountError> {
         let account = self.account(tenant, session).await?;
         let known = self.copy_of(tenant, account.waba()?, id).await?;
-        account.graph().unpause_template(id).await?;
+        done(account.graph().unpause_template(id).await?)?;
         self.reread((tenant, session), &known, &ProviderTemplateEdit::default()).await
     }
 
@@ -111,7 +111,7 @@ impl Dispatcher {
     ) -> Result<(), AccountError> {
         let account = self.account(tenant, session).await?;
         let waba = account.waba()?;
-        account.graph().delete_template(waba, name, id).await?;
+        done(account.graph().delete_template(waba, name, id).await?)?;
         for known in self.named(tenant, waba, name).await? {
             if id.is_none_or(|id| known.provider_id.as_deref() == Some(id)) {
                 self.gone(tenant, &known).await?;

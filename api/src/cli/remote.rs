@@ -1,9 +1,10 @@
-//! The verbs that speak to a running Kabar over its own API: `tenant`, `session`, `template`, `send`; the others stand in
+//! The verbs that speak to a running Kabar over its own API: `tenant`, `template`, `send`; the others stand in
 //! files of their own. Tables for people, the API's own JSON with `--json`. They know nothing the API does not tell.
 
 use super::table;
 use crate::client::{Client, ClientError};
 use crate::exit::Failure;
+use axum::http::Method;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -40,17 +41,6 @@ pub(super) enum Tenant {
     /// Lists them.
     List,
     /// Shows one.
-    Show { id: String },
-}
-
-/// Linked WhatsApp numbers.
-#[derive(Debug, Subcommand)]
-pub(super) enum Session {
-    /// Links one: a JSON file with the body of POST /v1/sessions.
-    Create { file: PathBuf },
-    /// Lists them.
-    List,
-    /// Shows one and how it does now.
     Show { id: String },
 }
 
@@ -158,21 +148,20 @@ impl Access {
         Ok(())
     }
 
+    /// A change or a removal; one without an answer shows nothing.
+    pub(super) async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<(), Failure> {
+        let answer = self.client()?.json(method, path, body).await?;
+        if !answer.is_null() {
+            self.show(&answer, &[]);
+        }
+        Ok(())
+    }
+
     pub(super) async fn tenant(&self, verb: Tenant) -> Result<(), Failure> {
         match verb {
             Tenant::Create { name } => self.make("/v1/tenants", &json!({"name": name})).await,
             Tenant::List => self.list("/v1/tenants", &["id", "name", "created"]).await,
             Tenant::Show { id } => self.one(format!("/v1/tenants/{id}")).await,
-        }
-    }
-
-    pub(super) async fn session(&self, verb: Session) -> Result<(), Failure> {
-        match verb {
-            Session::Create { file } => self.make("/v1/sessions", &body(&file)?).await,
-            Session::List => {
-                self.list("/v1/sessions", &["id", "name", "display_phone_number", "created"]).await
-            }
-            Session::Show { id } => self.one(format!("/v1/sessions/{id}")).await,
         }
     }
 

@@ -22,6 +22,12 @@ impl From<AccountError> for Problem {
             AccountError::NoApp => {
                 Self::new(Code::AppUnknown, "Say Meta's id of the session's app with `app_id`.")
             }
+            AccountError::NotDone(why) => {
+                let words = if why.is_empty() { "Meta did nothing, and did not say why." } else { &why };
+                Self::new(Code::ProviderRefused, words.to_owned())
+            }
+            AccountError::NoMedia => Self::unknown_reference("media", "media"),
+            AccountError::TooLarge => Self::invalid("media", "a file of at most 16 MiB"),
             AccountError::Store(error) => error.into(),
             AccountError::Graph(failure) => failure.into(),
         }

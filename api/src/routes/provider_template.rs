@@ -159,7 +159,7 @@ pub(crate) async fn list(
 /// `POST /v1/sessions/{id}/provider-templates`: Meta reviews it, which takes minutes to a day.
 #[utoipa::path(post, path = "/v1/sessions/{id}/provider-templates", tag = "provider templates", operation_id = "createProviderTemplate", summary = "Make a template at Meta; its review takes minutes to a day",
     params(("id" = shapes::SessionId, Path, description = "The session.")), request_body = Wanted, responses((status = 201, body = Shown, description = "Made, or the earlier answer.")),
-    extensions(("x-problems" = json!(["account_unknown", "invalid_template", "token_refused", "token_lacks_permission", "provider_refused", "provider_unreachable"]))))]
+    extensions(("x-problems" = json!(["account_unknown", "app_unknown", "unknown_reference", "invalid_template", "token_refused", "token_lacks_permission", "provider_refused", "provider_unreachable"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -169,7 +169,7 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     let account = account(&state, &whom, id).await?;
     let waba = account.waba()?;
-    let template = body.value.checked()?;
+    let mut template = body.value.checked()?;
     let made = key.0.as_deref().map(|key| secret::digest_hex(&[key.as_bytes(), &[0], &body.bytes].concat()));
     let own = ProviderTemplate::id_of(whom.tenant, waba, &template.name, &template.language);
     let known = state.nouns().get::<ProviderTemplate>(whom.tenant, own).await?;
@@ -177,6 +177,7 @@ pub(crate) async fn post(
     if let Some(earlier) = earlier.filter(|earlier| earlier.status != "DELETED") {
         return Ok(answer(StatusCode::CREATED, true, Shown::from(earlier)));
     }
+    wanted::with_samples(&state, &account, &mut template.components).await?;
     let created = state.dispatcher.create_provider_template((whom.tenant, id), &template, made).await?;
     Ok(answer(StatusCode::CREATED, false, Shown::from(created)))
 }
@@ -218,7 +219,7 @@ pub(crate) async fn get(
 #[utoipa::path(patch, path = "/v1/sessions/{id}/provider-templates/{template}", tag = "provider templates", operation_id = "changeProviderTemplate", summary = "Change a template at Meta; it is reviewed again",
     params(("id" = shapes::SessionId, Path, description = "The session."), ("template" = String, Path, description = "Meta's id of the template.")),
     request_body = Patch, responses((status = 200, body = Shown, description = "As Meta has it now.")),
-    extensions(("x-problems" = json!(["account_unknown", "invalid_template", "token_refused", "token_lacks_permission", "provider_refused", "provider_unreachable"]))))]
+    extensions(("x-problems" = json!(["account_unknown", "app_unknown", "unknown_reference", "invalid_template", "token_refused", "token_lacks_permission", "provider_refused", "provider_unreachable"]))))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
     whom: For,
@@ -226,10 +227,13 @@ pub(crate) async fn patch(
     body: Json<Patch>,
 ) -> Result<axum::Json<Shown>, Problem> {
     let (id, template) = place(address)?;
-    account(&state, &whom, id).await?;
+    let account = account(&state, &whom, id).await?;
     let of = (whom.tenant, id);
     let known = state.dispatcher.provider_template(of, &template, false).await?;
-    let edit = body.value.checked(&known)?;
+    let mut edit = body.value.checked(&known)?;
+    if let Some(components) = &mut edit.components {
+        wanted::with_samples(&state, &account, components).await?;
+    }
     Ok(axum::Json(state.dispatcher.edit_provider_template(of, &template, &edit).await?.into()))
 }
 

@@ -1,7 +1,9 @@
 //! Every code of the catalogue is met: a request, and where needed a store that fails, for each one that `docs/errors.md`
 //! lists. A code that nothing answers with fails here; so does one whose status is another than the page says.
 
-use super::house::{House, OPERATOR, Tenant, template};
+use super::house::{House, OPERATOR, Tenant, sandbox, template};
+use super::number::PIXEL;
+use super::session::control;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{pending, ready};
@@ -116,7 +118,7 @@ async fn bodies(met: &mut Met, tenant: &Tenant<'_>) {
     };
     let app = tenant.call("POST /v1/apps", json!({"app_secrets": ["s"], "verify_token": "v"})).await.id();
     let linked = json!({"name": "again", "app": app, "phone_number_id": "155001",
-        "display_phone_number": "15550200000", "access_token": "t"});
+        "display_phone_number": "15550200000", "access_token": "t", "validate": false});
     let ana = json!({"address": "+6281234567890"});
     assert_eq!(tenant.call("POST /v1/contacts", ana.clone()).await.status, 201);
     // Said to the session, so that its shard knows at once.
@@ -262,6 +264,59 @@ async fn troubles(met: &mut Met, tenant: &Tenant<'_>, next: &Mutex<Option<Troubl
     }
 }
 
+/// What Meta says no to, and what is known of its templates.
+async fn metas(met: &mut Met, house: &House) {
+    let (tenant, sandbox) = (house.tenant("C").await, sandbox().await);
+    let config = sandbox.config();
+    let app = tenant.call("POST /v1/apps", json!({"app_secrets": ["s"], "verify_token": "v"})).await.id();
+    let link = |token: &str, number: &str, url: &str| {
+        json!({"name": "s", "app": app, "phone_number_id": number, "display_phone_number": "15550200000",
+            "access_token": token, "base_url": url})
+    };
+    let (token, number) = (config.access_tokens[0].as_str(), config.numbers[0].phone_number_id.as_str());
+    let (url, of) = (sandbox.base_url(), [("kabar-tenant", tenant.id.as_str())]);
+    let blind = json!({"token": "blind", "scopes": ["whatsapp_business_messaging"]});
+    control(&sandbox).post("/_sim/token", &blind).await.unwrap();
+    for (code, body) in [
+        ("token_refused", link("nobodys", number, &url)),
+        ("token_lacks_permission", link("blind", number, &url)),
+        ("number_unknown", link(token, "106000000000009", &url)),
+        ("provider_unreachable", link(token, number, "http://127.0.0.1:9")),
+    ] {
+        met.note(code, &house.operator("POST /v1/sessions", &of, body).await);
+    }
+    let session = house.operator("POST /v1/sessions", &of, link(token, number, &url)).await.id();
+    let idle = tenant.idle_session("155077").await;
+    let picture = tenant.call("POST /v1/media", json!({"base64": PIXEL, "filename": "a.png"})).await.id();
+    let templates = format!("POST /v1/sessions/{session}/provider-templates");
+    let hello = json!({"name": "hello", "language": "id", "category": "UTILITY", "components": [
+        {"type": "BODY", "text": "Halo {{1}}, apa kabar?", "example": {"body_text": [["Ana"]]}}]});
+    let hello = tenant.call(&templates, hello).await.id();
+    control(&sandbox).post("/_sim/template", &json!({"id": hello, "status": "APPROVED"})).await.unwrap();
+    tenant.get(&format!("/v1/sessions/{session}/provider-templates?refresh=true")).await;
+    let mut waits = template(&idle, "6281234567890");
+    waits["options"] = json!({"send_at": "2027-06-01T10:00:00Z"});
+    tenant.call("POST /v1/messages", waits).await.id();
+    let unfit = json!({"session": session, "to": "6281234567890", "type": "template",
+        "template": {"name": "hello", "language": {"code": "id"}}});
+    let bad = json!({"name": "A", "language": "id", "category": "UTILITY", "components": []});
+    for (code, what, body) in [
+        ("account_unknown", format!("GET /v1/sessions/{idle}/provider-templates"), Value::Null),
+        ("app_unknown", format!("PUT /v1/sessions/{idle}/profile"), json!({"picture": picture})),
+        ("session_in_use", format!("DELETE /v1/sessions/{idle}"), Value::Null),
+        ("invalid_template", templates, bad),
+        ("template_unusable", "POST /v1/messages".to_owned(), template(&session, "6281234567890")),
+        ("template_mismatch", "POST /v1/messages".to_owned(), unfit),
+        (
+            "provider_refused",
+            format!("POST /v1/sessions/{session}/registration/verify"),
+            json!({"code": "000000"}),
+        ),
+    ] {
+        met.note(code, &tenant.call(&what, body).await);
+    }
+}
+
 /// Code and status as the page lists them.
 fn listed(page: &str) -> BTreeMap<String, u16> {
     let rows = page.lines().filter_map(|line| line.strip_prefix("| <a id=\""));
@@ -291,6 +346,7 @@ async fn every_code_of_the_catalogue_can_be_met() {
     strangers(&mut met, &house, &tenant).await;
     keys(&mut met, &house, &tenant).await;
     files(&mut met, &house, &tenant).await;
+    metas(&mut met, &house).await;
     troubles(&mut met, &tenant, &next).await;
     for (code, _, test) in BY_VALUE {
         let name = test.rsplit("::").next().unwrap();

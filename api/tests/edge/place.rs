@@ -154,7 +154,18 @@ fn body(operation: &str, own: &Things, digits: &str) -> Value {
         "sendMessages" => json!({"messages": [message()]}),
         "optIn" | "optOut" => json!({"address": "+6281299990000", "session": session}),
         "createSession" => json!({"name": "s", "app": own["AppId"], "phone_number_id": "106000000009999",
-            "display_phone_number": "15550200000", "access_token": "t"}),
+            "display_phone_number": "15550200000", "access_token": "t", "validate": false}),
+        "changeApp" => json!({"verify_token": "w"}),
+        "changeSession" => json!({"name": "other", "validate": false}),
+        "changeProfile" => json!({"about": "Hi"}),
+        "blockUsers" | "unblockUsers" => json!({"users": ["+6281234560000"]}),
+        "requestCode" => json!({"method": "sms", "language": "en_US"}),
+        "verifyCode" => json!({"code": "135790"}),
+        "registerNumber" | "setTwoStepPin" => json!({"pin": "123456"}),
+        "subscribeApp" => json!({}),
+        "createProviderTemplate" => json!({"name": "a", "language": "id", "category": "UTILITY",
+            "components": [{"type": "BODY", "text": "Halo."}]}),
+        "changeProviderTemplate" => json!({"components": [{"type": "BODY", "text": "Halo."}]}),
         "createWebhook" => json!({"url": "https://example.com/y", "sessions": [session]}),
         "changeWebhook" => json!({"sessions": [session]}),
         "replayWebhook" => json!({"event": own["EventId"]}),
@@ -190,7 +201,7 @@ pub fn request(
     (place, id): (Option<&Place>, &str),
     digits: &str,
 ) -> (String, String) {
-    let mut path = operation.path.replace("{verb}", "pause");
+    let mut path = operation.path.replace("{verb}", "pause").replace("{template}", "1689556908129832");
     // Without an id nothing in a body is anybody's.
     let mut body = match operation.has_body {
         true if operation.places.is_empty() => json!({}),

@@ -77,6 +77,38 @@ async fn a_person_makes_a_tenant_imports_people_and_sends_from_the_command_line(
 }
 
 #[tokio::test]
+async fn a_person_checks_a_number_and_keeps_its_templates_at_meta() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("Toko").await;
+    let session = tenant.link(&sandbox).await;
+    let checked = kabar(&house, &tenant.key, &["session", "check", &session]).await;
+    assert!(checked.code == Some(0) && checked.out.contains("Kabar Sandbox"), "{}", checked.err);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.json").display().to_string();
+    let body = serde_json::json!({"name": "hello", "language": "id", "category": "UTILITY",
+        "components": [{"type": "BODY", "text": "Halo."}]});
+    std::fs::write(&file, body.to_string()).unwrap();
+    let made = kabar(&house, &tenant.key, &["provider-template", "create", &session, &file, "--json"]).await;
+    let made: Value = serde_json::from_str(&made.out).unwrap();
+    let id = made["id"].as_str().unwrap();
+    let listed = kabar(&house, &tenant.key, &["provider-template", "list", &session, "--refresh"]).await.out;
+    assert!(listed.starts_with("ID ") && listed.contains(id) && listed.contains("hello"), "{listed}");
+    let shown =
+        kabar(&house, &tenant.key, &["provider-template", "show", &session, id, "--refresh"]).await.out;
+    assert!(shown.contains("hello"), "{shown}");
+    let gone = kabar(&house, &tenant.key, &["provider-template", "delete", &session, id]).await;
+    assert_eq!((gone.code, gone.out.as_str()), (Some(0), ""), "{}", gone.err);
+    let wrong = kabar(&house, &tenant.key, &["provider-template", "show", &session, "12345"]).await;
+    assert_eq!(wrong.code, Some(2), "{}", wrong.err);
+    std::fs::write(&file, r#"{"name": "Orders"}"#).unwrap();
+    let changed = kabar(&house, &tenant.key, &["session", "change", &session, &file]).await;
+    assert!(changed.code == Some(0) && changed.out.contains("Orders"), "{}", changed.err);
+    let removed = kabar(&house, &tenant.key, &["session", "remove", &session]).await;
+    assert!(removed.code == Some(0) && removed.out.contains("ended_messages"), "{}", removed.err);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_person_stores_a_message_and_sees_what_somebody_would_get() {
     let house = House::open().await;
     let tenant = house.tenant("Toko Ana").await;

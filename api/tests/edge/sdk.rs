@@ -66,8 +66,7 @@ async fn bots_written_with_public_sdks_work_with_another_base_url_and_token() {
     ran(&python.join("bin/python"), &script("client.py"), (&tenant, &sandbox), &url).await;
     ran(Path::new("node"), &client, (&tenant, &sandbox), &url).await;
     // Every kind reached the phones as the bots meant it.
-    let kinds: Vec<_> =
-        sandbox.ledger().into_iter().map(|row| row.kind).collect();
+    let kinds: Vec<_> = sandbox.ledger().into_iter().map(|row| row.kind).collect();
     for (kind, count) in [("text", 2), ("image", 4), ("template", 2), ("interactive", 4), ("reaction", 2)] {
         assert_eq!(kinds.iter().filter(|is| *is == kind).count(), count, "{kind}: {kinds:?}");
     }

@@ -110,7 +110,7 @@ async fn furnished(server: &Server, provider: &str) -> (String, String) {
     let (_, app) = server.call("POST /v1/apps", &[("authorization", &bearer)], app).await;
     let session = json!({
         "name": "silent", "app": app["id"], "phone_number_id": "106000000000001",
-        "display_phone_number": "15550200000", "access_token": "t", "base_url": provider,
+        "display_phone_number": "15550200000", "access_token": "t", "base_url": provider, "validate": false,
     });
     let headers = [("authorization", operator.as_str()), ("kabar-tenant", tenant.as_str())];
     let (status, session) = server.call("POST /v1/sessions", &headers, session.to_string()).await;

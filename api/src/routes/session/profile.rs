@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use crate::state::ApiState;
 use axum::extract::State;
 use kabar_actors::account::ProfileEdit;
-use kabar_engine::id::SessionId;
+use kabar_engine::id::{MediaId, SessionId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -58,8 +58,11 @@ pub(crate) struct Wanted {
     websites: Option<Vec<String>>,
     /// The trade, one of Meta's words.
     vertical: Option<String>,
-    /// The handle of a picture that was uploaded.
+    /// The handle of a picture that was uploaded to Meta.
     profile_picture_handle: Option<String>,
+    /// A picture that is media of yours; it is uploaded to Meta.
+    #[schema(value_type = Option<shapes::MediaId>)]
+    picture: Option<MediaId>,
 }
 
 /// A profile as Meta has it.
@@ -106,7 +109,7 @@ pub(crate) async fn get(
 /// `PUT /v1/sessions/{id}/profile`: twice comes to the same as once.
 #[utoipa::path(put, path = "/v1/sessions/{id}/profile", tag = "numbers", operation_id = "changeProfile", summary = "Change the number's business profile at Meta",
     params(("id" = shapes::SessionId, Path, description = "The session.")), request_body = Wanted, responses((status = 200, body = Shown, description = "As Meta has it now.")),
-    extensions(("x-problems" = json!(["token_refused", "token_lacks_permission", "provider_refused", "provider_unreachable"]))))]
+    extensions(("x-problems" = json!(["app_unknown", "unknown_reference", "token_refused", "token_lacks_permission", "provider_refused", "provider_unreachable"]))))]
 pub(crate) async fn put(
     State(state): State<ApiState>,
     whom: For,
@@ -114,7 +117,13 @@ pub(crate) async fn put(
     body: Json<Wanted>,
 ) -> Result<axum::Json<Shown>, Problem> {
     let account = account(&state, &whom, id).await?;
-    account.set_profile(&check(body.value)?).await?;
+    let picture = body.value.picture;
+    let mut edit = check(body.value)?;
+    if let Some(picture) = picture {
+        let handle = state.dispatcher.upload_sample(&account, picture).await;
+        edit.profile_picture_handle = Some(handle.map_err(|error| Problem::from(error).at("picture"))?);
+    }
+    account.set_profile(&edit).await?;
     Ok(axum::Json(account.profile().await?.into()))
 }
 
