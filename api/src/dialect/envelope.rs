@@ -11,7 +11,7 @@ use kabar_actors::subscription::Render;
 use kabar_engine::address::{Address, AddressKind};
 use kabar_engine::cause::Cause;
 use kabar_engine::event::{About, Kind, OfMessage};
-use kabar_engine::id::{ConversationId, TenantId};
+use kabar_engine::id::TenantId;
 use kabar_engine::message::MessageRow;
 use kabar_engine::subscription::Envelope;
 use kabar_engine::time::{SECOND_MS, Timestamp};
@@ -50,11 +50,11 @@ async fn told(node: Weak<Node>, tenant: TenantId, event: Event) -> Result<Option
     };
     let found = node.dispatcher().message(tenant, message).await;
     let Some(row) = found.map_err(unread)?.map(|view| view.row) else { return Ok(None) };
+    let person = Person::of(&node, tenant, &row).await?;
     let value = if event.kind == Kind::MessageReceived {
-        let name = name(&node, tenant, row.conversation).await?;
-        received(&link.session, &row, name.as_deref())
+        received(&link.session, &row, &person)
     } else {
-        reported(&row, &event, of)
+        reported((&row, &event, of), &person)
     };
     let number = node.dispatcher().number(tenant, session).await.map_err(unread)?;
     let account = number.as_ref().and_then(|number| number.waba_id.as_deref());
@@ -65,10 +65,41 @@ fn unread(_: DispatchError) -> StoreError {
     StoreError::Unavailable
 }
 
-/// The name the person shows.
-async fn name(node: &Arc<Node>, tenant: TenantId, id: ConversationId) -> Result<Option<String>, StoreError> {
-    let found = node.dispatcher().conversation(tenant, id).await.map_err(unread)?;
-    Ok(found.and_then(|row| row.name.clone()))
+/// Whom it concerns: under every address they are known by.
+struct Person {
+    phone: Option<String>,
+    user_id: Option<String>,
+    name: Option<String>,
+}
+
+impl Person {
+    async fn of(node: &Arc<Node>, tenant: TenantId, row: &MessageRow) -> Result<Self, StoreError> {
+        // A campaign's message that was not answered is of no conversation.
+        let known = match row.conversation.0 {
+            0 => None,
+            _ => node.dispatcher().conversation(tenant, row.conversation).await.map_err(unread)?,
+        };
+        let others = known.iter().flat_map(|talk| std::iter::once(&talk.address).chain(&talk.aliases));
+        let all: Vec<&Address> = std::iter::once(&row.address).chain(others).collect();
+        let first = |kind: AddressKind| all.iter().find(|a| a.kind() == kind).map(|a| a.value().to_owned());
+        let (phone, user_id) = (first(AddressKind::Phone), first(AddressKind::UserId));
+        Ok(Self { phone, user_id, name: known.as_ref().and_then(|talk| talk.name.clone()) })
+    }
+
+    /// Under the names that phones and user ids have in an object.
+    fn put(&self, to: &mut Map<String, Value>, phone: &str, user_id: &str) {
+        let addresses = [(phone, &self.phone), (user_id, &self.user_id)];
+        to.extend(addresses.into_iter().filter_map(|(key, value)| Some((key.into(), value.clone()?.into()))));
+    }
+
+    fn contact(&self) -> Value {
+        let mut contact = Map::new();
+        if let Some(name) = &self.name {
+            contact.insert("profile".into(), json!({ "name": name }));
+        }
+        self.put(&mut contact, "wa_id", "user_id");
+        Value::Object(contact)
+    }
 }
 
 /// In the envelope of the account, which is named by the number where it never was learnt: programs tell accounts apart by it.
@@ -87,33 +118,27 @@ fn seconds(at: Timestamp) -> String {
     at.0.div_euclid(SECOND_MS).to_string()
 }
 
-/// Whom it concerns, under the names Meta gives phones and user ids.
-fn person(to: &mut Map<String, Value>, address: &Address, phone: &str, user: &str) {
-    let key = if address.kind() == AddressKind::UserId { user } else { phone };
-    to.insert(key.into(), address.value().into());
-}
-
 /// What a person wrote.
-fn received(session: &Session, row: &MessageRow, name: Option<&str>) -> Option<Map<String, Value>> {
+fn received(session: &Session, row: &MessageRow, person: &Person) -> Option<Map<String, Value>> {
     let Value::Object(mut message) = row.content.as_deref()?.to_json() else { return None };
     message.insert("id".into(), row.provider_id.as_deref()?.into());
     message.insert("timestamp".into(), seconds(row.times.sent.unwrap_or(row.times.accepted)).into());
-    person(&mut message, &row.address, "from", "from_user_id");
+    person.put(&mut message, "from", "from_user_id");
     if let Some(quoted) = &row.context {
         let from = &session.display_phone_number;
         message.insert("context".into(), json!({"from": from, "id": &**quoted}));
     }
-    let mut contact = Map::new();
-    contact.insert("profile".into(), json!({"name": name.unwrap_or_default()}));
-    person(&mut contact, &row.address, "wa_id", "user_id");
     let mut value = Map::new();
-    value.insert("contacts".into(), json!([contact]));
+    value.insert("contacts".into(), json!([person.contact()]));
     value.insert("messages".into(), json!([message]));
     Some(value)
 }
 
 /// What became of a message that was sent.
-fn reported(row: &MessageRow, event: &Event, of: &OfMessage) -> Option<Map<String, Value>> {
+fn reported(
+    (row, event, of): (&MessageRow, &Event, &OfMessage),
+    person: &Person,
+) -> Option<Map<String, Value>> {
     let word = match event.kind {
         Kind::MessageSent => "sent",
         Kind::MessageDelivered => "delivered",
@@ -126,14 +151,16 @@ fn reported(row: &MessageRow, event: &Event, of: &OfMessage) -> Option<Map<Strin
     status.insert("id".into(), wamid::of(&row.address, row.id).into());
     status.insert("status".into(), word.into());
     status.insert("timestamp".into(), seconds(of.reported_at.unwrap_or(event.at)).into());
-    person(&mut status, &row.address, "recipient_id", "recipient_user_id");
+    person.put(&mut status, "recipient_id", "recipient_user_id");
     if let Some(tag) = &row.tag {
         status.insert("biz_opaque_callback_data".into(), (**tag).into());
     }
+    let mut value = Map::new();
     if word == "failed" {
         status.insert("errors".into(), json!([error(event.kind, of.cause)]));
+    } else {
+        value.insert("contacts".into(), json!([person.contact()]));
     }
-    let mut value = Map::new();
     value.insert("statuses".into(), json!([status]));
     Some(value)
 }

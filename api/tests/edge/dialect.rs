@@ -237,7 +237,10 @@ async fn a_subscriber_is_told_in_metas_words_signed_as_meta_signs_with_the_ids_i
     let heard = |calls: &[Call]| calls.iter().any(|call| !value(call)["messages"].is_null());
     let calls = receiver.until(heard).await;
     let heard = calls.iter().map(value).find(|value| !value["messages"].is_null()).unwrap();
-    assert_eq!(heard["contacts"], json!([{"profile": {"name": "Ana"}, "wa_id": "6281234567890"}]));
+    let contact = &heard["contacts"][0];
+    assert_eq!((&contact["profile"]["name"], &contact["wa_id"]), (&json!("Ana"), &json!("6281234567890")));
+    assert!(contact["user_id"].as_str().is_some_and(|id| id.contains('.')), "{heard}");
+    assert_eq!(heard["messages"][0]["from_user_id"], contact["user_id"]);
     let message = &heard["messages"][0];
     assert_eq!((&message["from"], &message["type"]), (&json!("6281234567890"), &json!("text")));
     assert_eq!(message["text"]["body"], "Halo, ada?");
