@@ -293,3 +293,122 @@ async fn an_address_that_does_not_know_the_token_is_told_nothing() {
     receiver.stop();
     house.running.shutdown().await;
 }
+
+/// A form with one file, its fields in any order.
+fn form(fields: &[(&str, &str)], file: Option<(&str, &[u8])>) -> (String, Vec<u8>) {
+    let mut body = Vec::new();
+    if let Some((mime, bytes)) = file {
+        let head = format!(
+            "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: {mime}\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    for (name, value) in fields {
+        let part = format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body.extend_from_slice(part.as_bytes());
+    }
+    body.extend_from_slice(b"--edge--\r\n");
+    ("multipart/form-data; boundary=edge".into(), body)
+}
+
+/// A picture of one pixel.
+const PNG: &[u8] = &[
+    0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, 0x49, 0x48, 0x44, 0x52, 0, 0, 0, 1, 0, 0,
+    0, 1, 8, 6, 0, 0, 0, 0x1f, 0x15, 0xc4, 0x89, 0, 0, 0, 0x0d, 0x49, 0x44, 0x41, 0x54, 0x78, 0x9c, 0x63,
+    0x60, 0, 0, 0x02, 0, 0, 0x01, 0xe2, 0x21, 0xbc, 0x33, 0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42,
+    0x60, 0x82,
+];
+
+#[tokio::test]
+async fn a_file_is_uploaded_described_read_sent_and_deleted_by_its_id_and_is_nobody_elses() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let other = house.tenant("B").await;
+    let post = format!("POST /v23.0/{NUMBER}/media");
+    let put = async |of: &Tenant<'_>, (kind, body): (String, Vec<u8>)| {
+        let bearer = format!("Bearer {}", of.key);
+        house.call(&post, &[("authorization", &bearer), ("content-type", &kind)], body).await
+    };
+    let product = ("messaging_product", "whatsapp");
+    let made = put(&tenant, form(&[product, ("type", "image/png")], Some(("image/png", PNG)))).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert!(id.bytes().all(|b| b.is_ascii_digit()), "{id}");
+    let about = tenant.get(&format!("/v23.0/{id}")).await.json();
+    assert_eq!(
+        (&about["mime_type"], &about["file_size"], &about["id"]),
+        (&json!("image/png"), &json!(PNG.len().to_string()), &json!(id))
+    );
+    let path = about["url"].as_str().unwrap().strip_prefix(&house.running.url()).unwrap().to_owned();
+    assert_eq!(error(&house.call(&format!("GET {path}"), &[], "").await), (401, 190, None));
+    assert_eq!(error(&other.get(&path).await), (400, 100, Some(33)));
+    assert_eq!(error(&other.get(&format!("/v23.0/{id}")).await), (400, 100, Some(33)));
+    assert_eq!(error(&other.call(&format!("DELETE /v23.0/{id}"), Value::Null).await), (400, 100, Some(33)));
+    let template = json!({"messaging_product": "whatsapp", "to": "6281234567890", "type": "template", "template": {"name": "hello",
+        "language": {"code": "en_US"}, "components": [{"type": "header", "parameters": [{"type": "image", "image": {"id": id}}]}]}});
+    let sent = graph(&tenant, &format!("POST /v23.0/{NUMBER}/messages"), template).await;
+    assert_eq!(sent.status, 200, "{sent:?}");
+    for (fields, file, expected) in [
+        (vec![product], None, (400, 131_008, None)),
+        (vec![], Some(("image/png", PNG)), (400, 131_008, None)),
+        (vec![product], Some(("image/png", &b"GIF89a..."[..])), (400, 131_053, None)),
+        (vec![product, ("colour", "red")], Some(("image/png", PNG)), (400, 100, None)),
+    ] {
+        let answer = put(&tenant, form(&fields, file)).await;
+        assert_eq!(error(&answer), expected, "{fields:?}: {answer:?}");
+    }
+    assert_eq!(error(&put(&other, form(&[product], Some(("image/png", PNG)))).await), (400, 100, Some(33)));
+    let gone = tenant.call(&format!("DELETE /v23.0/{id}?phone_number_id={NUMBER}"), Value::Null).await;
+    assert_eq!(gone.json(), json!({"success": true}));
+    assert_eq!(error(&tenant.get(&format!("/v23.0/{id}")).await), (400, 100, Some(33)));
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn templates_numbers_and_the_profile_of_an_account_are_there_in_metas_words() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let other = house.tenant("B").await;
+    let waba = &sandbox.config().numbers[0].waba_id;
+    let list = format!("/v23.0/{waba}/message_templates");
+    let template = json!({"name": "order_update", "language": "en_US", "category": "UTILITY",
+        "components": [{"type": "BODY", "text": "Your parcel has left our shop today."}]});
+    let made = tenant.call(&format!("POST {list}"), template.clone()).await;
+    assert_eq!((made.status, &made.json()["category"]), (200, &json!("UTILITY")), "{made:?}");
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    // What Meta itself refuses is told with Meta's code and subcode.
+    let again = tenant.call(&format!("POST {list}"), template).await;
+    assert_eq!((error(&again).0, error(&again).1), (400, 100), "{again:?}");
+    assert!(error(&again).2.is_some_and(|subcode| subcode > 2_388_000), "{again:?}");
+    let page = tenant.get(&format!("{list}?fields=name,status&limit=5")).await.json();
+    assert_eq!(
+        (&page["data"][0]["name"], &page["data"][0]["id"]),
+        (&json!("order_update"), &json!(id)),
+        "{page}"
+    );
+    assert_eq!(page["data"][0].get("components"), None, "{page}");
+    assert_eq!(tenant.get(&format!("{list}?name=nothing")).await.json()["data"], json!([]));
+    let one = tenant.get(&format!("/v23.0/{id}")).await.json();
+    assert_eq!((&one["name"], &one["language"]), (&json!("order_update"), &json!("en_US")));
+    let numbers =
+        tenant.get(&format!("/v23.0/{waba}/phone_numbers?fields=display_phone_number")).await.json();
+    assert_eq!(numbers["data"][0]["id"], NUMBER);
+    let profile = format!("/v23.0/{NUMBER}/whatsapp_business_profile");
+    let said = json!({"messaging_product": "whatsapp", "about": "We deliver."});
+    assert_eq!(tenant.call(&format!("POST {profile}"), said).await.json(), json!({"success": true}));
+    assert_eq!(
+        tenant.get(&format!("{profile}?fields=about")).await.json()["data"][0]["about"],
+        "We deliver."
+    );
+    for path in [list.clone(), format!("/v23.0/{id}"), format!("/v23.0/{waba}/phone_numbers"), profile] {
+        assert_eq!(error(&other.get(&path).await), (400, 100, Some(33)), "{path}");
+    }
+    let gone = tenant.call(&format!("DELETE {list}?name=order_update"), Value::Null).await;
+    assert_eq!(gone.json(), json!({"success": true}));
+    assert_eq!(tenant.get(&list).await.json()["data"], json!([]));
+    house.running.shutdown().await;
+}
