@@ -61,7 +61,7 @@ impl House {
         let (tenant, key) = tenant(&operator, "bench").await?;
         let client = Client::new(&running.url(), &key);
         app(&running, tenant, 1).await?;
-        let session = session(&running, (tenant, 1), provider, 0).await?;
+        let session = session(&running, (tenant, 1), provider, unpaced(0)).await?;
         let (senders, provider) = (vec![session.clone()], provider.to_owned());
         Ok(Self { running, client, key, session, senders, tenant, provider, operator, _folder: folder })
     }
@@ -69,16 +69,24 @@ impl House {
     /// Links further numbers, until campaigns go out by so many.
     pub async fn link(&mut self, senders: u64) -> Result<()> {
         for nth in 1..senders {
-            self.senders.push(session(&self.running, (self.tenant, 1), &self.provider, nth).await?);
+            self.senders.push(session(&self.running, (self.tenant, 1), &self.provider, unpaced(nth)).await?);
         }
         Ok(())
+    }
+
+    /// A further number that may send so many messages a second, with the limit of a pair or without.
+    pub async fn paced(&self, nth: u64, rate: u32, pair_limit: bool) -> Result<String> {
+        session(&self.running, (self.tenant, 1), &self.provider, (nth, rate, pair_limit)).await
     }
 
     /// Another tenant, whose session speaks to the provider at `provider`.
     pub async fn neighbour(&self, provider: &str) -> Result<Neighbour> {
         let (tenant, key) = tenant(&self.operator, "small").await?;
         app(&self.running, tenant, 2).await?;
-        Ok(Neighbour { key, session: session(&self.running, (tenant, 2), provider, NEIGHBOUR).await? })
+        Ok(Neighbour {
+            key,
+            session: session(&self.running, (tenant, 2), provider, unpaced(NEIGHBOUR)).await?,
+        })
     }
 
     /// The template message every bench sends.
@@ -117,9 +125,18 @@ async fn app(running: &Running, tenant: TenantId, id: u64) -> Result<()> {
     Ok(())
 }
 
-/// A session that may send at a rate no provider gives, which the API would refuse: the bench measures Kabar, not
-/// its pacing.
-async fn session(running: &Running, of: (TenantId, u64), provider: &str, nth: u64) -> Result<String> {
+/// A rate no provider gives, which the API would refuse: most benches measure Kabar, not its pacing.
+fn unpaced(nth: u64) -> (u64, u32, bool) {
+    (nth, 1_000_000, false)
+}
+
+/// The nth number with its pace.
+async fn session(
+    running: &Running,
+    of: (TenantId, u64),
+    provider: &str,
+    (nth, messages_per_second, pair_limit): (u64, u32, bool),
+) -> Result<String> {
     let created = Timestamp(running.node.clock().now_ms());
     let session = Session {
         id: SessionId::random(created, nth + 1),
@@ -131,8 +148,8 @@ async fn session(running: &Running, of: (TenantId, u64), provider: &str, nth: u6
         base_url: Some(provider.to_owned()),
         api_version: "v26.0".to_owned(),
         access_token: TOKEN.to_owned(),
-        messages_per_second: 1_000_000,
-        pair_limit: false,
+        messages_per_second,
+        pair_limit,
         created,
     };
     running.node.store().nouns.create(&session).await?;

@@ -15,6 +15,7 @@ mod load;
 mod machine;
 mod outbound;
 mod overload;
+mod pacing;
 mod reads;
 mod steady;
 mod store;
@@ -23,7 +24,7 @@ mod store_paths;
 
 use anyhow::{Context, Result, bail};
 
-const USAGE: &str = "usage: kabar-benches <store|outbound|overload|fairness|reads|import> [--json] [--quick] [--messages N] [--rows N]
+const USAGE: &str = "usage: kabar-benches <store|outbound|overload|fairness|pacing|reads|import> [--json] [--quick] [--messages N] [--rows N]
                      [--recipients N] [--senders N]
 
   store      CPU microseconds per message of the API, inbound and campaign paths at 10^5 and 10^6 stored,
@@ -34,6 +35,8 @@ const USAGE: &str = "usage: kabar-benches <store|outbound|overload|fairness|read
   overload   memory under ten times the load the edge takes up, beside the load it does take up
   fairness   a small tenant's sends in quiet, and while another tenant's campaign runs (--recipients, 200,000; --senders, 4);
              ends with 1 when its p99 is more than 3 times the quiet one, or more than 40 ms
+  pacing     how near campaigns come to 80 and 1,000 messages a second, and single messages to the limit of a pair, and
+             what a provider that enforces all three throttles; ends with 1 below 97 % or above 1 %
   reads      p50, p99 and CPU of every kind of read over HTTP when N messages are stored (--messages, 1,000,000)
   import     rows per second, CPU per row and memory of a contact file through the importer (--rows, 1,000,000)
   --quick    a tenth of the load, to see that it runs
@@ -53,6 +56,7 @@ fn main() -> Result<()> {
         }
         Some("reads") => reads::run(options, number(&arguments, "--messages")?),
         Some("import") => import::run(options, number(&arguments, "--rows")?),
+        Some("pacing") => pacing::run(options),
         Some("child") => child::run(&arguments[1..]),
         _ => bail!("{USAGE}"),
     }
