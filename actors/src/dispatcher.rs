@@ -10,6 +10,7 @@ mod follow;
 mod media;
 mod message;
 mod provider_template;
+mod receipt;
 mod subscription;
 mod wait;
 mod why;
@@ -18,6 +19,7 @@ pub use account::{Removal, RemoveError};
 pub use contact::ContactWalk;
 pub use event::{Event, EventAsk, EventError, EventPage, EventPlace};
 pub use follow::{Follow, Follower};
+pub use receipt::ReceiptError;
 pub use subscription::{Replay, Replayed};
 pub use why::{Attempt, Explanation, Missing};
 

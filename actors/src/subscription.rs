@@ -8,7 +8,7 @@ mod state;
 
 pub use kabar_connectors::webhook::{Delivered, Delivery};
 pub(crate) use served::Served;
-pub use served::{Call, Courier, Render};
+pub use served::{Call, Courier, Render, Verify};
 pub(crate) use state::clean;
 
 use crate::metrics;

@@ -12,6 +12,7 @@ pub mod config;
 mod create;
 mod csv;
 pub mod demo;
+mod dialect;
 mod edge;
 pub mod exit;
 mod files;

@@ -6,10 +6,11 @@ mod provider;
 
 pub(crate) use catalogue::{Code, page};
 
+use crate::dialect;
 use crate::telemetry::REQUEST;
 use crate::telemetry::trace::Trace;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kabar_actors::DispatchError;
@@ -90,13 +91,33 @@ impl Problem {
     }
 
     /// Whole seconds, at least one.
-    fn retry_after(&self) -> Option<u64> {
+    pub(crate) fn retry_after(&self) -> Option<u64> {
         self.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1))
     }
 
     /// What the problem looks like outside, for the description.
     pub(crate) fn example(code: Code) -> Value {
         Self::new(code, code.entry().title).json("4bf92f3577b34da6a3ce929d0e0e4736")
+    }
+
+    /// Which it is.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What it says of this case.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// What Meta said, where it was Meta that refused.
+    pub(crate) fn provider(&self) -> Option<&Map<String, Value>> {
+        self.place.get("provider").and_then(Value::as_object)
+    }
+
+    /// What to do about it.
+    pub(crate) fn remedy(&self) -> &'static str {
+        self.code.entry().remedy
     }
 
     /// Its code and detail, for where it stands inside an answer.
@@ -111,13 +132,18 @@ impl Problem {
 
     /// Writes it down for the operator and gives its JSON.
     pub(crate) fn told(&self, trace_id: &str) -> Value {
+        self.tell(trace_id);
+        self.json(trace_id)
+    }
+
+    /// Writes it down for the operator.
+    fn tell(&self, trace_id: &str) {
         let entry = self.code.entry();
         if entry.status.is_server_error() {
             tracing::warn!(trace_id, code = entry.code, detail = self.detail, "request failed");
         } else {
             tracing::debug!(trace_id, code = entry.code, "request refused");
         }
-        self.json(trace_id)
     }
 
     fn json(&self, trace_id: &str) -> Value {
@@ -160,16 +186,19 @@ pub(crate) async fn render(mut request: Request, next: Next) -> Response {
     let Trace { span: own, parent, sampled, .. } = trace;
     // The address as it was asked may hold a number: the route does not.
     let span = tracing::info_span!(target: REQUEST, "request", trace_id, span_id = own, %method, route);
+    let dialect = dialect::is_spoken(request.uri().path());
     let mut response = next.run(request).instrument(span).await;
     let (status, took_us) =
         (response.status().as_u16(), u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
     tracing::debug!(target: REQUEST, trace_id, span_id = own, parent_id = parent, sampled, %method, route, status, took_us, "request");
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| bare(&response));
-    if let Some(problem) = problem {
+    if let Some(problem) = problem.as_ref().filter(|_| dialect) {
+        problem.tell(&trace_id);
+        response = dialect::error::answer(problem, &trace_id, kept(response.headers_mut()));
+    } else if let Some(problem) = problem {
         let entry = problem.code.entry();
         let body = problem.told(&trace_id).to_string();
-        let mut headers = std::mem::take(response.headers_mut());
-        headers.remove(header::CONTENT_LENGTH);
+        let mut headers = kept(response.headers_mut());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = problem.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -184,6 +213,13 @@ pub(crate) async fn render(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(TRACE_ID, value);
     }
     response
+}
+
+/// The headers of an answer whose body is written anew.
+fn kept(headers: &mut HeaderMap) -> HeaderMap {
+    let mut headers = std::mem::take(headers);
+    headers.remove(header::CONTENT_LENGTH);
+    headers
 }
 
 /// What a layer or the router answered without a problem.

@@ -2,6 +2,7 @@
 
 use crate::auth::gate::{self, Demands, Gate};
 use crate::body;
+use crate::dialect;
 use crate::edge::admission;
 use crate::metrics;
 use crate::openapi;
@@ -161,6 +162,8 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/docs/viewer.js", get(docs::viewer))
         .route("/docs/errors", get(docs::errors))
         .route(openapi::PATH, get(move || docs::description(document.clone())))
+        // For programs written for Meta.
+        .merge(dialect::router(&state))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, deadline));
     timed
         .merge(guarded(untimed(), &gate))

@@ -129,7 +129,7 @@ pub async fn start_on(config: Config, store: Store, operator_key: String) -> Res
     let listener = TcpListener::bind(listen).await.map_err(|source| StartError::Listen { listen, source })?;
     let addr = listener.local_addr().map_err(|source| StartError::Listen { listen, source })?;
     let node = Node::start(node_options(&config), store.clone(), Clock::system()).await?;
-    let courier = Courier::calling(Arc::new(crate::routes::event::rendered), node.options().guard.clone());
+    let courier = Courier::calling(crate::dialect::envelope::renderer(&node), node.options().guard.clone());
     node.dispatcher().serve_webhooks(courier);
     let drain = Duration::from_millis(config.server.drain_timeout_ms);
     let limits = Edge { connections_max: files::room(config.edge.connections_max), ..config.edge.clone() };

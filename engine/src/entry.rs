@@ -314,6 +314,8 @@ pub struct Intent {
     pub idempotency: Option<Idempotency>,
     /// The API key it was asked with; `None`: the operator's.
     pub by: Option<KeyId>,
+    /// What the caller wants to see again in everything that is told of it.
+    pub tag: Option<Arc<str>>,
 }
 
 /// What makes a repeat of a request recognisable.

@@ -9,6 +9,7 @@ use crate::id::{CampaignId, ConversationId, MessageId, SessionId, WebhookId, has
 use crate::optout::Wish;
 use crate::status::Status;
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// What kind of thing happened. Words never change their meaning; new ones may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,6 +143,22 @@ impl Kind {
         }
     }
 
+    /// Whether Meta's webhooks have words for it.
+    #[must_use]
+    pub fn is_metas(self) -> bool {
+        matches!(
+            self,
+            Self::MessageSent
+                | Self::MessageDelivered
+                | Self::MessageRead
+                | Self::MessagePlayed
+                | Self::MessageFailed
+                | Self::MessageExpired
+                | Self::MessageCancelled
+                | Self::MessageReceived
+        )
+    }
+
     /// What a provider's status is called.
     fn of_status(status: Status) -> Option<Self> {
         match status {
@@ -271,6 +288,8 @@ pub struct OfMessage {
     pub reported_at: Option<Timestamp>,
     /// Why it failed.
     pub cause: Option<Cause>,
+    /// What the caller wants to see again.
+    pub tag: Option<Arc<str>>,
 }
 
 impl OfMessage {
@@ -369,6 +388,7 @@ fn accepted(intent: &Intent) -> About {
         session: Some(intent.session),
         conversation: Some(intent.conversation),
         address: Some(intent.to.clone()),
+        tag: intent.tag.clone(),
         ..OfMessage::of(intent.id)
     }))
 }

@@ -87,6 +87,8 @@ pub struct MessageRow {
     pub cause: Option<Cause>,
     /// The quoted message's provider id.
     pub context: Option<Arc<str>>,
+    /// What the caller wants to see again in everything that is told of it.
+    pub tag: Option<Arc<str>>,
     /// The campaign and index it is the message of.
     pub campaign: Option<(CampaignId, u32)>,
     /// The message before it in its conversation.
@@ -118,6 +120,7 @@ impl MessageRow {
             provider_id: None,
             cause: None,
             context: intent.context.clone(),
+            tag: intent.tag.clone(),
             campaign: None,
             prev: None,
             number: 0,
@@ -145,6 +148,7 @@ impl MessageRow {
             provider_id: Some(Arc::clone(&inbound.provider_id)),
             cause: None,
             context: inbound.context.clone(),
+            tag: None,
             campaign: None,
             prev: None,
             number: 0,

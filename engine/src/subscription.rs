@@ -3,6 +3,7 @@
 
 use crate::id::EventId;
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Waits before the attempts: the first at once, each further one so long after the one before.
@@ -10,6 +11,10 @@ pub const SCHEDULE_MS: [i64; 8] =
     [0, 5_000, 300_000, 1_800_000, 7_200_000, 18_000_000, 36_000_000, 36_000_000];
 /// A subscription of which nothing succeeded for this long is given up.
 pub const GIVE_UP_MS: i64 = 5 * 86_400_000;
+/// The same where events are told as Meta tells them: as long as Meta would try.
+pub const META_GIVE_UP_MS: i64 = 7 * 86_400_000;
+/// Attempts at one event there: the schedule, and its last wait again and again until seven days are over.
+const META_ATTEMPTS: u32 = 22;
 /// Failures further apart than this are not one failing: longer than any wait of the schedule.
 const LULL_MS: i64 = 86_400_000;
 /// Events that may wait in one subscription; more are not read before some have ended.
@@ -18,6 +23,36 @@ pub const BACKLOG: usize = 1_000;
 pub const WIDTH_MAX: usize = 16;
 /// The most, in parts of a hundred, that chance makes a wait longer.
 const JITTER_PERCENT: u64 = 20;
+
+/// In whose words a subscription is told of events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Envelope {
+    /// Kabar's events, signed by the Standard Webhooks specification.
+    #[default]
+    Kabar,
+    /// The webhooks of Meta's Cloud API, signed with `X-Hub-Signature-256`.
+    Meta,
+}
+
+impl Envelope {
+    /// The wait before an attempt, counted from 0; `None`: there is no further one.
+    fn wait(self, nth: u32) -> Option<i64> {
+        let last = SCHEDULE_MS.len() - 1;
+        let at = usize::try_from(nth).ok()?;
+        match self {
+            Self::Kabar => SCHEDULE_MS.get(at).copied(),
+            Self::Meta => (nth < META_ATTEMPTS).then(|| SCHEDULE_MS[at.min(last)]),
+        }
+    }
+
+    fn give_up_ms(self) -> i64 {
+        match self {
+            Self::Kabar => GIVE_UP_MS,
+            Self::Meta => META_GIVE_UP_MS,
+        }
+    }
+}
 
 /// An event that is to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,18 +99,19 @@ pub struct Queue {
     next: u64,
     width: usize,
     failing: Option<Failing>,
+    envelope: Envelope,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self::new(Vec::new(), None)
+        Self::new(Vec::new(), None, Envelope::default())
     }
 }
 
 impl Queue {
     /// A queue with what an earlier one had left, in its order.
     #[must_use]
-    pub fn new(left: Vec<Pending>, failing: Option<Failing>) -> Self {
+    pub fn new(left: Vec<Pending>, failing: Option<Failing>, envelope: Envelope) -> Self {
         let mut queue = Self {
             lines: BTreeMap::new(),
             numbers: HashMap::new(),
@@ -86,6 +122,7 @@ impl Queue {
             // Who was down may still be.
             width: if failing.is_some() { 1 } else { WIDTH_MAX / 4 },
             failing,
+            envelope,
         };
         left.into_iter().for_each(|pending| _ = queue.push(pending));
         queue
@@ -165,12 +202,11 @@ impl Queue {
         self.failing = Some(Failing { since: continued.map_or(now, |failing| failing.since), last: now });
         let pending = self.lines.get_mut(&number)?;
         pending.attempts += 1;
-        let wait = usize::try_from(pending.attempts).ok().and_then(|nth| SCHEDULE_MS.get(nth));
-        let Some(wait) = wait else {
+        let Some(wait) = self.envelope.wait(pending.attempts) else {
             self.end(number);
             return Some(Filed::Failed);
         };
-        pending.due = now.plus_ms(jittered(*wait, random));
+        pending.due = now.plus_ms(jittered(wait, random));
         self.due.insert((pending.due, number));
         Some(Filed::Again(pending.due))
     }
@@ -198,7 +234,7 @@ impl Queue {
     #[must_use]
     pub fn given_up(&self, from: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let since = self.failing?.since.max(from);
-        (now.since_ms(since) >= GIVE_UP_MS).then_some(since)
+        (now.since_ms(since) >= self.envelope.give_up_ms()).then_some(since)
     }
 
     fn end(&mut self, number: u64) {
@@ -237,7 +273,21 @@ mod tests {
     }
 
     fn queue(lanes: &[u64]) -> Queue {
-        Queue::new((0..).zip(lanes).map(|(event, lane)| pending(event, *lane)).collect(), None)
+        Queue::new(
+            (0..).zip(lanes).map(|(event, lane)| pending(event, *lane)).collect(),
+            None,
+            Envelope::Kabar,
+        )
+    }
+
+    #[test]
+    fn as_meta_tells_it_an_event_is_tried_for_seven_days_and_no_longer() {
+        let waits: Vec<i64> = (0..).map_while(|nth| Envelope::Meta.wait(nth)).collect();
+        let total: i64 = waits.iter().sum();
+        let (day, longest) = (86_400_000, 36_000_000);
+        assert!((7 * day - longest..=7 * day).contains(&total), "{total}");
+        assert_eq!(waits[..SCHEDULE_MS.len()], SCHEDULE_MS);
+        assert!(waits[SCHEDULE_MS.len()..].iter().all(|wait| *wait == longest));
     }
 
     #[test]
@@ -335,7 +385,7 @@ mod tests {
             for turn in 0.. {
                 prop_assert!(turn < 10_000);
                 if turn == restart {
-                    queue = Queue::new(queue.pending().copied().collect(), queue.failing());
+                    queue = Queue::new(queue.pending().copied().collect(), queue.failing(), Envelope::Kabar);
                 }
                 let Some(tried) = queue.start(now) else {
                     let Some(due) = queue.next_due() else { break };

@@ -261,6 +261,7 @@ impl House {
             context: None,
             idempotency: Some(Idempotency { key, body: key }),
             by: None,
+            tag: None,
             had_enough: false,
         }
     }

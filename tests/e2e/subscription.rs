@@ -45,14 +45,19 @@ impl Desk {
             let status = Some(if taken { 200 } else { 500 });
             Box::pin(std::future::ready(Delivered { status, error: None, took_ms: 3 }))
         };
-        let render = |_, event: kabar_actors::dispatcher::Event| {
-            let refused = match &event.about {
-                kabar_engine::event::About::Contact { address, .. } => *address == person(1),
-                _ => false,
+        let render =
+            |_, event: kabar_actors::dispatcher::Event, _| -> futures::future::BoxFuture<'static, _> {
+                let refused = match &event.about {
+                    kabar_engine::event::About::Contact { address, .. } => *address == person(1),
+                    _ => false,
+                };
+                let text = Bytes::from(if refused { "refused" } else { "taken" });
+                Box::pin(std::future::ready(Ok(Some(text))))
             };
-            Bytes::from(if refused { "refused" } else { "taken" })
-        };
-        node.dispatcher().serve_webhooks(Courier { render: Arc::new(render), call: Arc::new(call) });
+        let verify =
+            |_, _| -> futures::future::BoxFuture<'static, bool> { Box::pin(std::future::ready(true)) };
+        let courier = Courier { render: Arc::new(render), call: Arc::new(call), verify: Arc::new(verify) };
+        node.dispatcher().serve_webhooks(courier);
         Self { node, clock, calls, good }
     }
 
@@ -76,6 +81,7 @@ impl Desk {
             id,
             tenant: TENANT,
             url: "http://tenant.test/".into(),
+            envelope: kabar_engine::subscription::Envelope::Kabar,
             types: None,
             sessions: None,
             secret: "whsec_AAAA".into(),

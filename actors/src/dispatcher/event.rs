@@ -215,6 +215,7 @@ impl Walk<'_> {
                 of.conversation = Some(row.conversation);
                 of.address = Some(row.address.clone());
                 of.recipient = row.campaign;
+                of.tag = row.tag.clone();
             }
         }
     }

@@ -135,6 +135,7 @@ fn unsent(part: &PartRow, id: MessageId, (address, index): (Address, u32)) -> Me
         provider_id: None,
         cause: None,
         context: None,
+        tag: None,
         campaign: Some((part.start.campaign, index)),
         prev: None,
         number: 0,

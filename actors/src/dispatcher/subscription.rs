@@ -150,9 +150,17 @@ impl Dispatcher {
     pub async fn try_webhook(&self, record: &Subscription, id: String, body: Bytes) -> Option<Delivered> {
         let at = Timestamp(self.0.clock().now_ms());
         let secrets = record.secrets(at).into_iter().map(Secret::from).collect();
-        let delivery = Delivery { url: record.url.clone(), id, at, body, secrets };
+        let delivery = Delivery { url: record.url.clone(), id, at, body, secrets, envelope: record.envelope };
         let call = self.0.served().courier()?.call.clone();
         Some(call(delivery).await)
+    }
+}
+
+impl Dispatcher {
+    /// Meta's handshake with an address that is to be told in Meta's words; `None` when nobody delivers here.
+    pub async fn verify_webhook(&self, url: &str, token: &str) -> Option<bool> {
+        let verify = self.0.served().courier()?.verify.clone();
+        Some(verify(url.to_owned(), token.to_owned()).await)
     }
 }
 

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use kabar_connectors::client::{Client, Guard, Limits};
 use kabar_connectors::webhook::{self, Delivered, Delivery};
 use kabar_engine::id::{TenantId, WebhookId};
+use kabar_engine::subscription::Envelope;
 use kabar_schema::error::StoreError;
 use kabar_schema::records::{Nouns, Subscription};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,10 +24,15 @@ const READ_MS: i64 = 60_000;
 /// Idle connections kept towards one host.
 const IDLE_PER_HOST: usize = 16;
 
-/// Writes an event as its receivers see it.
-pub type Render = Arc<dyn Fn(TenantId, Event) -> Bytes + Send + Sync>;
+/// Writes an event as its receivers see it; `None` when there are no words for it. An error is one of the store: it is
+/// tried again.
+pub type Render = Arc<
+    dyn Fn(TenantId, Event, Envelope) -> BoxFuture<'static, Result<Option<Bytes>, StoreError>> + Send + Sync,
+>;
 /// Makes one attempt.
 pub type Call = Arc<dyn Fn(Delivery) -> BoxFuture<'static, Delivered> + Send + Sync>;
+/// Asks an address whether it is meant, with the token it was given: Meta's handshake.
+pub type Verify = Arc<dyn Fn(String, String) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// How events are written and called.
 #[derive(Clone)]
@@ -35,6 +41,8 @@ pub struct Courier {
     pub render: Render,
     /// The call.
     pub call: Call,
+    /// The handshake.
+    pub verify: Verify,
 }
 
 impl Courier {
@@ -43,11 +51,16 @@ impl Courier {
     pub fn calling(render: Render, guard: Guard) -> Self {
         let limits = Limits { idle_per_host: IDLE_PER_HOST, answer_max: 64 * 1024, ..Limits::default() };
         let client = Client::new(limits, guard);
+        let asking = client.clone();
         let call = move |delivery| -> BoxFuture<'static, Delivered> {
             let client = client.clone();
             Box::pin(async move { webhook::deliver(&client, delivery, DEADLINE).await })
         };
-        Self { render, call: Arc::new(call) }
+        let verify = move |url: String, token: String| -> BoxFuture<'static, bool> {
+            let (client, challenge) = (asking.clone(), rand::random::<u64>().to_string());
+            Box::pin(async move { webhook::handshake(&client, &url, &token, &challenge, DEADLINE).await })
+        };
+        Self { render, call: Arc::new(call), verify: Arc::new(verify) }
     }
 }
 

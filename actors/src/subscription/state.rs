@@ -12,7 +12,7 @@ use kabar_connectors::webhook::{Delivered, Delivery};
 use kabar_engine::entry::Position;
 use kabar_engine::event::Kind;
 use kabar_engine::id::{EventId, SessionId, ShardId, TenantId, WebhookId};
-use kabar_engine::subscription::{Failing, Filed, Pending, Queue};
+use kabar_engine::subscription::{Envelope, Failing, Filed, Pending, Queue};
 use kabar_engine::time::Timestamp;
 use kabar_schema::error::StoreError;
 use kabar_schema::records::{
@@ -46,6 +46,8 @@ pub(super) struct State {
 fn ask(record: &Record, since: Option<Timestamp>) -> EventAsk {
     let kinds = record.types.as_ref();
     let kinds = kinds.map(|words| words.iter().filter_map(|word| Kind::from_word(word)).collect());
+    let told = || Kind::ALL.into_iter().filter(|kind| kind.is_metas()).collect();
+    let kinds = kinds.or_else(|| (record.envelope == Envelope::Meta).then(told));
     // One number's events lie in one shard; several are told apart here.
     let session = record.sessions.as_ref().filter(|list| list.len() == 1).map(|list| list[0]);
     EventAsk { tenant: record.tenant, after: None, since, kinds, session, limit: PAGE }
@@ -79,7 +81,7 @@ impl State {
             due: w.due,
         });
         let failing = standing.failing.map(|(since, last)| Failing { since, last });
-        let queue = Queue::new(left.collect(), failing);
+        let queue = Queue::new(left.collect(), failing, record.envelope);
         let from = Follow::After(place(&standing));
         let asked = ask(&record, standing.since);
         let follower = node.dispatcher().follow_unbounded(asked, from).await.map_err(failed)?;
@@ -128,10 +130,12 @@ impl State {
                 continue;
             }
             let (id, kind, lane) = (event.id, event.kind, event.about.lane());
+            let (tenant, envelope) = (self.record.tenant, self.record.envelope);
             if self.queue.push(Pending { event: id, lane, attempts: 0, due: now })
                 && self.texts.len() < TEXTS_MAX
+                && let Ok(Some(text)) = (courier.render)(tenant, event, envelope).await
             {
-                self.texts.insert(id, (kind, (courier.render)(self.record.tenant, event)));
+                self.texts.insert(id, (kind, text));
             }
             self.dirty = true;
         }
@@ -155,7 +159,11 @@ impl State {
         let text = match self.texts.get(&event).cloned() {
             Some(text) => Some(text),
             None => match node.dispatcher().event(tenant, event).await {
-                Ok(found) => found.map(|found| (found.kind, (courier.render)(tenant, found))),
+                Ok(Some(found)) => {
+                    let kind = found.kind;
+                    (courier.render)(tenant, found, self.record.envelope).await?.map(|text| (kind, text))
+                }
+                Ok(None) => None,
                 Err(EventError::Expired) => None,
                 Err(_) => return Err(StoreError::Unavailable),
             },
@@ -167,8 +175,8 @@ impl State {
         };
         self.trying.insert(event, kind.word());
         let secrets = self.record.secrets(now).into_iter().map(Secret::from).collect();
-        let (url, id) = (self.record.url.clone(), event.to_string());
-        Ok(Some((courier.call)(Delivery { url, id, at: now, body, secrets })))
+        let (url, id, envelope) = (self.record.url.clone(), event.to_string(), self.record.envelope);
+        Ok(Some((courier.call)(Delivery { url, id, at: now, body, secrets, envelope })))
     }
 
     /// An attempt has ended.

@@ -39,6 +39,15 @@ impl Demands {
         Self(all)
     }
 
+    /// As a list says, of what is not in the document.
+    pub(crate) fn listed<'a>(list: impl Iterator<Item = (&'a str, Method, Demand)>) -> Self {
+        let mut all: HashMap<String, Vec<(Method, Demand)>> = HashMap::new();
+        list.for_each(|(path, method, demand)| {
+            all.entry(path.to_owned()).or_default().push((method, demand))
+        });
+        Self(all)
+    }
+
     /// HEAD is GET without its body.
     fn find(&self, path: &str, method: &Method) -> Option<Demand> {
         let method = if method == Method::HEAD { &Method::GET } else { method };

@@ -70,6 +70,7 @@ impl PartialSchema for NewMessage {
             "type": {"type": "string", "enum": KINDS, "description": "text when not said."},
             "context": {"type": "object", "required": ["message_id"], "additionalProperties": false, "description": "The message this one answers: msg_… or wamid.….",
                 "properties": {"message_id": {"type": "string"}}},
+            "biz_opaque_callback_data": {"type": "string", "maxLength": 512, "description": "Your own word for the message: it comes back in the message and in its events, as you gave it."},
             "options": {"type": "object", "additionalProperties": false, "properties": {
                 "lane": {"$ref": "#/components/schemas/Lane"},
                 "valid_for_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": 2_592_000, "description": "Ends as `expired` when not sent by then; one day when not said."},

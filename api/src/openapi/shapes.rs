@@ -95,6 +95,7 @@ words! {
     ZoneSource: "Where a time zone was read from." = "contact" "number" "default";
     EventType: "What happened; new types may come." = "message.accepted" "message.sent" "message.delivered" "message.read" "message.played" "message.failed" "message.unknown" "message.expired" "message.cancelled" "message.received" "conversation.opened" "contact.opted_out" "contact.opted_in" "campaign.launched" "campaign.paused" "campaign.resumed" "campaign.cancelled" "campaign.frozen" "campaign.finished" "webhook.disabled";
     ConsentSource: "Where a wish was said: in a message, to WhatsApp, or by this API." = "word" "provider" "api";
+    Envelope: "In whose words a subscription is told: Kabar's events, or the webhooks of Meta's Cloud API." = "kabar" "meta";
     WhyDisabled: "Why a subscription is not served." = "asked" "failing";
     AttemptOutcome: "What an attempt came to." = "delivered" "again" "failed";
     AttemptError: "Why an attempt had no answer that counts." = "timeout" "closed" "malformed" "dns" "blocked" "refused" "tls" "url" "gone";

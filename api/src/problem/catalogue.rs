@@ -63,6 +63,7 @@ pub(crate) enum Code {
     ImportMalformed,
     BadSignature,
     ChallengeRefused,
+    WebhookUnverified,
     RateLimited,
     Overloaded,
     Unavailable,
@@ -103,7 +104,7 @@ impl Code {
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 62] = [
+    pub(crate) const ALL: [Self; 63] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::KeyExpired,
@@ -159,6 +160,7 @@ impl Code {
         Self::ImportMalformed,
         Self::BadSignature,
         Self::ChallengeRefused,
+        Self::WebhookUnverified,
         Self::RateLimited,
         Self::Overloaded,
         Self::Unavailable,
@@ -228,6 +230,7 @@ impl Code {
             Self::ImportMalformed => entry(S::UNPROCESSABLE_ENTITY, "import_malformed", "The file is not CSV as it claims.", "Correct the row the detail names."),
             Self::BadSignature => entry(S::UNAUTHORIZED, "bad_signature", "The webhook is not signed with a secret of this app.", "Check the app secret at both ends."),
             Self::ChallengeRefused => entry(S::FORBIDDEN, "challenge_refused", "The verify token is not the app's.", "Enter the app's verify token at Meta."),
+            Self::WebhookUnverified => entry(S::UNPROCESSABLE_ENTITY, "webhook_unverified", "The address did not answer Meta's handshake.", "Answer `GET ?hub.mode=subscribe&hub.challenge=…&hub.verify_token=…` with 200 and the challenge as plain text, when the token is yours."),
             Self::RateLimited => passing(S::TOO_MANY_REQUESTS, "rate_limited", "The key has asked more than its rate allows.", "Wait `retry_after` seconds; the headers RateLimit and RateLimit-Policy tell what is left."),
             Self::Overloaded => passing(S::TOO_MANY_REQUESTS, "overloaded", "Too much is waiting here.", "Repeat after `retry_after` seconds."),
             Self::Unavailable => passing(S::SERVICE_UNAVAILABLE, "unavailable", "It is not possible now; nothing was done.", "Repeat after `retry_after` seconds."),

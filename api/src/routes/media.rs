@@ -2,7 +2,7 @@
 //! them; and the bytes themselves are read in `media/content.rs`.
 
 pub(crate) mod content;
-mod form;
+pub(crate) mod form;
 pub(crate) mod inline;
 
 use crate::auth::For;

@@ -35,6 +35,8 @@ use utoipa::ToSchema;
 const VALID_FOR_S: i64 = DAY_MS / SECOND_MS;
 /// Thirty days.
 const VALID_FOR_MAX_S: i64 = 30 * VALID_FOR_S;
+/// Longest tag of the caller, characters: Meta's bound.
+const TAG_MAX: usize = 512;
 /// How far ahead a message may be scheduled.
 const SEND_AT_MAX_MS: i64 = 365 * DAY_MS;
 
@@ -60,6 +62,13 @@ pub(crate) struct Accepted {
     replayed: bool,
 }
 
+impl Accepted {
+    /// Which message it is.
+    pub(crate) fn id(&self) -> MessageId {
+        self.id
+    }
+}
+
 /// A message as it is shown.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Message)]
@@ -83,6 +92,8 @@ pub(crate) struct Shown {
     valid_until: Time,
     provider_id: Option<String>,
     context: Option<String>,
+    /// The caller's own word for it, as it was given.
+    biz_opaque_callback_data: Option<String>,
     campaign: Option<OfCampaign>,
     /// What it waits for; told of a message that is read alone.
     wait: Option<ShownWait>,
@@ -136,6 +147,7 @@ impl From<MessageView> for Shown {
             valid_until: Time(row.valid_until),
             provider_id: row.provider_id.as_deref().map(str::to_owned),
             context: row.context.as_deref().map(str::to_owned),
+            biz_opaque_callback_data: row.tag.as_deref().map(str::to_owned),
             campaign: row.campaign.map(|(id, index)| OfCampaign { id, index }),
             error: row.cause.map(Explained::from),
             message: row.content.as_deref().map(Content::to_json),
@@ -223,6 +235,7 @@ pub(crate) async fn accept(
         context,
         idempotency,
         by: whom.key,
+        tag: asked.tag,
         had_enough: false,
     };
     let sent = state.dispatcher.send(draft).await?;
@@ -236,6 +249,7 @@ struct Asked {
     to: String,
     context: Option<String>,
     options: Options,
+    tag: Option<Arc<str>>,
     /// Meta's object, not read yet.
     message: Value,
 }
@@ -252,6 +266,7 @@ impl Asked {
             Some(context) => Some(quoted(context)?),
             None => None,
         };
+        let tag = body.remove("biz_opaque_callback_data").map(tag).transpose()?;
         let options: Options = match body.remove("options") {
             Some(options) => serde_json::from_value(options).map_err(|error| {
                 Problem::new(Code::InvalidValue, format!("`options`: {error}.")).at("options")
@@ -263,7 +278,7 @@ impl Asked {
             let detail = format!("Unknown field `{unknown}` in a message of the type `{kind}`.");
             return Err(Problem::new(Code::UnknownField, detail).at(unknown));
         }
-        Ok(Self { session, to, context, options, message: Value::Object(body) })
+        Ok(Self { session, to, context, options, tag, message: Value::Object(body) })
     }
 }
 
@@ -272,6 +287,17 @@ fn text(body: &mut Map<String, Value>, field: &str) -> Result<String, Problem> {
         Some(Value::String(text)) => Ok(text),
         Some(_) => Err(Problem::invalid(field, "a text")),
         None => Err(Problem::new(Code::MissingField, format!("Missing field `{field}`.")).at(field)),
+    }
+}
+
+/// The caller's own word for a message.
+fn tag(given: Value) -> Result<Arc<str>, Problem> {
+    let refused = || {
+        Problem::invalid("biz_opaque_callback_data", format_args!("a text of at most {TAG_MAX} characters"))
+    };
+    match given {
+        Value::String(text) if text.chars().count() <= TAG_MAX => Ok(text.into()),
+        _ => Err(refused()),
     }
 }
 
@@ -410,6 +436,7 @@ mod tests {
             ("options", json!({"prio": 1}), "unknown field `prio`"),
             ("context", json!({"id": "x"}), "`message_id`"),
             ("context", json!({"message_id": "x", "from": "y"}), "`context.from`"),
+            ("biz_opaque_callback_data", json!("x".repeat(513)), "at most 512"),
             ("text", json!({}), "text.body"),
             ("text", json!({"body": "x".repeat(5_000)}), "text.body"),
         ] {

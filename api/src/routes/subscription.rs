@@ -11,7 +11,7 @@ use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
 use crate::openapi::shapes;
 use crate::page::{Ask, Page, chosen};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::secret;
 use crate::state::ApiState;
 use axum::extract::State;
@@ -22,6 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use kabar_actors::Guard;
 use kabar_engine::event::Kind;
 use kabar_engine::id::{SessionId, WebhookId};
+use kabar_engine::subscription::Envelope;
 use kabar_engine::time::Timestamp;
 use kabar_schema::StoreError;
 use kabar_schema::records::{OldSecret, Standing, Subscription, Versioned, WhyDisabled};
@@ -46,6 +47,17 @@ pub(crate) struct Wanted {
     /// Where to: http or https, without user and password.
     #[schema(max_length = 2048)]
     url: String,
+    /// In whose words it is told: `kabar` (Standard Webhooks) when not said, or `meta`: the Cloud API's own webhooks, for
+    /// programs that were written for Meta.
+    #[serde(default)]
+    #[schema(value_type = Option<shapes::Envelope>)]
+    envelope: Envelope,
+    /// With `meta`, and needed there: the address is asked with it at once, and has to answer as Meta wants it.
+    #[schema(min_length = 1, max_length = 256)]
+    verify_token: Option<String>,
+    /// With `meta`: what signs, if it is to be one the receiver has already (its app secret); else one is made.
+    #[schema(min_length = 16, max_length = 256)]
+    secret: Option<String>,
     /// Only these types; all, also those that are still to come, when not said.
     #[serde(default)]
     #[schema(value_type = Option<Vec<shapes::EventType>>)]
@@ -64,6 +76,9 @@ pub(crate) struct Patch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>, max_length = 2048)]
     url: Option<Option<String>>,
+    /// Needed with a new `url` where the envelope is `meta`: the new address is asked with it.
+    #[schema(min_length = 1, max_length = 256)]
+    verify_token: Option<String>,
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<shapes::EventType>>)]
     types: Option<Option<Vec<String>>>,
@@ -76,8 +91,11 @@ pub(crate) struct Patch {
     enabled: Option<Option<bool>>,
 }
 
-/// A secret nobody has seen.
-fn fresh_secret() -> String {
+/// A secret nobody has seen: of the standard's form, or like the secret of a Meta app.
+fn fresh_secret(envelope: Envelope) -> String {
+    if envelope == Envelope::Meta {
+        return secret::digest_hex(&secret::random())[..32].to_owned();
+    }
     format!("whsec_{}", STANDARD.encode(&secret::random()[..24]))
 }
 
@@ -103,13 +121,40 @@ fn url(given: &str, guard: &Guard) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-fn types(given: Option<Vec<String>>) -> Result<Option<Vec<String>>, Problem> {
+/// A secret the receiver has already.
+fn own_secret(envelope: Envelope, given: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(secret) = given else { return Ok(None) };
+    if envelope != Envelope::Meta {
+        return Err(Problem::invalid("secret", "left out unless `envelope` is `meta`"));
+    }
+    let good = (16..=256).contains(&secret.len()) && secret.bytes().all(|b| b.is_ascii_graphic());
+    good.then_some(Some(secret))
+        .ok_or_else(|| Problem::invalid("secret", "16 to 256 printable characters without blanks"))
+}
+
+/// Meta asks an address whether it is meant before anything is told to it.
+async fn shake_hands(state: &ApiState, url: &str, token: Option<String>) -> Result<(), Problem> {
+    let token = token.filter(|token| (1..=256).contains(&token.len()));
+    let token = token
+        .ok_or_else(|| Problem::invalid("verify_token", "1 to 256 characters, with `envelope` `meta`"))?;
+    match state.dispatcher.verify_webhook(url, &token).await {
+        Some(true) => Ok(()),
+        Some(false) => {
+            Err(Problem::new(Code::WebhookUnverified, "The address did not answer with the challenge.")
+                .at("url"))
+        }
+        None => Err(Problem::new(Code::Unavailable, "Nobody delivers yet.")),
+    }
+}
+
+fn types(given: Option<Vec<String>>, envelope: Envelope) -> Result<Option<Vec<String>>, Problem> {
     let Some(words) = given else { return Ok(None) };
     let refused = || Problem::invalid("types", "a list of types of events, at least one");
     if words.is_empty() || words.len() > Kind::ALL.len() {
         return Err(refused());
     }
-    let known = words.iter().all(|word| Kind::from_word(word).is_some());
+    let told = |kind: Kind| envelope == Envelope::Kabar || kind.is_metas();
+    let known = words.iter().all(|word| Kind::from_word(word).is_some_and(told));
     known.then_some(Some(words)).ok_or_else(refused)
 }
 
@@ -184,7 +229,7 @@ fn switch(record: &mut Subscription, enabled: bool, now: Timestamp) {
 /// `POST /v1/webhooks`: the only answer with the secret; a replay has none.
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", operation_id = "createWebhook", summary = "Subscribe an address to events",
     request_body = Wanted, responses((status = 201, body = Made, description = "Subscribed: what happens from now on is delivered. The only answer with the secret; a replay has none.")),
-    extensions(("x-problems" = json!(["unknown_reference"]))))]
+    extensions(("x-problems" = json!(["unknown_reference", "webhook_unverified"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -192,15 +237,23 @@ pub(crate) async fn post(
     body: Json<Wanted>,
 ) -> Result<Response, Problem> {
     let (now, tenant, body_hash) = (state.now(), whom.tenant, body.hash());
-    let Wanted { url: given, types: words, sessions: texts } = body.value;
+    let Wanted { url: given, envelope, verify_token, secret, types: words, sessions: texts } = body.value;
     let id = key.id(|k| WebhookId::derived(tenant, k), |r| WebhookId::random(now, r));
+    let own = own_secret(envelope, secret)?;
+    if envelope == Envelope::Meta {
+        let address = url(&given, &state.node.options().guard)?;
+        shake_hands(&state, &address, verify_token).await?;
+    } else if verify_token.is_some() {
+        return Err(Problem::invalid("verify_token", "left out unless `envelope` is `meta`"));
+    }
     let record = Subscription {
         id,
         tenant,
         url: url(&given, &state.node.options().guard)?,
-        types: types(words)?,
+        envelope,
+        types: types(words, envelope)?,
         sessions: sessions(&state, &whom, texts).await?,
-        secret: fresh_secret(),
+        secret: own.unwrap_or_else(|| fresh_secret(envelope)),
         old_secrets: Vec::new(),
         rotation: None,
         disabled: None,
@@ -246,18 +299,21 @@ pub(crate) async fn get(
 #[utoipa::path(patch, path = "/v1/webhooks/{id}", tag = "webhooks", operation_id = "changeWebhook", summary = "Change a subscription (JSON merge patch)",
     params(("id" = shapes::WebhookId, Path, description = "The subscription.")), request_body = Patch,
     responses((status = 200, body = Shown, description = "As it is now. What waits already is delivered to the new address.")),
-    extensions(("x-problems" = json!(["unknown_reference"]))))]
+    extensions(("x-problems" = json!(["unknown_reference", "webhook_unverified"]))))]
 pub(crate) async fn patch(
     State(state): State<ApiState>,
     whom: For,
     Id(id): Id<WebhookId>,
     body: Json<Patch>,
 ) -> Result<axum::Json<Shown>, Problem> {
-    found(&state, &whom, id).await?;
-    let Patch { url: given, types: words, sessions: texts, enabled } = body.value;
+    let envelope = found(&state, &whom, id).await?.noun.envelope;
+    let Patch { url: given, verify_token, types: words, sessions: texts, enabled } = body.value;
     let guard = &state.node.options().guard;
     let given = given.map(|text| url(text.as_deref().unwrap_or_default(), guard)).transpose()?;
-    let words = words.map(types).transpose()?;
+    if let Some(url) = given.as_ref().filter(|_| envelope == Envelope::Meta) {
+        shake_hands(&state, url, verify_token).await?;
+    }
+    let words = words.map(|words| types(words, envelope)).transpose()?;
     let chosen = match texts {
         Some(texts) => Some(sessions(&state, &whom, texts).await?),
         None => None,
@@ -319,7 +375,8 @@ pub(crate) async fn rotate(
     key: Idempotent,
     Id(id): Id<WebhookId>,
 ) -> Result<Response, Problem> {
-    let (now, fresh) = (state.now(), fresh_secret());
+    let envelope = found(&state, &whom, id).await?.noun.envelope;
+    let (now, fresh) = (state.now(), fresh_secret(envelope));
     let rotation = key.0.as_ref().map(|key| secret::digest_hex(key.as_bytes()));
     let change = |record: &mut Subscription| {
         if rotation.is_some() && record.rotation == rotation {
@@ -379,8 +436,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_of_the_standards_form_and_never_the_same() {
-        let one = fresh_secret();
+        let one = fresh_secret(Envelope::Kabar);
         let key = STANDARD.decode(one.strip_prefix("whsec_").unwrap()).unwrap();
-        assert!(key.len() == 24 && one != fresh_secret());
+        assert!(key.len() == 24 && one != fresh_secret(Envelope::Kabar));
     }
 }

@@ -1,11 +1,12 @@
 //! A tenant's own server: takes what webhooks bring, keeps it, and answers as a test says. Not a test.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,6 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+/// What the receiver was told to know Meta by.
+pub const VERIFY_TOKEN: &str = "verify & me";
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// One call.
@@ -21,6 +24,8 @@ pub struct Call {
     pub id: String,
     pub timestamp: String,
     pub signature: String,
+    /// As Meta signs.
+    pub hub_signature: String,
     pub body: Bytes,
     /// What it was answered with.
     pub status: u16,
@@ -54,7 +59,7 @@ impl Receiver {
         let inner = Arc::new(Inner { calls, count, answer: Box::new(answer) });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let app = Router::new().route("/hook", post(take)).with_state(Arc::clone(&inner));
+        let app = Router::new().route("/hook", post(take).get(challenge)).with_state(Arc::clone(&inner));
         let (stop, stopped) = oneshot::channel::<()>();
         let server = axum::serve(listener, app).with_graceful_shutdown(async move {
             let _ = stopped.await;
@@ -90,10 +95,21 @@ impl Receiver {
     }
 }
 
+/// Meta's handshake, for those who know the token.
+async fn challenge(Query(asked): Query<HashMap<String, String>>) -> (StatusCode, String) {
+    let of = |key: &str| asked.get(key).cloned().unwrap_or_default();
+    if of("hub.mode") == "subscribe" && of("hub.verify_token") == VERIFY_TOKEN {
+        (StatusCode::OK, of("hub.challenge"))
+    } else {
+        (StatusCode::FORBIDDEN, String::new())
+    }
+}
+
 async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let text = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     let [id, timestamp, signature] = ["webhook-id", "webhook-timestamp", "webhook-signature"].map(text);
-    let mut call = Call { id, timestamp, signature, body, status: 0 };
+    let hub_signature = text("x-hub-signature-256");
+    let mut call = Call { id, timestamp, signature, hub_signature, body, status: 0 };
     let mut calls = inner.calls.lock().unwrap();
     call.status = (inner.answer)(&call, &calls);
     let status = call.status;

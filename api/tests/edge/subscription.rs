@@ -2,6 +2,7 @@
 //! to nobody's cost but the subscriber's.
 
 use super::house::{House, OPERATOR, Tenant, template};
+use super::package::installed;
 use super::receiver::{Call, Receiver};
 use kabar_engine::entry::Position;
 use kabar_engine::id::ShardId;
@@ -329,19 +330,6 @@ async fn a_private_address_is_refused_by_its_text_and_not_called_when_it_was_all
     assert!(receiver.calls().is_empty());
     house.running.shutdown().await;
     receiver.stop();
-}
-
-/// Installs a package once; later runs find it.
-async fn installed(folder: &Path, marker: &str, commands: &[&[&str]]) {
-    if folder.join(marker).exists() {
-        return;
-    }
-    std::fs::create_dir_all(folder).unwrap();
-    for command in commands {
-        let ran = Command::new(command[0]).args(&command[1..]).current_dir(folder).output().await;
-        let ran = ran.unwrap_or_else(|error| panic!("{} is needed: {error}", command[0]));
-        assert!(ran.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ran.stderr));
-    }
 }
 
 async fn verify(program: &Path, arguments: &[&str], folder: &Path, input: &Value) -> Value {

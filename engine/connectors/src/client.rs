@@ -30,6 +30,7 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use load::Load;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -232,6 +233,16 @@ impl Client {
         }
         let body = if all.is_empty() { first } else { all.freeze() };
         Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+}
+
+/// Every byte a query's value may not hold, as `%XX` (RFC 3986, unreserved characters stay).
+pub(crate) fn escape(url: &mut String, value: &str) {
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(byte)),
+            _ => write!(url, "%{byte:02X}").expect("invariant: writing to a String does not fail"),
+        }
     }
 }
 

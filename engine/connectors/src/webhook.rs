@@ -5,6 +5,7 @@
 //! are several signatures, a space between.
 
 use crate::Secret;
+use crate::client::escape;
 use crate::client::{CallError, Client, NotSent, Unclear};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +14,10 @@ use hmac::{Hmac, Mac};
 use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
+use kabar_engine::subscription::Envelope;
 use kabar_engine::time::Timestamp;
 use sha2::Sha256;
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// What a secret begins with; behind it stands base64.
@@ -33,8 +36,10 @@ pub struct Delivery {
     pub at: Timestamp,
     /// The event.
     pub body: Bytes,
-    /// The secrets in force, the newest first; each of them signs.
+    /// The secrets in force, the newest first; each of them signs, but in Meta's envelope the newest alone.
     pub secrets: Vec<Secret>,
+    /// In whose words the body is, and how it is signed.
+    pub envelope: Envelope,
 }
 
 /// What came of it.
@@ -84,18 +89,47 @@ pub async fn deliver(client: &Client, delivery: Delivery, deadline: Duration) ->
 }
 
 fn request(delivery: Delivery) -> Option<Request<Full<Bytes>>> {
-    let Delivery { url, id, at, body, secrets } = delivery;
+    let Delivery { url, id, at, body, secrets, envelope } = delivery;
     let seconds = at.0.div_euclid(1_000);
-    let signature = signature(&secrets, &id, seconds, &body)?;
     let request = Request::builder()
         .method(Method::POST)
         .uri(url.parse::<Uri>().ok()?)
         .header(CONTENT_TYPE, JSON)
-        .header(USER_AGENT, AGENT)
-        .header("webhook-id", id)
-        .header("webhook-timestamp", seconds)
-        .header("webhook-signature", signature);
+        .header(USER_AGENT, AGENT);
+    let request = match envelope {
+        Envelope::Kabar => request
+            .header("webhook-signature", signature(&secrets, &id, seconds, &body)?)
+            .header("webhook-id", id)
+            .header("webhook-timestamp", seconds),
+        Envelope::Meta => request.header("x-hub-signature-256", hub_signature(secrets.first()?, &body)?),
+    };
     request.body(Full::new(body)).ok()
+}
+
+/// As Meta signs: HMAC-SHA-256 of the body's bytes under the app's secret, in hex.
+fn hub_signature(secret: &Secret, body: &[u8]) -> Option<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
+    mac.update(body);
+    let hex = mac.finalize().into_bytes().iter().fold(String::with_capacity(71), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("invariant: writing to a String does not fail");
+        hex
+    });
+    Some(format!("sha256={hex}"))
+}
+
+/// Meta's handshake: whether the address answers with the challenge when it is told its token.
+pub async fn handshake(client: &Client, url: &str, token: &str, challenge: &str, deadline: Duration) -> bool {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    let mut asked = format!("{url}{joint}hub.mode=subscribe&hub.challenge={challenge}&hub.verify_token=");
+    escape(&mut asked, token);
+    let Ok(uri) = asked.parse::<Uri>() else { return false };
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = uri;
+    request.headers_mut().insert(USER_AGENT, AGENT);
+    match client.call(request, deadline).await {
+        Ok(answer) => answer.status == StatusCode::OK && answer.body.trim_ascii() == challenge.as_bytes(),
+        Err(_) => false,
+    }
 }
 
 fn heard(answer: Result<crate::client::Answer, CallError>) -> (Option<StatusCode>, Option<&'static str>) {
@@ -148,6 +182,14 @@ mod tests {
         let (new, old) = (of(&["whsec_AAAA"]).unwrap(), of(&["whsec_BBBB"]).unwrap());
         assert_eq!(of(&["whsec_AAAA", "whsec_BBBB"]), Some(format!("{new} {old}")));
         assert_eq!((of(&["AAAA"]), of(&["whsec_?"]), of(&[])), (None, None, None));
+    }
+
+    /// RFC 4231, test case 2.
+    #[test]
+    fn a_hub_signature_is_the_hmac_of_the_bytes() {
+        let told = hub_signature(&Secret::new("Jefe".to_owned()), b"what do ya want for nothing?");
+        let hex = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(told, Some(format!("sha256={hex}")));
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn intent(id: MessageId, due: i64) -> What {
         context: None,
         idempotency: None,
         by: Some(KeyId(6)),
+        tag: None,
     }))
 }
 

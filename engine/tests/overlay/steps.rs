@@ -473,6 +473,7 @@ pub fn draft(
         context: None,
         idempotency,
         by: None,
+        tag: None,
         had_enough: false,
     }
 }

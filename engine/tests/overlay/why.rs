@@ -72,6 +72,7 @@ fn intent() -> kabar_engine::entry::Intent {
         context: None,
         idempotency: None,
         by: None,
+        tag: None,
     }
 }
 

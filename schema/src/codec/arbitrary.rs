@@ -112,9 +112,15 @@ fn intent() -> impl Strategy<Value = What> {
     let idempotency = any::<(u128, u128)>().prop_map(|(key, body)| Idempotency { key, body });
     let lane = prop::sample::select(Lane::ALL.to_vec());
     let who = (message(), session(), conversation(), address(), content(), lane);
-    let asked = (option::of(idempotency), option::of(any::<u64>().prop_map(KeyId)));
+    let asked = (option::of(idempotency), option::of(any::<u64>().prop_map(KeyId)), option::of(shared()));
     (who, time(), time(), option::of(shared()), asked).prop_map(
-        |((id, session, conversation, to, content, lane), due, valid_until, context, (idempotency, by))| {
+        |(
+            (id, session, conversation, to, content, lane),
+            due,
+            valid_until,
+            context,
+            (idempotency, by, tag),
+        )| {
             What::Intent(Box::new(Intent {
                 id,
                 session,
@@ -127,6 +133,7 @@ fn intent() -> impl Strategy<Value = What> {
                 context,
                 idempotency,
                 by,
+                tag,
             }))
         },
     )

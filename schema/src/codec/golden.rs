@@ -72,6 +72,7 @@ fn message_kinds() -> Vec<What> {
             context: Some("wamid.Q".into()),
             idempotency,
             by: None,
+            tag: None,
         })),
         What::Claim { session: SESSION, messages: ids(), held: None },
         What::Released { session: SESSION, messages: ids() },
@@ -200,6 +201,7 @@ fn told_kinds() -> Vec<What> {
         context: None,
         idempotency: None,
         by: Some(KeyId(1_234_567)),
+        tag: None,
     };
     let capped = Frozen {
         campaign: CAMPAIGN,
@@ -213,11 +215,13 @@ fn told_kinds() -> Vec<What> {
     };
     let held = |by| Some(Held { by, since: AT.plus_ms(-2_500) });
     let ranges = vec![Range { first: 10_240, count: 256 }];
+    let tagged = Intent { tag: Some("order-81".into()), ..intent.clone() };
     vec![
         What::Intent(Box::new(intent)),
         What::Claim { session: SESSION, messages: ids(), held: held(Hold::Throttled) },
         What::PartClaim { campaign: CAMPAIGN, ranges, held: held(Hold::Turn) },
         What::Frozen(Box::new(capped)),
+        What::Intent(Box::new(tagged)),
     ]
 }
 

@@ -40,7 +40,11 @@ pub(super) fn put(to: &mut Fields<'_>, what: &What) -> Result<Option<u8>, SealEr
         }
         What::Intent(intent) => {
             put_intent(to, intent)?;
-            if intent.by.is_some() { kind::INTENT_BY } else { kind::INTENT }
+            match (&intent.tag, intent.by) {
+                (Some(_), _) => kind::INTENT_TAGGED,
+                (None, Some(_)) => kind::INTENT_BY,
+                (None, None) => kind::INTENT,
+            }
         }
         What::Claim { session, messages, held } => {
             let kind = held::put(out, to.at, *held, (kind::CLAIM, kind::CLAIM_HELD));
@@ -96,7 +100,7 @@ pub(super) fn read(from: &mut Stored<'_>) -> Result<Option<Found>, DecodeError> 
             conversation: ConversationId(reader.varint("conversation")?),
             address: reader.address("address")?,
         },
-        kind::INTENT | kind::INTENT_BY => return read_intent(from).map(Some),
+        kind::INTENT | kind::INTENT_BY | kind::INTENT_TAGGED => return read_intent(from).map(Some),
         kind::CLAIM | kind::CLAIM_HELD => {
             let held = held::read(reader, at, from.kind, kind::CLAIM_HELD)?;
             What::Claim { session: session(reader)?, messages: messages(reader)?, held }
@@ -151,10 +155,18 @@ fn put_intent(to: &mut Fields<'_>, intent: &Intent) -> Result<(), SealError> {
         out.extend_from_slice(&idempotency.key.to_le_bytes());
         out.extend_from_slice(&idempotency.body.to_le_bytes());
     });
-    if let Some(key) = intent.by {
-        put_varint(out, key.0);
+    match (&intent.tag, intent.by) {
+        (Some(_), by) => put_option(out, by.as_ref(), |out, key| put_varint(out, key.0)),
+        (None, Some(key)) => put_varint(out, key.0),
+        (None, None) => {}
     }
-    to.sealer.seal(out, to.tenant, &content_place(intent.id), |out| write_content(out, &intent.content))
+    // The tag is the caller's own and may name anything, so it is sealed with the body.
+    to.sealer.seal(out, to.tenant, &content_place(intent.id), |out| {
+        if let Some(tag) = &intent.tag {
+            put_text(out, tag);
+        }
+        write_content(out, &intent.content);
+    })
 }
 
 fn read_intent(from: &mut Stored<'_>) -> Result<Found, DecodeError> {
@@ -172,9 +184,16 @@ fn read_intent(from: &mut Stored<'_>) -> Result<Found, DecodeError> {
         let key = u128::from_le_bytes(reader.array("idempotency key")?);
         Ok(Idempotency { key, body: u128::from_le_bytes(reader.array("idempotency body")?) })
     })?;
-    let by = if from.kind == kind::INTENT_BY { Some(KeyId(reader.varint("key")?)) } else { None };
-    let Some(json) = from.open(&content_place(id), "content")? else { return Ok(Found::Erased) };
-    let content = Arc::new(read_content(&json)?);
+    let by = match from.kind {
+        kind::INTENT_BY => Some(KeyId(reader.varint("key")?)),
+        kind::INTENT_TAGGED => reader.option("key", |reader| reader.varint("key").map(KeyId))?,
+        _ => None,
+    };
+    let tagged = from.kind == kind::INTENT_TAGGED;
+    let Some(plain) = from.open(&content_place(id), "content")? else { return Ok(Found::Erased) };
+    let mut sealed = Reader::new(&plain);
+    let tag = if tagged { Some(sealed.text("tag")?.into()) } else { None };
+    let content = Arc::new(read_content(sealed.rest())?);
     Ok(Found::What(What::Intent(Box::new(Intent {
         id,
         session,
@@ -187,6 +206,7 @@ fn read_intent(from: &mut Stored<'_>) -> Result<Found, DecodeError> {
         context,
         idempotency,
         by,
+        tag,
     }))))
 }
 

@@ -99,7 +99,9 @@ mod kind {
     pub(super) const PART_CLAIM_HELD: u8 = 36;
     // With how many had had enough marketing.
     pub(super) const FROZEN_CAPPED: u8 = 37;
-    pub(super) const LAST: u8 = FROZEN_CAPPED;
+    // With the caller's tag.
+    pub(super) const INTENT_TAGGED: u8 = 38;
+    pub(super) const LAST: u8 = INTENT_TAGGED;
 }
 
 /// The highest entry kind this version knows.

@@ -3,6 +3,7 @@
 
 use super::Noun;
 use kabar_engine::id::{EventId, SessionId, TenantId, WebhookId, hash64};
+use kabar_engine::subscription::Envelope;
 use kabar_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,9 @@ pub struct Subscription {
     pub tenant: TenantId,
     /// Where to.
     pub url: String,
+    /// In whose words it is told.
+    #[serde(default)]
+    pub envelope: Envelope,
     /// The words of the types that are wanted; all when not said.
     #[serde(default)]
     pub types: Option<Vec<String>>,
@@ -81,7 +85,8 @@ impl std::fmt::Debug for Subscription {
 
 impl Noun for Subscription {
     const KIND: &'static str = "webhook";
-    const VERSION: u32 = 1;
+    /// 2: with the envelope, which an older binary would get wrong.
+    const VERSION: u32 = 2;
     const SEALED: bool = true;
 
     fn tenant(&self) -> TenantId {

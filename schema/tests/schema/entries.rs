@@ -37,6 +37,7 @@ pub fn entry(shard: ShardId, position: Position) -> Arc<Entry> {
             context: None,
             idempotency: None,
             by: None,
+            tag: None,
         })),
         1 => What::Claim { session, messages: vec![MessageId(id), MessageId(id + 1)], held: None },
         2 => What::Results(vec![(MessageId(id), Outcome::Accepted(format!("wamid.{id}").into()))]),

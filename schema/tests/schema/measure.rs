@@ -73,6 +73,7 @@ impl Traffic {
             context: None,
             idempotency: None,
             by: None,
+            tag: None,
         };
         let mut row = MessageRow::accepted(here.tenant, now, &intent);
         (row.prev, row.number) = (prev, number);

@@ -173,11 +173,12 @@ impl World {
             context: (seed % 6 == 1).then(|| "wamid.before".into()),
             idempotency: None,
             by: None,
+            tag: (seed % 5 == 2).then(|| format!("{SECRET} \"81\"}}").into()),
         };
         let mut row = MessageRow::accepted(place.tenant, now, &intent);
         (row.prev, row.number) = (prev, how_manieth);
         if seed % 7 == 6 {
-            row.content = None;
+            (row.content, row.tag) = (None, None);
             row.campaign = Some((CampaignId(77), u32::from(seed)));
         }
         self.keep_conversation(number, slot, conversation);

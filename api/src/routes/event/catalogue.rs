@@ -71,6 +71,7 @@ fn sample(kind: Kind) -> Event {
             recipient,
             reported_at,
             cause,
+            tag: None,
         }))
     };
     let about = match kind {
@@ -149,7 +150,7 @@ fn every_type_stands_on_the_page_that_is_committed() {
 fn an_events_json_is_golden() {
     let of_message = |reported: Value, error: Value| {
         json!({"message": "msg_0000000000007", "conversation": "cnv_0000000000006", "address": "+6281234567890",
-            "campaign": null, "reported_at": reported, "error": error})
+            "campaign": null, "reported_at": reported, "error": error, "biz_opaque_callback_data": null})
     };
     let reported = json!("2026-12-24T10:59:59.000Z");
     let of_campaign = json!({"campaign": "cmp_0000000000009"});
@@ -205,6 +206,6 @@ fn a_recipients_event_names_its_campaign() {
     assert_eq!(
         shown(event)["data"],
         json!({"message": null, "conversation": null, "address": null, "campaign": campaign,
-            "reported_at": null, "error": null})
+            "reported_at": null, "error": null, "biz_opaque_callback_data": null})
     );
 }

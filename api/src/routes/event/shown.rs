@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
     "id": "evt_0dwd35p6e5amv", "seq": 41, "occurred_at": "2026-12-24T11:00:00.000Z", "type": "message.delivered",
     "version": 1, "tenant": "ten_0dwd35p6e5amv", "session": "ses_0dwd35p6e5amv",
     "data": {"message": "msg_0dwd35p6e5amv", "conversation": "cnv_0dwd35p6e5amv", "address": "+6281234567890",
-        "campaign": null, "reported_at": "2026-12-24T10:59:59.000Z", "error": null}}))]
+        "campaign": null, "reported_at": "2026-12-24T10:59:59.000Z", "error": null, "biz_opaque_callback_data": null}}))]
 pub(super) struct Shown {
     /// The same at every reading.
     #[schema(value_type = shapes::EventId)]
@@ -70,6 +70,8 @@ struct OfOneMessage {
     /// When it happened by WhatsApp's clock, where WhatsApp said it.
     reported_at: Option<Time>,
     error: Option<Explained>,
+    /// The sender's own word for the message, as it was given.
+    biz_opaque_callback_data: Option<String>,
 }
 
 /// A recipient of a campaign.
@@ -198,6 +200,7 @@ impl From<OfMessage> for OfOneMessage {
             campaign: of.recipient.map(|(id, index)| Recipient { id, index }),
             reported_at: of.reported_at.map(Time),
             error: of.cause.map(Explained::from),
+            biz_opaque_callback_data: of.tag.as_deref().map(str::to_owned),
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn take(
 }
 
 /// The file itself. What stands behind it would come too late to be heard, and is not looked at.
-async fn last(
+pub(crate) async fn last(
     state: &ApiState,
     tenant: TenantId,
     field: Field<'_>,
@@ -78,7 +78,7 @@ async fn last(
         .map_err(|error: MediaError| error.into())
 }
 
-fn broken(error: &multer::Error) -> Problem {
+pub(crate) fn broken(error: &multer::Error) -> Problem {
     match error {
         multer::Error::FieldSizeExceeded { .. } | multer::Error::StreamSizeExceeded { .. } => {
             Problem::new(Code::BodyTooLarge, "A field of the form is larger than it may be.")

@@ -3,7 +3,7 @@
 use crate::openapi::shapes;
 use crate::page::Time;
 use kabar_engine::id::{SessionId, WebhookId};
-use kabar_engine::subscription::BACKLOG;
+use kabar_engine::subscription::{BACKLOG, Envelope};
 use kabar_schema::records::{Standing, Subscription, WhyDisabled};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +15,9 @@ pub(crate) struct Shown {
     #[schema(value_type = shapes::WebhookId)]
     id: WebhookId,
     url: String,
+    /// In whose words it is told.
+    #[schema(value_type = shapes::Envelope)]
+    envelope: Envelope,
     /// Null: all.
     #[schema(value_type = Option<Vec<shapes::EventType>>)]
     types: Option<Vec<String>>,
@@ -41,6 +44,7 @@ impl From<Subscription> for Shown {
         Self {
             id: record.id,
             url: record.url,
+            envelope: record.envelope,
             types: record.types,
             sessions: record.sessions,
             enabled: disabled.is_none(),

@@ -5,14 +5,13 @@ use super::ConfigError;
 use super::answer::{GraphError, regain_ms, retry_after_ms};
 use super::classify::{Class, classify};
 use crate::Secret;
-use crate::client::{Answer, CallError, Client, Flow, Reading};
+use crate::client::{Answer, CallError, Client, Flow, Reading, escape};
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::fmt::Write;
 use std::time::Duration;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -330,16 +329,6 @@ pub(super) fn node(id: &str) -> Result<&str, GraphFailure> {
 /// An answer in its shape; one of another shape is none of Graph's.
 pub(super) fn typed<T: DeserializeOwned>(answer: Value) -> Result<T, GraphFailure> {
     serde_json::from_value(answer).map_err(|_| GraphFailure::Unclear)
-}
-
-/// Every byte a query's value may not hold, as `%XX` (RFC 3986, unreserved characters stay).
-fn escape(url: &mut String, value: &str) {
-    for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(char::from(byte)),
-            _ => write!(url, "%{byte:02X}").expect("invariant: writing to a String does not fail"),
-        }
-    }
 }
 
 fn unheard(error: CallError) -> GraphFailure {

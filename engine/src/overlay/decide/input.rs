@@ -244,6 +244,8 @@ pub struct Draft {
     pub idempotency: Option<Idempotency>,
     /// The API key it is asked with; `None`: the operator's.
     pub by: Option<KeyId>,
+    /// What the caller wants to see again in everything that is told of it.
+    pub tag: Option<Arc<str>>,
     /// The person has had enough marketing from this tenant lately, and this would be more.
     pub had_enough: bool,
 }

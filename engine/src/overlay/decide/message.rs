@@ -60,6 +60,7 @@ impl Overlay {
             context: draft.context.clone(),
             idempotency: draft.idempotency,
             by: draft.by,
+            tag: draft.tag.clone(),
         })));
         let wake = Wake::Session(draft.tenant, draft.session);
         effects.reply_and_wake(Answer::Accepted { message, replayed: false }, wake)

@@ -238,6 +238,7 @@ impl Overlay {
             provider_id: None,
             cause: None,
             context: None,
+            tag: None,
             campaign: Some((*campaign, *index)),
             prev: None,
             number: 0,

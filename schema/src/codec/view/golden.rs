@@ -55,6 +55,7 @@ fn a_message() {
         provider_id: Some("wamid.1".into()),
         cause: Some(Cause(131_026)),
         context: Some("c".into()),
+        tag: None,
         campaign: Some((CampaignId(7), 8)),
         prev: Some(MessageId(id.0 - 1)),
         number: 300,

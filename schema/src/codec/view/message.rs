@@ -90,6 +90,7 @@ pub(crate) fn unpack(id: MessageId, bytes: &[u8]) -> Result<MessageRow, DecodeEr
         provider_id: reader.option("provider's id", |r| r.text("provider's id").map(Arc::from))?,
         cause: reader.option("cause", |r| r.small("cause").map(Cause))?,
         context: reader.option("context", |r| r.text("context").map(Arc::from))?,
+        tag: None,
         campaign: reader
             .option("campaign", |r| Ok((CampaignId(r.varint("campaign")?), r.small("campaign's index")?)))?,
         prev: reader.option("prev", |r| by(r, id, "prev").map(MessageId))?,

@@ -4,10 +4,10 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
 use super::{Current, one};
+use crate::said;
 use crate::seal::Keyring;
 use crate::sealing::{Place, open, seal};
 use kabar_engine::cause::Cause;
-use kabar_engine::content::Content;
 use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
 use kabar_engine::message::{MessageRow, Stage, Times};
@@ -80,8 +80,7 @@ impl Writer<'_> {
         execute_state(&mut self.upsert, row)?;
         let kept = match &row.content {
             Some(content) => seal(keyring, row.tenant, Place::Content(row.id.0), &mut self.sealed, |out| {
-                serde_json::to_writer(out, &**content)
-                    .expect("invariant: a content has string keys, and memory takes every byte");
+                said::write(out, content, row.tag.as_deref());
             })?,
             None => false,
         };
@@ -163,13 +162,14 @@ pub(super) fn history(
 fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
     let (id, tenant) = (MessageId(row.id(0)?), TenantId(row.id(1)?));
     let sealed = row.get_ref(12)?.as_blob_or_null().map_err(|_| damaged("a content is no blob"))?;
-    let content = match sealed {
+    let said = match sealed {
         Some(sealed) => open(keyring, tenant, Place::Content(id.0), sealed)?
-            .map(|plain| serde_json::from_slice::<Content>(&plain))
+            .map(|plain| said::read(&plain))
             .transpose()
             .map_err(|_| damaged("a content has another form"))?,
         None => None,
     };
+    let (content, tag) = said.map_or((None, None), |(content, tag)| (Some(content), tag));
     let campaign = match (row.id_option(9)?, row.get::<_, Option<u32>>(10)?) {
         (Some(campaign), Some(index)) => Some((CampaignId(campaign), index)),
         _ => None,
@@ -190,6 +190,7 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
         conversation: ConversationId(row.id(3)?),
         address: row.address(4)?,
         content: content.map(Arc::new),
+        tag,
         lane: row.choice(5, Lane::from_byte)?,
         status: row.choice(13, Status::from_byte)?,
         stage: row.choice(14, Stage::from_byte)?,

@@ -1,0 +1,135 @@
+//! `POST /{version}/{phone_number_id}/messages`: a send in Meta's words, accepted as one of `/v1` is: the answer is given when it
+//! is durable, and its id is ours in the shape of Meta's.
+
+use super::{Node, session, wamid};
+use crate::auth::For;
+use crate::auth::gate::limited;
+use crate::auth::ring::Rate;
+use crate::body::{Idempotent, Json};
+use crate::problem::{Code, Problem};
+use crate::routes::{address, message};
+use crate::state::ApiState;
+use axum::extract::State;
+use kabar_engine::address::{Address, AddressKind};
+use kabar_engine::id::MessageId;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Looks for the provider's id of a message that was accepted a moment ago, and the wait between them.
+const LOOKS: u32 = 40;
+const LOOK_MS: u64 = 50;
+
+/// The route.
+pub(super) async fn post(
+    State(state): State<ApiState>,
+    whom: For,
+    Node(number): Node,
+    key: Idempotent,
+    body: Json<Map<String, Value>>,
+) -> Result<axum::Json<Value>, Problem> {
+    let session = session(&state, &whom, &number).await?;
+    let mut fields = body.value;
+    match fields.get("messaging_product") {
+        Some(product) if product == "whatsapp" => {}
+        Some(_) => return Err(Problem::invalid("messaging_product", "`whatsapp`")),
+        None => return Err(missing("messaging_product")),
+    }
+    if fields.contains_key("status") {
+        return super::receipt::mark(&state, &session, &fields).await;
+    }
+    let (input, to) = recipient(&mut fields)?;
+    for field in ["session", "options"] {
+        if fields.contains_key(field) {
+            return Err(Problem::new(Code::UnknownField, format!("Unexpected key `{field}`.")).at(field));
+        }
+    }
+    let template = fields.get("type").is_some_and(|kind| kind == "template");
+    fields.insert("to".into(), to.to_text().into());
+    fields.insert("session".into(), session.id.to_string().into());
+    name_as_meta_does(&state, &whom, &mut fields).await?;
+    super::media::name(&state, &whom, &mut fields).await?;
+    let now = state.now();
+    if let Some(wait_ms) = whom.pass().and_then(|pass| pass.take_send(now)) {
+        return Err(limited(Rate::Send, wait_ms));
+    }
+    let accepted = message::accept(&state, &whom, fields, (key.0, &body.bytes)).await;
+    if let Some(pass) = whom.pass().filter(|_| !message::counts(&accepted)) {
+        pass.return_sends(1);
+    }
+    Ok(axum::Json(answer(&input, &to, accepted?.id(), template)))
+}
+
+pub(super) fn missing(field: &str) -> Problem {
+    Problem::new(Code::MissingField, format!("The parameter {field} is required.")).at(field)
+}
+
+/// Who gets it: as it was written, and as we know people. Where both stand, `to` wins.
+fn recipient(fields: &mut Map<String, Value>) -> Result<(String, Address), Problem> {
+    let text = |value: Value, field: &str| match value {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(Problem::invalid(field, "a text")),
+    };
+    let (to, user) = (fields.remove("to"), fields.remove("recipient"));
+    if let Some(to) = to {
+        let input = text(to, "to")?;
+        // WhatsApp takes blanks, brackets and dashes, with and without the plus.
+        let plain: String =
+            input.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '+' | '.')).collect();
+        return Ok((input, address(&plain)?));
+    }
+    let input = text(user.ok_or_else(|| missing("to"))?, "recipient")?;
+    let to = Address::user_id(&input).map_err(Problem::from)?;
+    Ok((input, to))
+}
+
+/// Ids of our own that quote or react become those that Meta knows.
+async fn name_as_meta_does(
+    state: &ApiState,
+    whom: &For,
+    fields: &mut Map<String, Value>,
+) -> Result<(), Problem> {
+    for holder in ["context", "reaction"] {
+        let Some(named) = fields.get_mut(holder).and_then(|object| object.get_mut("message_id")) else {
+            continue;
+        };
+        let Some(id) = named.as_str().and_then(wamid::ours) else { continue };
+        if let Some(known) = provider_id(state, whom, id, holder).await? {
+            *named = Value::String(known.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// What Meta calls a message of ours; one that was just accepted is waited for. `None`: it is none of ours after all.
+async fn provider_id(
+    state: &ApiState,
+    whom: &For,
+    id: MessageId,
+    holder: &str,
+) -> Result<Option<Arc<str>>, Problem> {
+    for _ in 0..LOOKS {
+        let Some(found) = state.dispatcher.message(whom.tenant, id).await? else { return Ok(None) };
+        whom.check_session(found.row.session)?;
+        if found.row.provider_id.is_some() {
+            return Ok(found.row.provider_id);
+        }
+        if found.row.status.is_settled() {
+            break;
+        }
+        state.node.clock().sleep_ms(LOOK_MS).await;
+    }
+    Err(Problem::invalid(&format!("{holder}.message_id"), "a message that WhatsApp has taken"))
+}
+
+fn answer(input: &str, to: &Address, id: MessageId, template: bool) -> Value {
+    let contact = match to.kind() {
+        AddressKind::UserId => json!({"input": input, "user_id": to.value()}),
+        AddressKind::Phone | AddressKind::Lid => json!({"input": input, "wa_id": to.value()}),
+    };
+    let mut message = json!({"id": wamid::of(to, id)});
+    if template {
+        message["message_status"] = "accepted".into();
+    }
+    json!({"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]})
+}

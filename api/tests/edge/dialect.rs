@@ -1,0 +1,292 @@
+//! Meta's dialect: what a program written for the Cloud API meets here. Each test is a line of the drop-in list.
+
+use super::house::{Answer, House, Tenant, sandbox};
+use super::receiver::{Call, Receiver, VERIFY_TOKEN};
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+
+/// The number every test's session has at its sandbox.
+const NUMBER: &str = "106000000000001";
+
+fn text(to: &str, body: &str) -> Value {
+    json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": to, "type": "text", "text": {"body": body}})
+}
+
+/// Template messages need no open window.
+fn template(to: &str) -> Value {
+    json!({"messaging_product": "whatsapp", "to": to, "type": "template", "template": {"name": "hello", "language": {"code": "en_US"}}})
+}
+
+async fn graph(tenant: &Tenant<'_>, what: &str, body: Value) -> Answer {
+    tenant.call(what, body).await
+}
+
+/// HTTP status, Graph code and subcode of an error, whose envelope must be whole.
+fn error(answer: &Answer) -> (u16, u64, Option<u64>) {
+    let body = answer.json();
+    let error = &body["error"];
+    for key in ["message", "type", "fbtrace_id"] {
+        assert!(error[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {answer:?}");
+    }
+    assert!(error["error_data"]["details"].is_string(), "{answer:?}");
+    assert_eq!(answer.headers["content-type"], "application/json; charset=UTF-8");
+    assert_eq!(error["fbtrace_id"].as_str(), answer.headers["x-fb-trace-id"].to_str().ok());
+    (answer.status, error["code"].as_u64().unwrap(), error["error_subcode"].as_u64())
+}
+
+#[tokio::test]
+async fn a_send_is_answered_as_meta_answers_and_is_durable_underneath() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    for (version, to) in [("v23.0", "+62 812-3456 (7890)"), ("v18.0", "6281234567890")] {
+        let mut wanted = template(to);
+        wanted["biz_opaque_callback_data"] = "order-81".into();
+        let sent = graph(&tenant, &format!("POST /{version}/{NUMBER}/messages"), wanted).await;
+        assert_eq!(sent.status, 200, "{sent:?}");
+        let body = sent.json();
+        assert_eq!(sent.headers["facebook-api-version"], version);
+        assert_eq!(body["messaging_product"], "whatsapp");
+        assert_eq!(body["contacts"], json!([{"input": to, "wa_id": "6281234567890"}]));
+        assert_eq!(body["messages"][0]["message_status"], "accepted");
+        let id = body["messages"][0]["id"].as_str().unwrap();
+        assert!(id.starts_with("wamid.") && id.len() < 110, "{id}");
+    }
+    let begun = |page: &Value| page["data"].as_array().is_some_and(|talks| !talks.is_empty());
+    let talks = tenant.until("/v1/conversations", begun).await;
+    let talk = talks["data"][0]["id"].as_str().unwrap().to_owned();
+    let messages = tenant.get(&format!("/v1/conversations/{talk}/messages")).await.json();
+    let list = messages["data"].as_array().unwrap();
+    assert_eq!(list.len(), 2, "{messages}");
+    assert!(list.iter().all(|m| m["biz_opaque_callback_data"] == "order-81"), "{messages}");
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_counts_in_the_header_the_query_a_form_and_under_another_providers_name() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let (path, body) = (format!("/v23.0/{NUMBER}/messages"), template("6281234567890").to_string());
+    let key = &tenant.key;
+    let json = ("content-type", "application/json");
+    let oauth = format!("OAuth {key}");
+    let query = house.call(&format!("POST {path}?access_token={key}"), &[json], body.clone()).await;
+    let other = house.call(&format!("POST {path}"), &[json, ("d360-api-key", key)], body.clone()).await;
+    let scheme = house.call(&format!("POST {path}"), &[json, ("authorization", &oauth)], body).await;
+    let form = format!(
+        "messaging_product=whatsapp&to=6281234567890&type=template&access_token={key}\
+         &template=%7B%22name%22%3A%22hello%22%2C%22language%22%3A%7B%22code%22%3A%22en_US%22%7D%7D"
+    );
+    let form = house
+        .call(&format!("POST {path}"), &[("content-type", "application/x-www-form-urlencoded")], form)
+        .await;
+    for answer in [query, other, scheme, form] {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let none = house.call(&format!("POST {path}"), &[json], "{}").await;
+    assert_eq!(error(&none), (401, 190, None));
+    assert!(none.headers["www-authenticate"].to_str().unwrap().starts_with("OAuth"));
+    let wrong = house.call(&format!("POST {path}?access_token=kbr_nobody"), &[json], "{}").await;
+    assert_eq!(error(&wrong), (401, 190, None));
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn errors_have_graphs_form_and_metas_codes() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let post = format!("POST /v23.0/{NUMBER}/messages");
+    let mut unknown = template("62812");
+    unknown["colour"] = "red".into();
+    for (body, expected) in [
+        (json!({"to": "62812"}), (400, 131_008, None)),
+        (json!({"messaging_product": "telegram"}), (400, 131_009, None)),
+        (json!({"messaging_product": "whatsapp", "text": {"body": "a"}}), (400, 131_008, None)),
+        (text("tomorrow", "a"), (400, 131_009, None)),
+        (text("6281234567890", ""), (400, 131_009, None)),
+        (unknown, (400, 100, None)),
+        // Nobody wrote within 24 hours.
+        (text("6281234567890", "hi"), (400, 131_047, None)),
+        (
+            json!({"messaging_product": "whatsapp", "status": "seen", "message_id": "wamid.X"}),
+            (400, 131_009, None),
+        ),
+    ] {
+        let answer = graph(&tenant, &post, body.clone()).await;
+        assert_eq!(error(&answer), expected, "{body}: {answer:?}");
+    }
+    let bearer = format!("Bearer {}", tenant.key);
+    let broken = house.call(&post, &[("authorization", &bearer)], "{").await;
+    assert_eq!(error(&broken).1, 100);
+    assert_eq!(error(&graph(&tenant, "DELETE /v23.0/1", Value::Null).await).1, 100);
+    let foreign = graph(&tenant, "POST /v23.0/999/messages", template("6281234567890")).await;
+    assert_eq!(error(&foreign), (400, 100, Some(33)));
+    // What is not of the dialect is answered as ever.
+    assert_eq!(tenant.call("GET /v23/1", Value::Null).await.problem(), (404, "not_found".into()));
+    assert_eq!(house.call("GET /v1/nothing/at/all", &[], "").await.problem(), (404, "not_found".into()));
+    assert_eq!(house.call("GET /v1/nothing", &[], "").await.problem(), (404, "not_found".into()));
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_number_is_read_by_its_id_with_the_fields_that_are_asked_for() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let whole = tenant.get(&format!("/v23.0/{NUMBER}")).await.json();
+    assert_eq!(whole["id"], NUMBER);
+    assert!(whole["display_phone_number"].is_string() && whole["throughput"]["level"].is_string(), "{whole}");
+    let some =
+        tenant.get(&format!("/v23.0/{NUMBER}?fields=display_phone_number,throughput{{level}}")).await.json();
+    let keys: Vec<_> = some.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["display_phone_number", "id", "throughput"]);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_number_of_another_tenant_is_nobodys_to_every_kind_of_key() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let theirs = house.tenant("A").await;
+    theirs.link(&sandbox).await;
+    let own = house.tenant("B").await;
+    let narrow = house
+        .made_key(&[("kabar-tenant", &theirs.id)], json!({"name": "n", "scopes": ["events:read"]}))
+        .await
+        .1;
+    for (what, body) in [
+        (format!("POST /v23.0/{NUMBER}/messages"), template("6281234567890")),
+        (format!("GET /v23.0/{NUMBER}"), Value::Null),
+    ] {
+        assert_eq!(error(&own.call(&what, body.clone()).await), (400, 100, Some(33)), "{what}");
+        let operator = house.operator(&what, &[("kabar-tenant", &own.id)], body.clone()).await;
+        assert_eq!(error(&operator), (400, 100, Some(33)), "{what}");
+        assert_eq!(error(&house.by(&narrow, &what, &[], body).await), (403, 200, None), "{what}");
+    }
+    house.running.shutdown().await;
+}
+
+async fn welcoming() -> House {
+    House::with(|c| c.outbound.allow_networks = "127.0.0.1/32".parse().unwrap()).await
+}
+
+fn signed(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(body);
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={hex}")
+}
+
+/// The value of the one change a call brings.
+fn value(call: &Call) -> Value {
+    let mut body = call.event();
+    assert_eq!(body["object"], "whatsapp_business_account");
+    assert_eq!(body["entry"][0]["changes"][0]["field"], "messages");
+    assert_eq!(
+        (body["entry"].as_array().unwrap().len(), body["entry"][0]["changes"].as_array().unwrap().len()),
+        (1, 1)
+    );
+    assert!(body["entry"][0]["id"].is_string());
+    let value = body["entry"][0]["changes"][0]["value"].take();
+    assert_eq!(value["metadata"]["phone_number_id"], NUMBER);
+    value
+}
+
+fn statuses(calls: &[Call]) -> Vec<Value> {
+    calls
+        .iter()
+        .map(value)
+        .flat_map(|value| value["statuses"].as_array().cloned().unwrap_or_default())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_subscriber_is_told_in_metas_words_signed_as_meta_signs_with_the_ids_its_sender_was_told() {
+    const SECRET: &str = "the-customers-own-app-secret";
+    let (house, sandbox) = (welcoming().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let receiver = Receiver::open(|_, _| 200).await;
+    let hook =
+        json!({"url": receiver.url(), "envelope": "meta", "verify_token": VERIFY_TOKEN, "secret": SECRET});
+    let made = tenant.call("POST /v1/webhooks", hook).await;
+    assert_eq!((made.status, &made.json()["secret"]), (201, &json!(SECRET)), "{made:?}");
+    let mut wanted = template("6281234567890");
+    wanted["biz_opaque_callback_data"] = "order-81".into();
+    let post = format!("POST /v23.0/{NUMBER}/messages");
+    let sent = graph(&tenant, &post, wanted).await.json()["messages"][0]["id"].as_str().unwrap().to_owned();
+    let read = |calls: &[Call]| statuses(calls).iter().any(|status| status["status"] == "read");
+    let calls = receiver.until(read).await;
+    let told = statuses(&calls);
+    assert!(
+        told.iter().all(|s| s["id"] == sent.as_str() && s["recipient_id"] == "6281234567890"),
+        "{told:?}"
+    );
+    assert!(told.iter().all(|s| s["biz_opaque_callback_data"] == "order-81"), "{told:?}");
+    assert!(
+        told.iter().all(|s| s["timestamp"].as_str().is_some_and(|t| t.parse::<u64>().is_ok())),
+        "{told:?}"
+    );
+    for word in ["sent", "delivered"] {
+        assert!(told.iter().any(|s| s["status"] == word), "{word}: {told:?}");
+    }
+    let said =
+        json!({"phone_number_id": NUMBER, "from": "6281234567890", "text": "Halo, ada?", "name": "Ana"});
+    sandbox.inbound(&serde_json::from_value(said).unwrap()).unwrap();
+    let heard = |calls: &[Call]| calls.iter().any(|call| !value(call)["messages"].is_null());
+    let calls = receiver.until(heard).await;
+    let heard = calls.iter().map(value).find(|value| !value["messages"].is_null()).unwrap();
+    assert_eq!(heard["contacts"], json!([{"profile": {"name": "Ana"}, "wa_id": "6281234567890"}]));
+    let message = &heard["messages"][0];
+    assert_eq!((&message["from"], &message["type"]), (&json!("6281234567890"), &json!("text")));
+    assert_eq!(message["text"]["body"], "Halo, ada?");
+    for call in &calls {
+        assert_eq!(call.hub_signature, signed(SECRET, &call.body));
+        assert_eq!((call.id.as_str(), call.signature.as_str()), ("", ""), "no word of another standard");
+    }
+    // What the person wrote can be marked as read, quoted and reacted to; so can what was sent, by the id it was given.
+    let received = message["id"].as_str().unwrap();
+    let mark = json!({"messaging_product": "whatsapp", "status": "read", "message_id": received,
+        "typing_indicator": {"type": "text"}});
+    assert_eq!(graph(&tenant, &post, mark).await.json(), json!({"success": true}));
+    for quoted in [received, &sent] {
+        let mut reply = text("6281234567890", "Ada!");
+        reply["context"] = json!({"message_id": quoted});
+        assert_eq!(graph(&tenant, &post, reply).await.status, 200);
+        let react = json!({"messaging_product": "whatsapp", "to": "6281234567890", "type": "reaction",
+            "reaction": {"message_id": quoted, "emoji": "\u{1f44d}"}});
+        assert_eq!(graph(&tenant, &post, react).await.status, 200);
+    }
+    receiver.stop();
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_know_the_token_is_told_nothing() {
+    let house = welcoming().await;
+    let tenant = house.tenant("A").await;
+    let receiver = Receiver::open(|_, _| 200).await;
+    let hook = |more: Value| {
+        let mut hook = json!({"url": receiver.url(), "envelope": "meta"});
+        hook.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        hook
+    };
+    for (more, expected) in [
+        (json!({"verify_token": "another"}), (422, "webhook_unverified")),
+        (json!({"url": "http://127.0.0.1:9/", "verify_token": VERIFY_TOKEN}), (422, "webhook_unverified")),
+        (json!({}), (422, "invalid_value")),
+        (json!({"verify_token": VERIFY_TOKEN, "secret": "short"}), (422, "invalid_value")),
+        (json!({"verify_token": VERIFY_TOKEN, "types": ["campaign.frozen"]}), (422, "invalid_value")),
+        (json!({"envelope": "kabar", "verify_token": VERIFY_TOKEN}), (422, "invalid_value")),
+        (json!({"envelope": "kabar", "secret": "a-secret-of-my-own"}), (422, "invalid_value")),
+    ] {
+        let answer = tenant.call("POST /v1/webhooks", hook(more.clone())).await;
+        let (status, code) = answer.problem();
+        assert_eq!((status, code.as_str()), expected, "{more}: {answer:?}");
+    }
+    assert_eq!(tenant.get("/v1/webhooks").await.json()["data"], json!([]));
+    assert!(receiver.calls().is_empty());
+    receiver.stop();
+    house.running.shutdown().await;
+}
