@@ -7,7 +7,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -169,6 +169,10 @@ impl Client {
         let status = response.status();
         let read = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
         let bytes = read.map_err(|error| broken(error.to_string()))?.to_bytes();
+        // What is done and has nothing to show.
+        if status == StatusCode::NO_CONTENT && bytes.is_empty() {
+            return Ok(Value::Null);
+        }
         let value: Value = serde_json::from_slice(&bytes)
             .map_err(|_| broken(format!("status {}, and no JSON", status.as_u16())))?;
         if status.is_success() { Ok(value) } else { Err(refused(status.as_u16(), &value)) }

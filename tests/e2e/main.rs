@@ -11,6 +11,7 @@ mod media;
 mod optout;
 mod panic;
 mod pause;
+mod provider_template;
 mod receiver;
 mod restart;
 mod status;

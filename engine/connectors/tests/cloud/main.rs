@@ -10,6 +10,8 @@ mod client;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod parse;

@@ -56,6 +56,10 @@ impl Recorder {
         Graph::new(Client::for_providers(), config).unwrap()
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// What was asked so far.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
