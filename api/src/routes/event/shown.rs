@@ -6,7 +6,9 @@ use crate::routes::Explained;
 use kabar_actors::dispatcher::Event;
 use kabar_engine::entry::ConsentSource;
 use kabar_engine::event::{About, OfMessage};
-use kabar_engine::id::{CampaignId, ConversationId, EventId, MessageId, SessionId, TenantId, WebhookId};
+use kabar_engine::id::{
+    CampaignId, ConversationId, EventId, MediaId, MessageId, SessionId, TenantId, WebhookId,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,7 +55,7 @@ enum Data {
     Webhook(OfWebhook),
 }
 
-/// Of `message.*`.
+/// Of `message.*` and `media.*`.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = EventOfMessage)]
@@ -70,6 +72,10 @@ struct OfOneMessage {
     /// When it happened by WhatsApp's clock, where WhatsApp said it.
     reported_at: Option<Time>,
     error: Option<Explained>,
+    /// Of `media.stored` alone: the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::MediaId>)]
+    media: Option<MediaId>,
 }
 
 /// A recipient of a campaign.
@@ -198,6 +204,7 @@ impl From<OfMessage> for OfOneMessage {
             campaign: of.recipient.map(|(id, index)| Recipient { id, index }),
             reported_at: of.reported_at.map(Time),
             error: of.cause.map(Explained::from),
+            media: of.media,
         }
     }
 }
