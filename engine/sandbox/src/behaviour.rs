@@ -1,7 +1,10 @@
 //! How the simulated WhatsApp behaves: delays, rates, limits and faults, all drawn from the seed.
 //! Not the drawing itself: that is `network::fate`.
 
+mod integrity;
 mod preset;
+
+pub use integrity::{Integrity, OverLimit};
 
 use std::sync::Arc;
 
@@ -91,6 +94,8 @@ pub struct Behaviour {
     pub management_limit_per_hour: u32,
     /// Whether every call must prove that it knows the app's secret.
     pub require_appsecret_proof: bool,
+    /// Limits over many messages, quality, pacing, prices.
+    pub integrity: Integrity,
     /// What breaks on the way.
     pub faults: Faults,
 }
@@ -195,7 +200,7 @@ pub enum BehaviourError {
 impl Behaviour {
     /// The portfolio's limit as numbers show it.
     pub(crate) fn messaging_tier(&self) -> &'static str {
-        "TIER_UNLIMITED"
+        self.integrity.tier()
     }
 
     /// This behaviour with the knobs of `part` turned; objects merge, everything else replaces.
@@ -220,7 +225,7 @@ impl Behaviour {
             f.rate_drop_after_accept,
             f.rate_reset_before_accept,
         ];
-        for (field, value) in self.rates().into_iter().chain([
+        for (field, value) in self.rates().into_iter().chain(self.integrity.rates()).chain([
             ("faults.accepted_share", f.accepted_share),
             ("the sum of the rates in faults", together.iter().sum()),
             ("the smallest rate in faults", together.iter().copied().fold(1.0, f64::min)),

@@ -31,6 +31,8 @@ pub struct SandboxConfig {
     /// What URLs of media begin with, e.g. `http://sandbox:8090` where it runs in a container; `None`: the host a
     /// caller asked for, and in webhooks the address it listens on.
     pub public_url: Option<String>,
+    /// When its clock starts, Unix milliseconds; `None`: now.
+    pub starts_at_ms: Option<i64>,
     /// Delays, rates, limits and faults.
     pub behaviour: Behaviour,
 }
@@ -47,6 +49,7 @@ impl Default for SandboxConfig {
             numbers: vec![NumberConfig::default()],
             webhook_url: None,
             public_url: None,
+            starts_at_ms: None,
             behaviour: Behaviour::default(),
         }
     }

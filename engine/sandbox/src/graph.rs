@@ -15,7 +15,9 @@ mod multipart;
 pub(crate) mod number;
 mod profile;
 mod refusal;
+pub(crate) mod script;
 pub(crate) mod server;
+pub(crate) mod state;
 mod subscription;
 mod template;
 pub(crate) mod token;
@@ -42,7 +44,7 @@ use crate::config::SandboxConfig;
 use crate::network::clock::ms;
 use crate::network::dice::{Dice, Stream};
 use crate::network::message::{Category, Kind, Outgoing};
-use crate::network::{End, Network, wamid};
+use crate::network::{End, Network, Taken, wamid};
 use agenda::Agenda;
 use argument::BODY_LIMIT;
 use block::Blocks;
@@ -52,6 +54,7 @@ use edge::Usage;
 use media::Media;
 use number::Numbers;
 use refusal::Refusal;
+use script::Scripts;
 use template::{Known, Templates};
 use token::{MESSAGING, Tokens};
 use upload::Uploads;
@@ -75,7 +78,8 @@ pub(crate) enum Cut {
 pub(crate) struct Graph {
     pub(crate) network: Arc<Network>,
     pub(crate) delivery: Arc<Delivery>,
-    pub(crate) agenda: Agenda,
+    pub(crate) agenda: Arc<Agenda>,
+    scripts: Scripts,
     tokens: Tokens,
     numbers: Numbers,
     media: Media,
@@ -106,10 +110,12 @@ impl Graph {
         config: &SandboxConfig,
         network: Arc<Network>,
         delivery: Arc<Delivery>,
+        agenda: Arc<Agenda>,
         address: std::net::SocketAddr,
     ) -> Self {
         Self {
-            agenda: Agenda::default(),
+            agenda,
+            scripts: Scripts::default(),
             tokens: Tokens::new(&config.access_tokens),
             numbers: Numbers::new(&config.numbers),
             media: Media::default(),
@@ -183,7 +189,8 @@ impl Graph {
         let Ok(body) = serde_json::from_slice::<Value>(&raw) else {
             return Ok(self.refused(&Refusal::parameter("The request body is not valid JSON.")));
         };
-        match draft::read(&body, &self.network.numbers[number], &self.network.phones) {
+        let rewrites = self.network.behaviour.get().integrity.rewrite_wa_ids;
+        match draft::read(&body, &self.network.numbers[number], &self.network.phones, rewrites) {
             Ok(Wanted::Receipt(id)) => {
                 if !self.network.has_heard(number, id, self.now_ms()) {
                     let refusal = Refusal::invalid(
@@ -233,26 +240,34 @@ impl Graph {
     }
 
     async fn send(&self, number: usize, draft: &Draft<'_>, found: &Found) -> Result<Answer, Cut> {
+        let known = found.template.as_ref();
+        let script = self.script(number, draft, known);
         let message = Outgoing {
             number,
             to: &draft.to,
             kind: draft.kind,
-            category: found.template.as_ref().map_or(draft.category, |known| known.category),
+            category: known.map_or(draft.category, |known| known.category),
             reference: draft.reference,
             doom: found.doom,
+            template: known.map_or(0, |known| known.id),
+            ttl_s: known.and_then(|known| known.ttl_s),
+            scripted: script.is_some(),
         };
-        let (end, latency_ms) = self.network.accept(&message);
-        if let (Some(known), End::Accepted(_)) = (&found.template, end)
+        let Taken { end, latency_ms, held, arrives_ms } = self.network.accept(&message);
+        if let (Some(known), End::Accepted(_)) = (known, end)
             && known.counts
         {
             self.template_sent(known.id);
+        }
+        if let (Some(steps), Some(arrives_ms), Some(id)) = (&script, arrives_ms, end.accepted()) {
+            self.play(number, draft, known, (steps, arrives_ms, &wamid::outbound(&draft.to, id)));
         }
         if latency_ms > 0 {
             tokio::time::sleep(Duration::from_millis(latency_ms)).await;
         }
         match end {
             End::Accepted(id) => {
-                Ok(answer_json(StatusCode::OK, draft.accepted(&wamid::outbound(&draft.to, id))))
+                Ok(answer_json(StatusCode::OK, draft.accepted(&wamid::outbound(&draft.to, id), held)))
             }
             End::Throttled(code) => Ok(self.throttled(code, self.network.behaviour.get().throttle_status)),
             End::TooMany(code) => Ok(self.throttled(code, 429)),
@@ -283,6 +298,9 @@ impl Graph {
             category: Category::Service,
             reference: text("biz_opaque_callback_data"),
             doom: None,
+            template: 0,
+            ttl_s: None,
+            scripted: false,
         };
         self.network.refuse(&message, refusal.code);
     }

@@ -35,13 +35,15 @@ mod graph;
 mod network;
 mod sandbox;
 
-pub use behaviour::{Behaviour, BehaviourError, Delay, Escape, Faults, UserIds};
+pub use behaviour::{Behaviour, BehaviourError, Delay, Escape, Faults, Integrity, OverLimit, UserIds};
 pub use config::{NumberConfig, SandboxConfig};
 pub use graph::control::{AccountEvent, Inbound, InboundMedia, NumberOrder, StatusOrder, TemplateOrder};
 pub use graph::delivery::WebhookRefused;
 pub use graph::number::VERIFICATION_CODE;
+pub use graph::script::{Rule, Then, When};
 pub use graph::token::{APP_ID, TokenOrder};
 pub use network::ledger::{FaultKind, LedgerRow, Outcome};
 pub use network::magic::MAGIC;
+pub use network::policy::PhoneOrder;
 pub use network::stats::{MediaStats, Settled, Stats, WebhookStats};
 pub use sandbox::Sandbox;

@@ -10,6 +10,9 @@ pub(crate) mod limit;
 pub(crate) mod magic;
 pub(crate) mod message;
 pub(crate) mod phone;
+pub(crate) mod policy;
+pub(crate) mod price;
+pub(crate) mod saved;
 pub(crate) mod schedule;
 pub(crate) mod stats;
 pub(crate) mod wamid;
@@ -24,17 +27,18 @@ use crate::behaviour::{Behaviour, BehaviourCell};
 use crate::config::{NumberConfig, SandboxConfig};
 use clock::{Clock, ms};
 use dice::{Dice, Stream, key};
-use fate::{Act, Answer, Scene};
+use fate::{Act, Answer, Journey, Scene};
 use ledger::{FaultKind, Ledger, LedgerRow, Outcome, Told, Verdict, pair};
 use limit::Limits;
 use magic::Magic;
-use message::{Kind, Outgoing};
+use message::{Category, Kind, Outgoing};
 use phone::{Phones, Traits};
+use policy::{Judged, PhoneOrder, Weighed};
+use price::Rate;
 use schedule::{Event, Schedule};
 use stats::Stats;
 use wamid::Id;
 
-const WINDOW_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Events told between two looks at the clock.
 const EVENTS_AT_ONCE: usize = 256;
 
@@ -44,6 +48,19 @@ pub(crate) trait Face: Send + Sync {
     fn status(&self, told: &Told, act: Act, unix_s: i64);
     /// A user answered a message.
     fn reply(&self, told: &Told, reply: &Reply);
+    /// A number or a template is better or worse than before.
+    fn judged(&self, judged: Judged);
+}
+
+/// A send call as the network takes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) end: End,
+    pub(crate) latency_ms: u64,
+    /// Held for quality assessment.
+    pub(crate) held: bool,
+    /// When it arrives, in milliseconds from now.
+    pub(crate) arrives_ms: Option<u64>,
 }
 
 /// A user's answer.
@@ -53,6 +70,13 @@ pub(crate) struct Reply {
     pub(crate) text: &'static str,
     pub(crate) quote: bool,
     pub(crate) unix_s: i64,
+}
+
+/// What the dice are asked about, and for the how-manieth time.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    key: u128,
+    ordinal: u64,
 }
 
 /// How a send call ends.
@@ -73,6 +97,16 @@ pub(crate) enum End {
     Dropped,
     /// The connection is reset.
     Reset,
+}
+
+impl End {
+    /// The id, as far as the caller hears of it.
+    pub(crate) fn accepted(self) -> Option<Id> {
+        match self {
+            Self::Accepted(id) => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// One seeded network of phones.
@@ -117,65 +151,103 @@ impl Network {
         self.by_id.get(phone_number_id).copied()
     }
 
-    /// Takes one well-formed message: limits, fate, ledger, and what follows. Returns how the call
-    /// ends and after how many milliseconds.
-    pub(crate) fn accept(&self, message: &Outgoing<'_>) -> (End, u64) {
+    /// Takes one well-formed message: limits, fate, ledger, and what follows.
+    pub(crate) fn accept(&self, message: &Outgoing<'_>) -> Taken {
         let behaviour = self.behaviour.get();
         let now = self.clock.now_ns();
         let magic = magic::of(message.to);
         if let Some(code) = self.over_limit(message, magic, now, &behaviour) {
             self.refuse(message, code);
-            return (End::Throttled(code), 0);
+            return Taken { end: End::Throttled(code), latency_ms: 0, held: false, arrives_ms: None };
         }
         let number = &self.numbers[message.number].phone_number_id;
         let question = key(&[number, message.to, message.reference.unwrap_or_default()]);
         let ordinal = self.ledger.lock().ordinal(question);
         let answer = fate::answer(&behaviour, &mut Dice::new(self.seed, question, ordinal, Stream::Answer));
-        let (end, outcome) = end_of(&answer, &behaviour);
-        let verdict = Verdict {
-            at_ms: self.clock.unix_ms(now),
-            id: answer.id,
-            outcome,
-            code: match end {
-                End::TooMany(code) | End::Refused(code) | End::ServerError(code) => code,
-                _ => 0,
-            },
-            fault: answer.fault.or(answer.refused.map(|_| FaultKind::FailInAnswer)),
-        };
-        let (row, generation, heard) = {
+        let (mut end, mut outcome) = end_of(&answer, &behaviour);
+        let at_ms = self.clock.unix_ms(now);
+        let (row, generation, weighed) = {
             let mut ledger = self.ledger.lock();
-            let heard = behaviour.enforce_window.then(|| ledger.last_heard(message.number, message.to));
-            (ledger.write(message, &verdict), ledger.generation, heard)
-        };
-        if outcome == Outcome::Accepted {
-            let open = |at: i64| verdict.at_ms - at < WINDOW_MS;
-            let scene = Scene {
-                behaviour: &behaviour,
-                magic,
-                traits: if behaviour.statuses {
-                    self.phones.traits(message.to, &behaviour)
-                } else {
-                    Traits::default()
-                },
-                kind: message.kind,
-                outside_window: message.kind != Kind::Template
-                    && heard.is_some_and(|heard| !heard.is_some_and(open)),
-                doom: message.doom,
+            let weighed = if outcome == Outcome::Accepted {
+                let heard = ledger.last_heard(message.number, message.to);
+                ledger.policy.weigh(message, &behaviour, at_ms, heard)
+            } else {
+                Weighed::default()
             };
-            if behaviour.statuses || behaviour.reply_rate > 0.0 || magic.is_some() {
-                let mut dice = Dice::new(self.seed, question, ordinal, Stream::Journey);
-                let steps = fate::journey(&scene, &answer, &mut dice);
-                self.schedule.add(steps.into_iter().map(|step| Event {
-                    due_ns: now.saturating_add(ms(step.after_ms)),
-                    row,
-                    generation,
-                    unix_s: self.clock.unix_ms(now.saturating_add(ms(step.stamp_ms))) / 1_000,
-                    act: step.act,
-                }));
+            if let Some(code) = weighed.refused {
+                (end, outcome) = (End::Refused(code), Outcome::Rejected);
             }
-        }
+            let verdict = Verdict {
+                at_ms,
+                id: answer.id,
+                outcome,
+                code: match end {
+                    End::TooMany(code) | End::Refused(code) | End::ServerError(code) => code,
+                    _ => 0,
+                },
+                fault: answer.fault.or(answer.refused.map(|_| FaultKind::FailInAnswer)),
+                rate: weighed.rate,
+            };
+            (ledger.write(message, &verdict), ledger.generation, weighed)
+        };
         let late = if answer.fault == Some(FaultKind::Slow) { behaviour.faults.slow_ms } else { 0 };
-        (end, answer.latency_ms + late)
+        let mut taken = Taken { end, latency_ms: answer.latency_ms + late, held: false, arrives_ms: None };
+        if outcome == Outcome::Accepted
+            && (behaviour.statuses || behaviour.reply_rate > 0.0 || magic.is_some() || message.scripted)
+        {
+            let question = Question { key: question, ordinal };
+            let (steps, held) = self.follow(message, &weighed, (&answer, &behaviour, magic), question);
+            (taken.held, taken.arrives_ms) = (held, steps.arrives_ms);
+            self.schedule.add(steps.steps.into_iter().map(|step| Event {
+                due_ns: now.saturating_add(ms(step.after_ms)),
+                row,
+                generation,
+                unix_s: self.clock.unix_ms(now.saturating_add(ms(step.stamp_ms))) / 1_000,
+                act: step.act,
+            }));
+        }
+        taken
+    }
+
+    /// What follows an accepted message, and whether it is held first.
+    fn follow(
+        &self,
+        message: &Outgoing<'_>,
+        weighed: &Weighed,
+        fate: (&Answer, &Behaviour, Option<Magic>),
+        question: Question,
+    ) -> (Journey, bool) {
+        let (answer, behaviour, magic) = fate;
+        let integrity = &behaviour.integrity;
+        let (mut held, mut blocks) = (false, false);
+        if integrity.hold_rate > 0.0 || integrity.block_rate > 0.0 {
+            let mut dice = Dice::new(self.seed, question.key, question.ordinal, Stream::Policy);
+            held = dice.chance(integrity.hold_rate) && message.kind == Kind::Template;
+            blocks = dice.chance(integrity.block_rate) && message.category == Category::Marketing;
+        }
+        let mut traits = if behaviour.statuses || message.scripted {
+            self.phones.traits(message.to, behaviour)
+        } else {
+            Traits::default()
+        };
+        traits.unreachable = weighed.unreachable.unwrap_or(traits.unreachable);
+        traits.no_read = weighed.no_read.unwrap_or(traits.no_read);
+        let dropped = (held && integrity.hold_drops).then_some(132_015);
+        let scene = Scene {
+            behaviour,
+            magic,
+            traits,
+            kind: message.kind,
+            outside_window: weighed.outside_window,
+            doom: message.doom.or(dropped).or(weighed.doom),
+            silent: weighed.silent,
+            ttl_ms: message.ttl_s.map(|ttl| ttl.saturating_mul(1_000)),
+            held_ms: if held { integrity.hold_ms } else { 0 },
+            scripted: message.scripted,
+            blocks,
+        };
+        let mut dice = Dice::new(self.seed, question.key, question.ordinal, Stream::Journey);
+        (fate::journey(&scene, answer, &mut dice), held)
     }
 
     fn over_limit(
@@ -198,7 +270,14 @@ impl Network {
     /// Writes down a request that was refused before its fate was asked.
     pub(crate) fn refuse(&self, message: &Outgoing<'_>, code: u32) {
         let at_ms = self.clock.unix_ms(self.clock.now_ns());
-        let verdict = Verdict { at_ms, id: Id::default(), outcome: Outcome::Rejected, code, fault: None };
+        let verdict = Verdict {
+            at_ms,
+            id: Id::default(),
+            outcome: Outcome::Rejected,
+            code,
+            fault: None,
+            rate: Rate::default(),
+        };
         self.ledger.lock().write(message, &verdict);
     }
 
@@ -209,11 +288,21 @@ impl Network {
             number,
             to: "",
             kind: Kind::Receipt,
-            category: message::Category::Service,
+            category: Category::Service,
             reference: None,
             doom: None,
+            template: 0,
+            ttl_s: None,
+            scripted: false,
         };
-        let verdict = Verdict { at_ms, id: Id::default(), outcome: Outcome::Receipt, code: 0, fault: None };
+        let verdict = Verdict {
+            at_ms,
+            id: Id::default(),
+            outcome: Outcome::Receipt,
+            code: 0,
+            fault: None,
+            rate: Rate::default(),
+        };
         self.ledger.lock().write(&message, &verdict);
     }
 
@@ -286,13 +375,28 @@ impl Network {
     }
 
     fn tell(&self, event: &Event) {
-        let told = {
+        let (told, judged) = {
             let mut ledger = self.ledger.lock();
             if ledger.generation != event.generation {
                 return;
             }
-            ledger.note(event.row, event.act)
+            let told = ledger.note(event.row, event.act);
+            let judged = match (&told, event.act) {
+                (Some(told), Act::Block) => {
+                    let behaviour = self.behaviour.get();
+                    let at_ms = event.unix_s * 1_000;
+                    ledger.policy.block((told.number, &told.to), told.template, at_ms, &behaviour.integrity)
+                }
+                (Some(told), _) if told.arrived => {
+                    let behaviour = self.behaviour.get();
+                    let at_ms = event.unix_s * 1_000;
+                    ledger.policy.delivered(told.number, told.template, at_ms, &behaviour.integrity)
+                }
+                _ => Vec::new(),
+            };
+            (told, judged)
         };
+        judged.into_iter().for_each(|judged| self.face.judged(judged));
         let Some(told) = told else { return };
         match event.act {
             Act::Status { .. } => self.face.status(&told, event.act, event.unix_s),
@@ -301,7 +405,38 @@ impl Network {
                 self.note_inbound(told.number, &wamid::inbound(&told.to, id), at_ms);
                 self.face.reply(&told, &Reply { id, text, quote, unix_s: event.unix_s });
             }
+            Act::Block => {}
         }
+    }
+
+    /// A phone blocks a number, after this template (0: after none).
+    pub(crate) fn block(&self, number: usize, user: &str, template: u64) {
+        let at_ms = self.clock.unix_ms(self.clock.now_ns());
+        let behaviour = self.behaviour.get();
+        let judged = {
+            let mut ledger = self.ledger.lock();
+            ledger.count_block();
+            ledger.policy.block((number, user), template, at_ms, &behaviour.integrity)
+        };
+        judged.into_iter().for_each(|judged| self.face.judged(judged));
+    }
+
+    /// Sets a phone.
+    pub(crate) fn set_phone(&self, order: &PhoneOrder) {
+        self.ledger.lock().policy.set_phone(order.clone());
+    }
+
+    pub(crate) fn unblock(&self, number: usize, user: &str) {
+        self.ledger.lock().policy.unblock(number, user);
+    }
+
+    pub(crate) fn set_phones(&self) -> Vec<PhoneOrder> {
+        self.ledger.lock().policy.phones()
+    }
+
+    /// An advertisement brought a user to a number.
+    pub(crate) fn entered(&self, number: usize, from: &str, at_ms: i64) {
+        self.ledger.lock().policy.entered(number, from, at_ms);
     }
 
     /// Puts the clock ahead; what became due happens now.

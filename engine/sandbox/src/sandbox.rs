@@ -12,9 +12,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::behaviour::{Behaviour, BehaviourCell, BehaviourError};
 use crate::config::SandboxConfig;
+use crate::graph::agenda::Agenda;
 use crate::graph::control::{Inbound, StatusOrder};
 use crate::graph::delivery::{Delivery, WebhookRefused};
-use crate::graph::{Graph, server};
+use crate::graph::{Graph, server, state};
 use crate::network::Network;
 use crate::network::clock::Clock;
 use crate::network::ledger::LedgerRow;
@@ -45,17 +46,19 @@ impl Sandbox {
     pub async fn start(config: SandboxConfig) -> io::Result<Self> {
         let invalid = |sentence: String| io::Error::new(io::ErrorKind::InvalidInput, sentence);
         config.check().map_err(invalid)?;
-        let clock = Arc::new(Clock::start());
+        let clock = Arc::new(Clock::start(config.starts_at_ms));
         let behaviour = Arc::new(BehaviourCell::new(config.behaviour.clone()));
         let numbers: Arc<[_]> = config.numbers.clone().into();
-        let delivery =
-            Delivery::new(&config, Arc::clone(&numbers), Arc::clone(&clock), Arc::clone(&behaviour));
+        let agenda = Arc::new(Agenda::default());
+        let shared = (Arc::clone(&numbers), Arc::clone(&clock), Arc::clone(&behaviour));
+        let delivery = Delivery::new(&config, shared.0, shared.1, shared.2, Arc::clone(&agenda));
         let delivery = Arc::new(delivery.map_err(|refused| invalid(format!("webhook_url: {refused}")))?);
         let face = Arc::clone(&delivery);
         let network = Arc::new(Network::new(&config, numbers, clock, behaviour, face));
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
-        let graph = Arc::new(Graph::new(&config, Arc::clone(&network), Arc::clone(&delivery), address));
+        let graph =
+            Arc::new(Graph::new(&config, Arc::clone(&network), Arc::clone(&delivery), agenda, address));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(network.run(stop.clone()));
         tasks.spawn(Arc::clone(&graph).run(stop.clone()));
@@ -63,6 +66,27 @@ impl Sandbox {
         tasks.spawn(server::serve(listener, Arc::clone(&graph), stop.clone(), tasks.clone()));
         tracing::info!(%address, seed = config.seed, "sandbox listens");
         Ok(Self { config, address, graph, tasks, stop: stop.drop_guard() })
+    }
+
+    /// Starts a sandbox where another was when its [`state`](Sandbox::state) was saved: seed, numbers, clock, behaviour
+    /// and receiver are the state's, secrets and the address the configuration's.
+    pub async fn start_from(mut config: SandboxConfig, saved: &serde_json::Value) -> io::Result<Self> {
+        let invalid = |sentence: String| io::Error::new(io::ErrorKind::InvalidInput, sentence);
+        let saved = state::read(saved).map_err(invalid)?;
+        (config.seed, config.numbers) = (saved.seed, saved.numbers.clone());
+        let sandbox = Self::start(config).await?;
+        sandbox.graph.load(saved).map_err(invalid)?;
+        Ok(sandbox)
+    }
+
+    /// Everything it knows, as one JSON object.
+    pub async fn state(&self) -> Result<serde_json::Value, String> {
+        self.graph.save().await
+    }
+
+    /// Takes a saved state's place; it must be of the same seed and numbers.
+    pub fn load(&self, saved: &serde_json::Value) -> Result<(), String> {
+        self.graph.load(state::read(saved)?)
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.

@@ -1,6 +1,6 @@
 //! The default behaviour and the named ones. Not what the knobs mean.
 
-use super::{Behaviour, Delay, Escape, Faults, UserIds};
+use super::{Behaviour, Delay, Escape, Faults, Integrity, UserIds};
 
 impl Default for Faults {
     fn default() -> Self {
@@ -58,6 +58,7 @@ impl Default for Behaviour {
             pause_after_sends: 3,
             management_limit_per_hour: 5_000,
             require_appsecret_proof: false,
+            integrity: Integrity::default(),
             faults: Faults::default(),
         }
     }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Graph;
 use crate::network::pause;
+use crate::network::policy::{Judged, Quality};
 
 /// One thing to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,12 +26,32 @@ pub(crate) enum Errand {
     Name { number: usize },
     /// Give a number its other rate.
     Upgrade { number: usize, messages_per_second: u32 },
+    /// Give a number another quality.
+    RateNumber { number: usize, quality: Quality },
+    /// Give a template another quality.
+    RateTemplate { template: u64, quality: Quality },
+    /// A phone says something to a number.
+    Say { number: usize, from: String, content: Value, quote: Option<String> },
+    /// A phone blocks a number after a template (0: after none).
+    Block { number: usize, user: String, template: u64 },
+}
+
+impl From<Judged> for Errand {
+    fn from(judged: Judged) -> Self {
+        match judged {
+            Judged::Number(number, quality) => Self::RateNumber { number, quality },
+            Judged::Template(template, quality) => Self::RateTemplate { template, quality },
+        }
+    }
 }
 
 impl Errand {
     /// Whether somebody who waits for quiet waits for it.
     fn counts(&self) -> bool {
-        false
+        matches!(
+            self,
+            Self::Say { .. } | Self::Block { .. } | Self::RateNumber { .. } | Self::RateTemplate { .. }
+        )
     }
 }
 
@@ -107,6 +129,10 @@ impl Graph {
             Errand::Unpause { template, pauses } => self.unpause(template, pauses),
             Errand::Name { number } => self.decide_name(number),
             Errand::Upgrade { number, messages_per_second } => self.upgrade(number, messages_per_second),
+            Errand::RateNumber { number, quality } => self.rate_number(number, quality.name()),
+            Errand::RateTemplate { template, quality } => self.rate_template(template, quality.name()),
+            Errand::Say { number, from, content, quote } => self.say(number, &from, content, quote),
+            Errand::Block { number, user, template } => self.network.block(number, &user, template),
         }
     }
 }

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use super::envelope::{self, List, StatusLine, Update};
 use super::media::UPLOAD_LIMIT;
+use super::script::Rule;
+use super::state;
 use super::{Answer, Graph, answer_json, bearer, collect, query};
 use crate::network::fate::Act;
 use crate::network::message::Status;
@@ -68,6 +70,12 @@ fn yes() -> bool {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Given {
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Jump {
     advance_ms: u64,
 }
@@ -92,6 +100,16 @@ impl Graph {
             (&Method::POST, "token") => from(&raw).and_then(|order| self.order_token(order)),
             (&Method::POST, "number") => from(&raw).and_then(|order| self.order_number(&order)),
             (&Method::POST, "template") => from(&raw).and_then(|order| self.order_template(&order)),
+            (&Method::POST, "phone") => from(&raw).and_then(|order| self.order_phone(&order)),
+            (&Method::GET, "phones") => {
+                to_value(&self.network.set_phones()).map(|phones| json!({"phones": phones}))
+            }
+            (&Method::GET, "scripts") => to_value(&self.scripts.rules()).map(|rules| json!({"rules": rules})),
+            (&Method::POST, "scripts") => from(&raw).and_then(|given: Given| self.order_scripts(given.rules)),
+            (&Method::GET, "state") => self.save().await,
+            (&Method::POST, "state") => from(&raw)
+                .and_then(|saved: Value| self.load(state::read(&saved)?))
+                .map(|()| json!({"loaded": true})),
             (&Method::POST, "event") => from(&raw).and_then(|order| self.order_event(&order)),
             (&Method::POST, "behaviour") => from(&raw).and_then(|part| self.turn(&part)),
             (&Method::POST, "webhook") => self.receiver(&raw).await,
@@ -165,6 +183,7 @@ impl Graph {
             status: &order.status,
             code,
             price: None,
+            sent_ms: now * 1_000,
             unix_s: order.timestamp.unwrap_or(now),
         };
         let behaviour = self.network.behaviour.get();
@@ -216,6 +235,7 @@ impl Graph {
     pub(crate) fn reset(&self) {
         self.network.reset();
         self.agenda.clear();
+        self.scripts.clear();
         self.numbers.clear(&self.network.numbers);
         self.media.clear();
         self.uploads.clear();

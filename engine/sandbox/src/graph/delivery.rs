@@ -1,6 +1,8 @@
 //! Webhook delivery: batches updates, signs them, posts many at once, and repeats the same bytes
 //! until the receiver says 2xx or seven days are over. No order, no exactly-once, as Meta.
 
+mod saved;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -19,6 +21,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use saved::SavedDelivery;
+
+use super::agenda::{Agenda, Errand};
 use super::envelope::{self, InboundLine, StatusLine, Update};
 use super::subscription::Routes;
 use crate::behaviour::BehaviourCell;
@@ -27,6 +32,7 @@ use crate::network::clock::{Clock, ms};
 use crate::network::fate::Act;
 use crate::network::ledger::Told;
 use crate::network::phone::Phones;
+use crate::network::policy::Judged;
 use crate::network::stats::WebhookStats;
 use crate::network::{Face, Reply, pause, wamid};
 
@@ -162,6 +168,7 @@ pub(crate) struct Delivery {
     secret: Vec<u8>,
     verify_token: String,
     client: Client<HttpConnector, Full<Bytes>>,
+    agenda: Arc<Agenda>,
     state: Mutex<State>,
     wake: Notify,
 }
@@ -172,6 +179,7 @@ impl Delivery {
         numbers: Arc<[NumberConfig]>,
         clock: Arc<Clock>,
         behaviour: Arc<BehaviourCell>,
+        agenda: Arc<Agenda>,
     ) -> Result<Self, WebhookRefused> {
         let url = config.webhook_url.as_deref().map(parse).transpose()?;
         let mut connector = HttpConnector::new();
@@ -185,6 +193,7 @@ impl Delivery {
             secret: config.app_secret.clone().into_bytes(),
             verify_token: config.verify_token.clone(),
             client: Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector),
+            agenda,
             state: Mutex::new(State { url, ..State::default() }),
             wake: Notify::new(),
         })
@@ -411,7 +420,8 @@ impl Face for Delivery {
             reference: told.reference.as_deref(),
             status: status.name(),
             code,
-            price: priced.then_some(told.category),
+            price: priced.then_some((told.category, told.rate)),
+            sent_ms: told.at_ms,
             unix_s,
         };
         self.offer(envelope::status(told.number, &line, &self.phones, &self.behaviour.get()));
@@ -431,6 +441,10 @@ impl Face for Delivery {
             content: &serde_json::json!({"type": "text", "text": {"body": reply.text}}),
         };
         self.offer(envelope::inbound(told.number, &line, &self.phones, self.behaviour.get().user_ids));
+    }
+
+    fn judged(&self, judged: Judged) {
+        self.agenda.add(0, Errand::from(judged));
     }
 }
 

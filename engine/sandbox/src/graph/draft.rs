@@ -9,7 +9,7 @@ use super::content;
 use super::refusal::Refusal;
 use crate::config::NumberConfig;
 use crate::network::message::{Category, Kind};
-use crate::network::phone::Phones;
+use crate::network::phone::{self, Phones};
 
 const REFERENCE_LIMIT: usize = 512;
 
@@ -35,11 +35,12 @@ pub(crate) struct Draft<'a> {
     input: &'a str,
 }
 
-/// Reads a request for `number`.
+/// Reads a request for `number`; `rewrites`: whether numbers take the form WhatsApp knows them by.
 pub(crate) fn read<'a>(
     body: &'a Value,
     number: &NumberConfig,
     phones: &Phones,
+    rewrites: bool,
 ) -> Result<Request<'a>, Refusal> {
     let Some(fields) = body.as_object() else {
         return Err(Refusal::parameter("The request body must be an object."));
@@ -52,7 +53,7 @@ pub(crate) fn read<'a>(
     if fields.contains_key("status") {
         return receipt(body).map(Request::Receipt);
     }
-    let (to, input, by_user_id) = recipient(body, number, phones)?;
+    let (to, input, by_user_id) = recipient(body, number, phones, rewrites)?;
     let kind = match fields.get("type") {
         None => Kind::Text,
         Some(name) => name.as_str().and_then(Kind::named).ok_or_else(|| {
@@ -89,6 +90,7 @@ fn recipient<'a>(
     body: &'a Value,
     number: &NumberConfig,
     phones: &Phones,
+    rewrites: bool,
 ) -> Result<(Cow<'a, str>, &'a str, bool), Refusal> {
     let text = |key: &str| match body.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -104,7 +106,7 @@ fn recipient<'a>(
         (Some(to), _) if !to.is_empty() => {
             let digits =
                 Phones::wa_id(to).ok_or_else(|| Refusal::invalid("Recipient is not a valid phone number"))?;
-            (digits, to, false)
+            (if rewrites { phone::own_form(digits) } else { digits }, to, false)
         }
         (_, Some(user_id)) if is_user_id(user_id) => {
             let address = phones.behind(user_id).map_or(Cow::Borrowed(user_id), Cow::Owned);
@@ -161,11 +163,15 @@ fn category(kind: Kind, object: &Value) -> Category {
 
 impl Draft<'_> {
     /// The body of the 200 that says the message was accepted.
-    pub(crate) fn accepted(&self, wamid: &str) -> String {
+    pub(crate) fn accepted(&self, wamid: &str, held: bool) -> String {
         let input = Value::from(self.input);
         let (known_as, address) =
             if self.by_user_id { ("user_id", self.input) } else { ("wa_id", self.to.as_ref()) };
-        let held = if self.kind == Kind::Template { r#","message_status":"accepted""# } else { "" };
+        let held = match (self.kind, held) {
+            (Kind::Template, true) => r#","message_status":"held_for_quality_assessment""#,
+            (Kind::Template, false) => r#","message_status":"accepted""#,
+            _ => "",
+        };
         format!(
             r#"{{"messaging_product":"whatsapp","contacts":[{{"input":{input},"{known_as}":"{address}"}}],"messages":[{{"id":"{wamid}"{held}}}]}}"#
         )
@@ -179,9 +185,9 @@ mod tests {
     use super::*;
 
     fn read_json(body: &Value) -> Result<String, u32> {
-        match read(body, &NumberConfig::default(), &Phones::new(1)) {
+        match read(body, &NumberConfig::default(), &Phones::new(1), false) {
             Ok(Request::Receipt(_)) => Ok("receipt".into()),
-            Ok(Request::Message(draft)) => Ok(draft.accepted("wamid.x")),
+            Ok(Request::Message(draft)) => Ok(draft.accepted("wamid.x", false)),
             Err(refusal) => Err(refusal.code),
         }
     }

@@ -5,19 +5,23 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::Sha256;
 
 use crate::behaviour::{Behaviour, Escape, UserIds};
 use crate::config::NumberConfig;
 use crate::network::code;
+use crate::network::dice::key;
 use crate::network::message::Category;
 use crate::network::phone::Phones;
+use crate::network::price::{self, Rate};
 
 const ERRORS_PAGE: &str = "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/";
 
 /// Which list of a webhook value an update stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum List {
     Statuses,
     Messages,
@@ -26,7 +30,7 @@ pub(crate) enum List {
 }
 
 /// One element of a webhook, ready to be put into an envelope.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Update {
     pub(crate) number: usize,
     pub(crate) list: List,
@@ -57,7 +61,9 @@ pub(crate) struct StatusLine<'a> {
     pub(crate) status: &'a str,
     /// Error code of `failed`, else 0.
     pub(crate) code: u32,
-    pub(crate) price: Option<Category>,
+    pub(crate) price: Option<(Category, Rate)>,
+    /// When the message was accepted, Unix milliseconds.
+    pub(crate) sent_ms: i64,
     pub(crate) unix_s: i64,
 }
 
@@ -125,14 +131,16 @@ pub(crate) fn status(number: usize, line: &StatusLine<'_>, phones: &Phones, beha
     put(&mut json, "recipient_id", phone.as_deref());
     put(&mut json, "recipient_user_id", user_id.as_deref());
     put(&mut json, "biz_opaque_callback_data", line.reference);
-    if let Some(category) = line.price {
-        let (billable, kind) = match category {
-            Category::Service => (false, "free_customer_service"),
-            _ => (true, "regular"),
-        };
+    if let Some((category, rate)) = line.price {
+        if behaviour.integrity.webhook_version < 24 || rate == Rate::FreeEntryPoint {
+            conversation(&mut json, line, category, rate);
+        }
         let _ = write!(
             json,
-            r#","pricing":{{"billable":{billable},"pricing_model":"PMP","type":"{kind}","category":"{}"}}"#,
+            r#","pricing":{{"billable":{},"pricing_model":"{}","type":"{}","category":"{}"}}"#,
+            rate == Rate::Regular,
+            price::model(line.sent_ms),
+            rate.name(),
             category.name()
         );
     }
@@ -150,6 +158,18 @@ pub(crate) fn status(number: usize, line: &StatusLine<'_>, phones: &Phones, beha
     let introduced = behaviour.status_contacts && line.code == 0 && !line.to.is_empty();
     let contact = introduced.then(|| contact(phones.name(line.to), phone.as_deref(), user_id.as_deref()));
     Update { number, list: List::Statuses, json, contact }
+}
+
+/// `conversation`, which older webhooks and free entry points carry; its id is the message's own.
+fn conversation(json: &mut String, line: &StatusLine<'_>, category: Category, rate: Rate) {
+    let (origin, hours) =
+        if rate == Rate::FreeEntryPoint { ("referral_conversion", 72) } else { (category.name(), 24) };
+    let id = key(&[line.wamid]);
+    let _ = write!(json, r#","conversation":{{"id":"{id:032x}""#);
+    if line.status == "sent" {
+        let _ = write!(json, r#","expiration_timestamp":"{}""#, line.sent_ms / 1_000 + hours * 3_600);
+    }
+    let _ = write!(json, r#","origin":{{"type":"{origin}"}}}}"#);
 }
 
 /// The element of `messages`, with its contact.
@@ -276,7 +296,8 @@ mod tests {
             reference: Some("v1|é\"|9"),
             status: if code == 0 { "sent" } else { "failed" },
             code,
-            price: (code == 0).then_some(Category::Utility),
+            price: (code == 0).then_some((Category::Utility, Rate::Regular)),
+            sent_ms: 1_790_000_000_000,
             unix_s: 1_790_000_000,
         }
     }

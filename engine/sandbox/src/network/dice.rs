@@ -16,6 +16,7 @@ pub(crate) enum Stream {
     Phone = 3,
     Inbound = 4,
     Trace = 5,
+    Policy = 6,
 }
 
 /// One stream of draws.

@@ -6,12 +6,18 @@ use super::ledger::FaultKind;
 use super::magic::Magic;
 use super::message::{Kind, Status};
 use super::phone::Traits;
+use super::policy::Silence;
 use super::wamid::Id;
 use crate::behaviour::Behaviour;
 
 const CHATTER: &[&str] =
     &["Halo, terima kasih!", "Berapa harganya?", "Oke 👍", "Sí, mañana está bien", "Yes please", "Ya"];
 const OPT_OUTS: &[&str] = &["STOP", "BERHENTI"];
+/// What phones say, as it stands here, by chance or by magic.
+pub(crate) fn phrase(text: &str) -> Option<&'static str> {
+    CHATTER.iter().chain(OPT_OUTS).chain(&["Halo"]).copied().find(|known| *known == text)
+}
+
 const EARLY_SENT_WAIT_MS: u64 = 50;
 
 /// What the caller hears.
@@ -41,8 +47,17 @@ pub(crate) struct Step {
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    Status { status: Status, code: u32, priced: bool },
-    Reply { text: &'static str, quote: bool },
+    Status {
+        status: Status,
+        code: u32,
+        priced: bool,
+    },
+    Reply {
+        text: &'static str,
+        quote: bool,
+    },
+    /// The phone blocks the number.
+    Block,
 }
 
 /// What a journey depends on besides the dice.
@@ -55,6 +70,24 @@ pub(crate) struct Scene<'a> {
     pub(crate) outside_window: bool,
     /// The code it fails with, whoever it is for.
     pub(crate) doom: Option<u32>,
+    /// It never arrives.
+    pub(crate) silent: Option<Silence>,
+    /// Milliseconds after which it is no longer delivered.
+    pub(crate) ttl_ms: Option<u64>,
+    /// Milliseconds it is held back first.
+    pub(crate) held_ms: u64,
+    /// Whether a script answers it instead of chance.
+    pub(crate) scripted: bool,
+    /// Whether the phone blocks the number after it.
+    pub(crate) blocks: bool,
+}
+
+/// What follows a message.
+#[derive(Debug, Default)]
+pub(crate) struct Journey {
+    pub(crate) steps: Vec<Step>,
+    /// When it arrives, in milliseconds after acceptance.
+    pub(crate) arrives_ms: Option<u64>,
 }
 
 /// Draws the answer of one send call.
@@ -91,7 +124,7 @@ pub(crate) fn answer(behaviour: &Behaviour, dice: &mut Dice) -> Answer {
 }
 
 /// Draws what follows an accepted message, in the order in which it is told.
-pub(crate) fn journey(scene: &Scene<'_>, answer: &Answer, dice: &mut Dice) -> Vec<Step> {
+pub(crate) fn journey(scene: &Scene<'_>, answer: &Answer, dice: &mut Dice) -> Journey {
     let b = scene.behaviour;
     // every draw is made whether it is used or not, so that one knob does not shift another's fate
     let (sent, delivered) = (dice.delay(&b.sent_ms), dice.delay(&b.delivered_ms));
@@ -102,13 +135,15 @@ pub(crate) fn journey(scene: &Scene<'_>, answer: &Answer, dice: &mut Dice) -> Ve
     let (replies, stops, quote) = (dice.chance(b.reply_rate), dice.chance(b.stop_rate), dice.chance(0.5));
     let (chatter, opt_out) = (dice.pick(CHATTER), dice.pick(OPT_OUTS));
 
-    let sent_at = if answer.early_sent { 0 } else { answer.latency_ms + sent };
+    let sent_at = if answer.early_sent { 0 } else { answer.latency_ms + sent } + scene.held_ms;
     let delivered_at = sent_at + delivered;
-    let failure = failure(scene);
-    let arrives = failure.is_none() && scene.magic != Some(Magic::NeverDelivered);
+    let failure = failure(scene).filter(|_| scene.silent.is_none());
+    let in_time = scene.ttl_ms.is_none_or(|ttl| delivered_at <= ttl);
+    let arrives =
+        failure.is_none() && in_time && scene.silent.is_none() && scene.magic != Some(Magic::NeverDelivered);
     let never_read = scene.traits.no_read || scene.magic == Some(Magic::NeverRead);
     let mut steps = Vec::new();
-    if b.statuses {
+    if b.statuses && scene.silent != Some(Silence::Whole) {
         let mut status = |at: u64, status, code, priced| {
             steps.push(Step { stamp_ms: at, after_ms: at, act: Act::Status { status, code, priced } });
         };
@@ -135,13 +170,18 @@ pub(crate) fn journey(scene: &Scene<'_>, answer: &Answer, dice: &mut Dice) -> Ve
     let text = match scene.magic {
         Some(Magic::Answers(text)) => Some(text),
         Some(_) => None,
+        None if scene.scripted => None,
         None => replies.then_some(if stops { opt_out } else { chatter }).flatten(),
     };
     if let Some(text) = text.filter(|_| arrives) {
         let at = delivered_at + reply;
         steps.push(Step { stamp_ms: at, after_ms: at, act: Act::Reply { text, quote } });
     }
-    steps
+    if scene.blocks && arrives {
+        let at = delivered_at + read;
+        steps.push(Step { stamp_ms: at, after_ms: at, act: Act::Block });
+    }
+    Journey { steps, arrives_ms: arrives.then_some(delivered_at) }
 }
 
 fn failure(scene: &Scene<'_>) -> Option<u32> {
@@ -179,15 +219,28 @@ mod tests {
     use super::*;
 
     fn told(behaviour: &Behaviour, magic: Option<Magic>, traits: Traits, n: u64) -> Vec<Step> {
-        let scene = Scene { behaviour, magic, traits, kind: Kind::Text, outside_window: false, doom: None };
+        let scene = Scene {
+            behaviour,
+            magic,
+            traits,
+            kind: Kind::Text,
+            outside_window: false,
+            doom: None,
+            silent: None,
+            ttl_ms: None,
+            held_ms: 0,
+            scripted: false,
+            blocks: false,
+        };
         let answer = answer(behaviour, &mut Dice::new(1, 1, n, Stream::Answer));
-        journey(&scene, &answer, &mut Dice::new(1, 1, n, Stream::Journey))
+        journey(&scene, &answer, &mut Dice::new(1, 1, n, Stream::Journey)).steps
     }
 
     fn names(steps: &[Step]) -> Vec<&'static str> {
         let name = |step: &Step| match step.act {
             Act::Status { status, .. } => status.name(),
             Act::Reply { text, .. } => text,
+            Act::Block => "block",
         };
         steps.iter().map(name).collect()
     }

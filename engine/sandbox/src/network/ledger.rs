@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::dice::key;
 use super::fate::Act;
 use super::message::{Category, Kind, Outgoing, Status};
+use super::policy::Policy;
+use super::price::Rate;
 use super::stats::Stats;
 use super::wamid::{self, Id};
 use crate::config::NumberConfig;
@@ -95,7 +97,7 @@ const READ: u8 = 4;
 const FAILED: u8 = 8;
 const REPLIED: u8 = 16;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Row {
     at_ms: i64,
     to: Box<str>,
@@ -108,6 +110,8 @@ struct Row {
     outcome: Outcome,
     fault: Option<FaultKind>,
     marks: u8,
+    rate: Rate,
+    template: u64,
 }
 
 /// What is written into a row besides the message itself.
@@ -118,6 +122,7 @@ pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
     pub(crate) code: u32,
     pub(crate) fault: Option<FaultKind>,
+    pub(crate) rate: Rate,
 }
 
 /// A row's message, copied out so that nobody holds the ledger while telling of it.
@@ -128,9 +133,15 @@ pub(crate) struct Told {
     pub(crate) reference: Option<Box<str>>,
     pub(crate) id: Id,
     pub(crate) category: Category,
+    pub(crate) rate: Rate,
+    pub(crate) template: u64,
+    /// When it was accepted, Unix milliseconds.
+    pub(crate) at_ms: i64,
+    /// Whether it arrived just now, for the first time.
+    pub(crate) arrived: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Heard {
     messages: u64,
     last_ms: i64,
@@ -148,8 +159,22 @@ pub(crate) struct Ledger {
     heard: HashMap<u64, Heard>,
     /// When a message (number and id, hashed) was received.
     inbox: HashMap<u64, i64>,
+    pub(crate) policy: Policy,
     stats: Stats,
     referenced: u64,
+}
+
+/// A ledger as a saved state holds it; what is counted over the rows is counted anew.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SavedLedger {
+    rows: Vec<Row>,
+    /// What was asked, in hexadecimal, and how often.
+    attempts: Vec<(String, u64)>,
+    heard: HashMap<u64, Heard>,
+    inbox: HashMap<u64, i64>,
+    policy: Policy,
+    stats: Stats,
 }
 
 /// The hash of a pair (business number, user).
@@ -157,7 +182,7 @@ pub(crate) fn pair(number: usize, address: &str) -> u64 {
     hash(address) ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     key(&[text]) as u64
 }
 
@@ -201,6 +226,8 @@ impl Ledger {
             outcome: verdict.outcome,
             fault: verdict.fault,
             marks: 0,
+            rate: verdict.rate,
+            template: message.template,
         });
         self.rows.len() as u64 - 1
     }
@@ -218,6 +245,10 @@ impl Ledger {
             Act::Reply { .. } => {
                 self.stats.replies += 1;
                 (REPLIED, Some(&mut settled.replied))
+            }
+            Act::Block => {
+                self.stats.blocks += 1;
+                (0, None)
             }
             Act::Status { status, code, .. } => {
                 *self.stats.statuses.entry(status.name().to_owned()).or_default() += 1;
@@ -239,6 +270,8 @@ impl Ledger {
                 *self.stats.failed.entry(code).or_default() += 1;
             }
         }
+        // a phone that shows `read` had it, whether `delivered` was told or not
+        let arrived = mark & (DELIVERED | READ) != 0 && row.marks & (DELIVERED | READ) == 0;
         row.marks |= mark;
         Some(Told {
             number: usize::from(row.number),
@@ -246,12 +279,22 @@ impl Ledger {
             reference: row.reference.clone(),
             id: row.id,
             category: row.category,
+            rate: row.rate,
+            template: row.template,
+            at_ms: row.at_ms,
+            arrived,
         })
+    }
+
+    /// Counts a phone that blocked a number without a message of its own.
+    pub(crate) fn count_block(&mut self) {
+        self.stats.blocks += 1;
     }
 
     /// A user wrote: returns how often it did before.
     pub(crate) fn hear(&mut self, number: usize, from: &str, at_ms: i64) -> u64 {
         self.stats.inbound += 1;
+        self.policy.heard(number, from);
         let heard = self.heard.entry(pair(number, from)).or_default();
         heard.messages += 1;
         heard.last_ms = at_ms;
@@ -310,6 +353,45 @@ impl Ledger {
         stats.repeated = self.referenced - stats.unique_references;
         stats.repeated_recipients = stats.accepted - self.pairs.len() as u64;
         stats
+    }
+
+    pub(crate) fn save(&self) -> SavedLedger {
+        SavedLedger {
+            rows: self.rows.clone(),
+            attempts: self
+                .attempts
+                .iter()
+                .map(|(question, asked)| (format!("{question:x}"), *asked))
+                .collect(),
+            heard: self.heard.clone(),
+            inbox: self.inbox.clone(),
+            policy: self.policy.clone(),
+            stats: self.stats.clone(),
+        }
+    }
+
+    /// Takes a saved ledger's place; events of before no longer find their row.
+    pub(crate) fn load(&mut self, saved: SavedLedger) {
+        let question = |(hex, asked): (String, u64)| Some((u128::from_str_radix(&hex, 16).ok()?, asked));
+        let mut ledger = Self {
+            generation: self.generation.wrapping_add(1),
+            attempts: saved.attempts.into_iter().filter_map(question).collect(),
+            heard: saved.heard,
+            inbox: saved.inbox,
+            policy: saved.policy,
+            stats: saved.stats,
+            ..Self::default()
+        };
+        for row in saved.rows.iter().filter(|row| row.outcome == Outcome::Accepted) {
+            ledger.recipients.insert(hash(&row.to));
+            ledger.pairs.insert(pair(usize::from(row.number), &row.to));
+            if let Some(reference) = row.reference.as_deref() {
+                ledger.referenced += 1;
+                ledger.references.insert(hash(reference));
+            }
+        }
+        ledger.rows = saved.rows;
+        *self = ledger;
     }
 
     /// Forgets everything; events of before no longer find their row.

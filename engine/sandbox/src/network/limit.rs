@@ -77,6 +77,16 @@ impl Limits {
         }
     }
 
+    /// Pairs that have borrowed from the future, and until when.
+    pub(crate) fn paces(&self, now_ns: u64) -> Vec<(u64, u64)> {
+        let borrowed = self.pairs.iter().filter(|entry| *entry.value() > now_ns);
+        borrowed.map(|entry| (*entry.key(), *entry.value())).collect()
+    }
+
+    pub(crate) fn set_paces(&self, paces: impl Iterator<Item = (u64, u64)>) {
+        paces.for_each(|(pair, until)| _ = self.pairs.insert(pair, until));
+    }
+
     pub(crate) fn clear(&self) {
         self.pairs.clear();
         for (_, bucket) in &self.numbers {

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 /// The kinds of message a business can send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Text,
     Image,
@@ -55,7 +56,8 @@ impl Kind {
 }
 
 /// What a message is charged as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Category {
     Marketing,
     Utility,
@@ -109,4 +111,10 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) reference: Option<&'a str>,
     /// The code it fails with later, whoever it is for.
     pub(crate) doom: Option<u32>,
+    /// The template it is of, 0 for none the account has.
+    pub(crate) template: u64,
+    /// Seconds after which it is no longer delivered.
+    pub(crate) ttl_s: Option<u64>,
+    /// Whether a script answers it instead of chance.
+    pub(crate) scripted: bool,
 }

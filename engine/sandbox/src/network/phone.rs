@@ -120,6 +120,23 @@ impl Phones {
     }
 }
 
+/// The form WhatsApp knows a number by where it differs from what people dial: Brazil without the ninth digit (outside
+/// the area codes 11 to 28, which keep it), Mexico with a 1, Argentina with a 9.
+pub(crate) fn own_form(digits: Cow<'_, str>) -> Cow<'_, str> {
+    let area =
+        |from: usize| digits.get(from..from + 2).and_then(|area| area.parse::<u32>().ok()).unwrap_or(0);
+    if digits.starts_with("55") && digits.len() == 13 && digits.as_bytes()[4] == b'9' && area(2) > 28 {
+        return Cow::Owned(format!("{}{}", &digits[..4], &digits[5..]));
+    }
+    if digits.starts_with("52") && digits.len() == 12 {
+        return Cow::Owned(format!("521{}", &digits[2..]));
+    }
+    if digits.starts_with("54") && digits.len() == 12 {
+        return Cow::Owned(format!("549{}", &digits[2..]));
+    }
+    digits
+}
+
 /// The inverse of an odd number modulo 2^64, by Newton's iteration: each step doubles the right bits.
 fn inverse(odd: u64) -> u64 {
     (0..5).fold(odd, |x, _| x.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(x))))
@@ -135,6 +152,19 @@ mod tests {
         assert_eq!(Phones::wa_id("15550100001").as_deref(), Some("15550100001"));
         for wrong in ["", "12", "0812345678", "62812x4567", "1234567890123456"] {
             assert_eq!(Phones::wa_id(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn some_countries_are_known_by_another_form() {
+        for (dialled, known) in [
+            ("5584912345678", "558412345678"),
+            ("5511912345678", "5511912345678"),
+            ("525512345678", "5215512345678"),
+            ("541112345678", "5491112345678"),
+            ("628123456789", "628123456789"),
+        ] {
+            assert_eq!(own_form(Cow::Borrowed(dialled)), known);
         }
     }
 

@@ -89,6 +89,15 @@ impl Schedule {
         due
     }
 
+    /// Every event that is still to come, in order.
+    pub(crate) fn all(&self) -> Vec<Event> {
+        let heap = self.heap.lock();
+        let mut all: Vec<(u64, u64, Event)> =
+            heap.0.iter().map(|Reverse(Queued(due, order, event))| (*due, *order, *event)).collect();
+        all.sort_unstable_by_key(|(due, order, _)| (*due, *order));
+        all.into_iter().map(|(.., event)| event).collect()
+    }
+
     /// When the next event is due.
     pub(crate) fn next_due(&self) -> Option<u64> {
         self.heap.lock().0.peek().map(|first| first.0.0)

@@ -31,6 +31,9 @@ pub struct Stats {
     pub messages: Settled,
     /// Distinct messages that failed later, per code.
     pub failed: BTreeMap<u32, u64>,
+    /// Phones that blocked a number.
+    #[serde(default)]
+    pub blocks: u64,
     /// Replies of users to messages.
     pub replies: u64,
     /// All messages of users, replies and ordered ones.

@@ -80,6 +80,9 @@ impl Graph {
         for key in ["id", "timestamp", "from", "from_user_id"] {
             fields.remove(key);
         }
+        if fields.contains_key("referral") {
+            self.network.entered(number, &order.from, at_ms);
+        }
         let author = self.network.numbers[number].display_phone_number.as_str();
         let line = InboundLine {
             wamid: &wamid,
@@ -96,7 +99,7 @@ impl Graph {
     }
 
     /// Keeps a user's file and makes the message of it.
-    fn received(&self, number: usize, media: &InboundMedia) -> Result<Value, String> {
+    pub(in crate::graph) fn received(&self, number: usize, media: &InboundMedia) -> Result<Value, String> {
         let bytes = STANDARD.decode(&media.base64).map_err(|_| "`media.base64` is not base64")?;
         if media.mime_type.is_empty() {
             return Err("`media.mime_type` is needed".into());

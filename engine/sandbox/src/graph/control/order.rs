@@ -6,8 +6,13 @@ use serde_json::{Value, json};
 
 use super::super::Graph;
 use super::super::agenda::Errand;
+use super::super::envelope::Update;
+use super::super::script::Rule;
 use super::super::template::{Template, TemplateStatus};
 use super::super::token::TokenOrder;
+
+use crate::network::phone::Phones;
+use crate::network::policy::PhoneOrder;
 
 /// Sends of a number are refused so long while it is given a higher rate.
 const UPGRADE_MS: u64 = 60_000;
@@ -74,6 +79,40 @@ impl Graph {
         let shown = super::to_value(&order)?;
         self.tokens.set(order);
         Ok(shown)
+    }
+
+    /// Replaces the rules phones answer by.
+    pub(crate) fn order_scripts(&self, rules: Vec<Rule>) -> Result<Value, String> {
+        self.scripts.set(rules)?;
+        super::to_value(&self.scripts.rules()).map(|rules| json!({"rules": rules}))
+    }
+
+    /// Sets a phone; what it thinks of marketing is told.
+    pub(crate) fn order_phone(&self, order: &PhoneOrder) -> Result<Value, String> {
+        if Phones::wa_id(&order.wa_id).as_deref() != Some(order.wa_id.as_str()) {
+            return Err("`wa_id` must be the digits of a number".into());
+        }
+        if let Some(number) = &order.blocks {
+            self.network.block(self.known(number)?, &order.wa_id, 0);
+        }
+        if let Some(number) = &order.unblocks {
+            self.network.unblock(self.known(number)?, &order.wa_id);
+        }
+        self.network.set_phone(order);
+        self.perform_due();
+        if let Some(stopped) = order.marketing_stopped {
+            let (value, verb) = if stopped { ("stop", "stop") } else { ("resume", "resume") };
+            let preference = json!({"wa_id": order.wa_id, "detail": format!("User requested to {verb} marketing messages"),
+                "category": "marketing_messages", "value": value, "timestamp": self.now_ms() / 1_000});
+            for (number, config) in self.network.numbers.iter().enumerate() {
+                let told = json!({"messaging_product": "whatsapp",
+                    "metadata": {"display_phone_number": config.display_phone_number, "phone_number_id": config.phone_number_id},
+                    "contacts": [{"profile": {"name": self.network.phones.name(&order.wa_id)}, "wa_id": order.wa_id}],
+                    "user_preferences": [preference]});
+                self.delivery.offer(Update::account(number, "user_preferences", &told));
+            }
+        }
+        super::to_value(order)
     }
 
     /// Changes a number and tells of it.

@@ -17,7 +17,8 @@ const HYDRATED: usize = 4_096;
 pub(crate) struct Known {
     pub(crate) id: u64,
     pub(crate) category: Category,
-    pub(crate) ttl_s: Option<i64>,
+    /// Seconds after which it is no longer delivered; `None`: 30 days.
+    pub(crate) ttl_s: Option<u64>,
     /// Whether its sends are counted: it pauses by itself.
     pub(crate) counts: bool,
     /// What its quick replies say, by their place among the buttons.
@@ -73,7 +74,11 @@ impl Graph {
         Ok(Some(Known {
             id: template.id,
             category: template.charged_as(),
-            ttl_s: template.ttl_s,
+            ttl_s: match template.ttl_s {
+                Some(-1) => None,
+                Some(ttl) => u64::try_from(ttl).ok(),
+                None => (template.category == "AUTHENTICATION").then_some(600),
+            },
             counts: template.name.starts_with("pause_"),
             buttons: replies
                 .map(|(at, button)| (at, button["text"].as_str().unwrap_or_default().to_owned()))
