@@ -11,6 +11,7 @@ mod media;
 mod optout;
 mod panic;
 mod pause;
+mod received;
 mod receiver;
 mod restart;
 mod status;

@@ -33,8 +33,8 @@ const WAITING_MAX: usize = 10_000;
 const PAGE: usize = 200;
 /// Wait after the first failure; it doubles up to an hour.
 const AGAIN_MS: i64 = 2 * SECOND_MS;
-/// Bytes that are not those announced are fetched again this often.
-const DAMAGED_MAX: u32 = 3;
+/// Bytes that are not those announced are fetched again so often.
+const DAMAGED_MAX: u32 = 1;
 /// Longest sleep between two looks at the clock.
 const LONGEST_WAIT_MS: i64 = 60_000;
 
