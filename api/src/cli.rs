@@ -4,6 +4,7 @@ mod backup;
 mod campaign;
 mod contact;
 mod events;
+mod media;
 mod migrate_store;
 mod remote;
 mod rotate_key;
@@ -72,6 +73,8 @@ enum Command {
     Contact(Remote<contact::Contact>),
     /// Stored messages with variables.
     Template(Remote<remote::Template>),
+    /// Files that messages name.
+    Media(Remote<media::Media>),
     /// Campaigns.
     Campaign(Remote<campaign::Campaign>),
     /// What happened, or what is new.
@@ -198,6 +201,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Session(Remote { access, verb }) => within(access.session(verb)),
         Command::Contact(Remote { access, verb }) => within(access.contact(verb)),
         Command::Template(Remote { access, verb }) => within(access.template(verb)),
+        Command::Media(Remote { access, verb }) => within(access.media(verb)),
         Command::Campaign(Remote { access, verb }) => within(access.campaign(verb)),
         Command::Events { access, events } => within(events.run(&access)),
         Command::Why { access, message } => within(async move { access.why(&message).await }),

@@ -10,6 +10,8 @@ mod corpus;
 #[cfg(test)]
 mod guard;
 #[cfg(test)]
+mod media;
+#[cfg(test)]
 mod parse;
 #[cfg(test)]
 mod send;
