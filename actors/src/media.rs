@@ -5,6 +5,7 @@ mod copies;
 mod dressed;
 mod intake;
 mod link;
+pub(crate) mod received;
 
 pub(crate) use copies::Copies;
 pub(crate) use dressed::{dress, may_name};
@@ -20,6 +21,7 @@ use kabar_engine::media::Unfit;
 use kabar_schema::StoreError;
 use kabar_schema::blobs::Content as Bytestream;
 use kabar_schema::records::Media;
+use received::Received;
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -75,6 +77,7 @@ pub(crate) struct Shelf {
     turns: Vec<Mutex<()>>,
     fetcher: Client,
     pub(crate) copies: Copies,
+    pub(crate) received: Received,
 }
 
 impl Shelf {
@@ -84,6 +87,7 @@ impl Shelf {
             turns: (0..TURNS).map(|_| Mutex::default()).collect(),
             fetcher: Client::new(limits, guard),
             copies: Copies::default(),
+            received: Received::default(),
         }
     }
 

@@ -21,6 +21,12 @@ pub fn media_uploaded(taken: bool) {
     counter!("kabar_media_uploads_total", "outcome" => outcome).increment(1);
 }
 
+/// What became of a file that somebody sent.
+pub fn media_received(kept: bool) {
+    let outcome = if kept { "stored" } else { "failed" };
+    counter!("kabar_media_received_total", "outcome" => outcome).increment(1);
+}
+
 /// What the shard's door refused.
 pub fn refused(reason: &'static str) {
     counter!("kabar_refusals_total", "reason" => reason).increment(1);

@@ -199,6 +199,7 @@ impl Node {
         let mut tasks = vec![
             tokio::spawn(crate::projector::run(Arc::downgrade(&node))),
             tokio::spawn(open::keep(Arc::downgrade(&node))),
+            tokio::spawn(crate::media::received::run(Arc::downgrade(&node))),
             tokio::spawn(turn::watch(Arc::downgrade(&node.turns))),
             tokio::spawn(crate::provider_template::keep(Arc::downgrade(&node))),
         ];

@@ -2,7 +2,9 @@
 //! for the api; not JSON.
 
 use kabar_engine::campaign::{CampaignRow, Phase};
+use kabar_engine::cause::Cause;
 use kabar_engine::entry::Frozen;
+use kabar_engine::id::MediaId;
 use kabar_engine::mark::Mark;
 use kabar_engine::message::MessageRow;
 use kabar_engine::part::Totals;
@@ -16,11 +18,24 @@ pub struct MessageView {
     pub row: MessageRow,
     /// What it waits for, when it does; told of a message that is asked for alone.
     pub wait: Option<Wait>,
+    /// Of a received message: where the file is that came with it.
+    pub media: Option<MediaState>,
+}
+
+/// Where a file is that a person sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaState {
+    /// Still at the provider.
+    Pending,
+    /// Kept here.
+    Stored(MediaId),
+    /// Nowhere that could be reached.
+    Failed(Cause),
 }
 
 impl From<MessageRow> for MessageView {
     fn from(row: MessageRow) -> Self {
-        Self { row, wait: None }
+        Self { row, wait: None, media: None }
     }
 }
 

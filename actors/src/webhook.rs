@@ -2,6 +2,7 @@
 //! answered. What belongs to nobody is kept as a stray. Not HTTP: the api turns the answer into a status code.
 
 use crate::conversation;
+use crate::media::received;
 use crate::metrics;
 use crate::node::{Link, Node};
 use crate::shard::DoorError;
@@ -196,11 +197,13 @@ async fn messages(
     receipt: &mut Receipt,
 ) -> Result<(), WebhookError> {
     let mut talks: BTreeMap<u64, Vec<Received>> = BTreeMap::new();
+    let (mut fetches, now) = (Vec::new(), Timestamp(node.clock().now_ms()));
     for message in list {
         let (content, cut) = bounded(message.content);
         if cut {
             stray(node, owner, body).await?;
         }
+        fetches.extend(received::wanted(link, &message.provider_id, &content, now));
         let received = Received {
             provider_id: message.provider_id,
             from: message.from,
@@ -213,9 +216,13 @@ async fn messages(
         talks.entry(conversation::hash(&received.from)).or_default().push(received);
     }
     let asked = talks.into_iter().map(|(talk, list)| converse(node, link, talk, list));
-    for answer in futures::future::join_all(asked).await {
+    // What came with them is noted beside, and fetched when both are durable.
+    let (answers, noted) = futures::join!(futures::future::join_all(asked), received::note(node, &fetches));
+    noted?;
+    for answer in answers {
         count(answer?, &mut receipt.messages, &mut receipt.known);
     }
+    node.media().received.hurry(fetches, now);
     Ok(())
 }
 

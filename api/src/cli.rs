@@ -4,6 +4,7 @@ mod backup;
 mod campaign;
 mod contact;
 mod events;
+mod media;
 mod migrate_store;
 mod provider_template;
 mod remote;
@@ -76,6 +77,8 @@ enum Command {
     Template(Remote<remote::Template>),
     /// Templates that Meta keeps for the account of a number.
     ProviderTemplate(Remote<provider_template::ProviderTemplate>),
+    /// Files that messages name.
+    Media(Remote<media::Media>),
     /// Campaigns.
     Campaign(Remote<campaign::Campaign>),
     /// What happened, or what is new.
@@ -203,6 +206,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Contact(Remote { access, verb }) => within(access.contact(verb)),
         Command::Template(Remote { access, verb }) => within(access.template(verb)),
         Command::ProviderTemplate(Remote { access, verb }) => within(access.provider_template(verb)),
+        Command::Media(Remote { access, verb }) => within(access.media(verb)),
         Command::Campaign(Remote { access, verb }) => within(access.campaign(verb)),
         Command::Events { access, events } => within(events.run(&access)),
         Command::Why { access, message } => within(async move { access.why(&message).await }),

@@ -60,6 +60,14 @@ impl Cause {
     pub const SESSION_REMOVED: Self = Self(9);
     /// The media it names is not stored any more.
     pub const MEDIA_GONE: Self = Self(20);
+    /// WhatsApp no longer has the media that somebody sent.
+    pub const MEDIA_EXPIRED: Self = Self(21);
+    /// The media that came is not the one that was announced.
+    pub const MEDIA_DAMAGED: Self = Self(22);
+    /// WhatsApp does not give the media out.
+    pub const MEDIA_WITHHELD: Self = Self(23);
+    /// The media is larger than any WhatsApp takes.
+    pub const MEDIA_TOO_LARGE: Self = Self(24);
     /// WhatsApp did not take the media it names.
     pub const MEDIA_UPLOAD: Self = Self(131_053);
     /// Too many messages to one person in a short time.
@@ -110,6 +118,10 @@ const CATALOGUE: &[(u32, Explanation)] = &[
     (8, entry("internal", "Kabar could not build the request.", Kabar, false, "Report it with the message id.")),
     (9, entry("session_removed", "Its session was removed before it was sent.", Sender, false, "Send it from another session.")),
     (20, entry("media_gone", "The media the message names was deleted before its turn came.", Sender, false, "Store the file again and send the message with its new id.")),
+    (21, entry("media_expired", "WhatsApp no longer has the media the person sent.", Kabar, false, "Ask the person to send it again.")),
+    (22, entry("media_damaged", "The bytes WhatsApp gave are not those it announced.", Provider, false, "Ask the person to send it again.")),
+    (23, entry("media_withheld", "WhatsApp does not give out the media the person sent.", Provider, false, "Check the session's access token, and ask the person to send it again.")),
+    (24, entry("media_too_large", "The media the person sent is larger than any WhatsApp lets a business send.", Recipient, false, "Ask the person for a smaller file.")),
     (100, entry("invalid_parameter", "WhatsApp calls a field of the message invalid.", Sender, false, "Correct the message; the detail names the field.")),
     (190, entry("token_expired", "The access token is expired or invalid.", Sender, true, "Renew the session's access token.")),
     (368, entry("policy_block", "The account is temporarily blocked for policy violations.", Sender, true, "Appeal in WhatsApp Manager.")),

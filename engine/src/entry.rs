@@ -7,7 +7,9 @@ use crate::address::Address;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::content::Content;
-use crate::id::{CampaignId, CommandId, ConversationId, KeyId, MessageId, SessionId, TenantId, WebhookId};
+use crate::id::{
+    CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, TenantId, WebhookId,
+};
 use crate::once::Once;
 use crate::optout::Wish;
 use crate::pacing::{Held, Lane};
@@ -240,6 +242,20 @@ pub enum What {
         /// The recipient's message id (chunk base + offset).
         message: MessageId,
     },
+    /// What a person sent is kept here now.
+    MediaStored {
+        /// The message it came with.
+        message: MessageId,
+        /// The file.
+        media: MediaId,
+    },
+    /// What a person sent could not be fetched, and will not be.
+    MediaFailed {
+        /// The message it came with.
+        message: MessageId,
+        /// Why not.
+        cause: Cause,
+    },
     /// A webhook subscription failed for too long and is served no more.
     WebhookDisabled {
         /// Which.
@@ -468,6 +484,8 @@ impl What {
             Self::PartDeferred { .. } => "part_deferred",
             Self::PartFinished { .. } => "part_finished",
             Self::Touched { .. } => "touched",
+            Self::MediaStored { .. } => "media_stored",
+            Self::MediaFailed { .. } => "media_failed",
             Self::WebhookDisabled { .. } => "webhook_disabled",
         }
     }

@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::entry::{ConsentSource, Entry, Frozen, Inbound, Intent, Outcome, Range, StatusReport, What};
-use crate::id::{CampaignId, ConversationId, MessageId, SessionId, WebhookId, hash64};
+use crate::id::{CampaignId, ConversationId, MediaId, MessageId, SessionId, WebhookId, hash64};
 use crate::optout::Wish;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -34,6 +34,10 @@ pub enum Kind {
     MessageCancelled,
     /// A person wrote.
     MessageReceived,
+    /// What a person sent is kept here.
+    MediaStored,
+    /// What a person sent could not be fetched.
+    MediaFailed,
     /// A conversation began.
     ConversationOpened,
     /// A person wants no more messages.
@@ -58,7 +62,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the page.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::MessageAccepted,
         Self::MessageSent,
         Self::MessageDelivered,
@@ -69,6 +73,8 @@ impl Kind {
         Self::MessageExpired,
         Self::MessageCancelled,
         Self::MessageReceived,
+        Self::MediaStored,
+        Self::MediaFailed,
         Self::ConversationOpened,
         Self::ContactOptedOut,
         Self::ContactOptedIn,
@@ -95,6 +101,8 @@ impl Kind {
             Self::MessageExpired => "message.expired",
             Self::MessageCancelled => "message.cancelled",
             Self::MessageReceived => "message.received",
+            Self::MediaStored => "media.stored",
+            Self::MediaFailed => "media.failed",
             Self::ConversationOpened => "conversation.opened",
             Self::ContactOptedOut => "contact.opted_out",
             Self::ContactOptedIn => "contact.opted_in",
@@ -128,6 +136,10 @@ impl Kind {
             Self::MessageExpired => "Its validity passed before it could be sent.",
             Self::MessageCancelled => "It was cancelled before it was sent, alone or with its campaign.",
             Self::MessageReceived => "A person wrote.",
+            Self::MediaStored => {
+                "The picture, film, sound or file of a received message is kept here; `media` is its id."
+            }
+            Self::MediaFailed => "It could not be fetched from WhatsApp and will not be; `error` says why.",
             Self::ConversationOpened => "A number and a person exchange their first message.",
             Self::ContactOptedOut => "A person wants no more messages.",
             Self::ContactOptedIn => "A person wants messages again.",
@@ -290,6 +302,8 @@ pub struct OfMessage {
     pub cause: Option<Cause>,
     /// What the caller wants to see again.
     pub tag: Option<Arc<str>>,
+    /// The file that came with it and is kept now.
+    pub media: Option<MediaId>,
 }
 
 impl OfMessage {
@@ -313,6 +327,14 @@ pub fn drafts(entry: &Entry) -> Box<dyn Iterator<Item = Draft> + '_> {
         }
         What::Intent(intent) => one(Kind::MessageAccepted, accepted(intent)),
         What::Inbound(inbound) => one(Kind::MessageReceived, received(inbound)),
+        What::MediaStored { message, media } => {
+            let of = OfMessage { media: Some(*media), ..OfMessage::of(*message) };
+            one(Kind::MediaStored, About::Message(Box::new(of)))
+        }
+        What::MediaFailed { message, cause } => {
+            let of = OfMessage { cause: Some(*cause), ..OfMessage::of(*message) };
+            one(Kind::MediaFailed, About::Message(Box::new(of)))
+        }
         What::Results(results) => {
             list(results.iter().map(|(id, outcome)| answered(OfMessage::of(*id), outcome)))
         }

@@ -12,6 +12,7 @@ mod optout;
 mod panic;
 mod pause;
 mod provider_template;
+mod received;
 mod receiver;
 mod restart;
 mod status;

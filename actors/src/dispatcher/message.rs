@@ -2,7 +2,8 @@
 //! mark, the content in the campaign's record and the audience's chunk. Not the walk along a conversation.
 
 use super::{DispatchError, Dispatcher};
-use crate::view::{MessageView, overlay_mark};
+use crate::media::received;
+use crate::view::{MediaState, MessageView, overlay_mark};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use kabar_engine::address::Address;
 use kabar_engine::chunk::ChunkKey;
@@ -61,7 +62,10 @@ impl Dispatcher {
 
     /// Fills in what a campaign's message keeps elsewhere.
     async fn complete(&self, mut row: MessageRow) -> Result<MessageView, DispatchError> {
-        let Some((campaign, index)) = row.campaign else { return Ok(row.into()) };
+        let Some((campaign, index)) = row.campaign else {
+            let media = self.came_with(&row).await?;
+            return Ok(MessageView { media, ..row.into() });
+        };
         let shard = self.0.shard(row.id.shard());
         let part = part_of(index);
         let look = move |o: &Overlay| (o.part(campaign, part), o.mark(campaign, index));
@@ -72,6 +76,21 @@ impl Dispatcher {
             row.content = self.render(key, offset).await?.map(|(_, content)| Arc::new(content));
         }
         Ok(row.into())
+    }
+
+    /// Where the file is that came with a received message. What is older than this was never noted.
+    async fn came_with(&self, row: &MessageRow) -> Result<Option<MediaState>, DispatchError> {
+        let sent = row.content.as_deref().and_then(Content::media).is_some_and(|media| media.id.is_some());
+        let Some(provider_id) = row.provider_id.as_deref().filter(|_| sent && row.status == Status::Received)
+        else {
+            return Ok(None);
+        };
+        let known = received::look(&self.0, (row.tenant, row.session), provider_id).await?;
+        Ok(known.map(|done| match done {
+            None => MediaState::Pending,
+            Some(Ok(media)) => MediaState::Stored(media),
+            Some(Err(cause)) => MediaState::Failed(cause),
+        }))
     }
 
     async fn render(&self, key: ChunkKey, offset: u32) -> Result<Option<(Address, Content)>, DispatchError> {

@@ -51,7 +51,8 @@ use There::{Always, Cql, Event};
 pub(crate) const ALL: &[Metric] = &[
     metric("kabar_messages_accepted_total", Counter, "", Always, "Single messages accepted by the API: durable, and answered with 202."),
     metric("kabar_messages_transmitted_total", Counter, "outcome: accepted, rejected, retry, ambiguous", Event, "Messages and recipients handed to a connector, by what came back. `ambiguous` waits for proof."),
-    metric("kabar_media_uploads_total", Counter, "outcome: taken, failed", Event, "Media files uploaded to a provider for a number: one upload serves every message that names the file."),
+    metric("kabar_media_uploads_total", Counter, "outcome: taken, failed", Always, "Media files uploaded to a provider for a number: one upload serves every message that names the file."),
+    metric("kabar_media_received_total", Counter, "outcome: stored, failed", Always, "Media files people sent, by what became of fetching them."),
     metric("kabar_refusals_total", Counter, "reason: mailbox, dirty, opted_out, window_closed, frequency_cap, idempotency_mismatch, outbox_full", Event, "Sends refused at the front door. `mailbox`, `dirty`: too much waits behind it; the others are answers about the message."),
     metric("kabar_audience_left_out_total", Counter, "cause: opted_out, missing_variable, frequency_cap", Always, "People of audiences that became no recipients when a campaign was frozen."),
     metric("kabar_holds_total", Counter, "cause: pace, throttled, link_lost, room, lane, turn", Always, "Claims that had been held up for 20 ms or more, by what held them longest. `room`: calls in flight of the number; `turn`: other tenants or campaigns went first."),
@@ -131,6 +132,11 @@ pub(super) fn describe() {
     }
     for cause in ["opted_out", "missing_variable", "frequency_cap"] {
         metrics::counter!("kabar_audience_left_out_total", "cause" => cause).increment(0);
+    }
+    for (name, good) in [("kabar_media_uploads_total", "taken"), ("kabar_media_received_total", "stored")] {
+        for outcome in [good, "failed"] {
+            metrics::counter!(name, "outcome" => outcome).increment(0);
+        }
     }
     for bucket in ["api", "send"] {
         metrics::counter!(super::LIMITED, "bucket" => bucket).increment(0);

@@ -82,6 +82,7 @@ words! {
     RowOutcome: "What a row counts as." = "valid" "invalid" "duplicate";
     ConsentBasis: "Why the people of an import may be written to." = "opt_in" "existing_customer" "legitimate_interest" "unknown";
     MediaKind: "What a media file is good for." = "image" "video" "audio" "document" "sticker";
+    MediaState: "Where a file is that a person sent." = "pending" "stored" "failed";
     MediaOrigin: "How a media file came here first." = "upload" "inline" "link" "received";
     Status: "Where a message is." = "queued" "unknown" "sent" "delivered" "read" "played" "failed" "expired" "received";
     Lane: "The order in which waiting messages of a session leave." = "reply" "transactional" "broadcast";
@@ -93,7 +94,7 @@ words! {
     Relation: "How a campaign comes from another." = "clone" "retry" "occurrence";
     Verb: "What can be wanted of a campaign." = "launch" "pause" "resume" "cancel";
     ZoneSource: "Where a time zone was read from." = "contact" "number" "default";
-    EventType: "What happened; new types may come." = "message.accepted" "message.sent" "message.delivered" "message.read" "message.played" "message.failed" "message.unknown" "message.expired" "message.cancelled" "message.received" "conversation.opened" "contact.opted_out" "contact.opted_in" "campaign.launched" "campaign.paused" "campaign.resumed" "campaign.cancelled" "campaign.frozen" "campaign.finished" "webhook.disabled";
+    EventType: "What happened; new types may come." = "message.accepted" "message.sent" "message.delivered" "message.read" "message.played" "message.failed" "message.unknown" "message.expired" "message.cancelled" "message.received" "media.stored" "media.failed" "conversation.opened" "contact.opted_out" "contact.opted_in" "campaign.launched" "campaign.paused" "campaign.resumed" "campaign.cancelled" "campaign.frozen" "campaign.finished" "webhook.disabled";
     ConsentSource: "Where a wish was said: in a message, to WhatsApp, or by this API." = "word" "provider" "api";
     Envelope: "In whose words a subscription is told: Kabar's events, or the webhooks of Meta's Cloud API." = "kabar" "meta";
     WhyDisabled: "Why a subscription is not served." = "asked" "failing";

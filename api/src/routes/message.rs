@@ -17,10 +17,10 @@ use crate::state::ApiState;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use kabar_actors::view::{MessageView, WaitReason};
+use kabar_actors::view::{MediaState, MessageView, WaitReason};
 use kabar_engine::content::Content;
 use kabar_engine::entry::Idempotency;
-use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId};
+use kabar_engine::id::{CampaignId, ConversationId, MediaId, MessageId, SessionId};
 use kabar_engine::message::MessageRow;
 use kabar_engine::overlay::decide::Draft;
 use kabar_engine::pacing::Lane;
@@ -97,6 +97,9 @@ pub(crate) struct Shown {
     campaign: Option<OfCampaign>,
     /// What it waits for; told of a message that is read alone.
     wait: Option<ShownWait>,
+    /// Of a received message: where the file is that came with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<ShownMedia>,
     error: Option<Explained>,
     #[schema(value_type = Option<content::Content>)]
     message: Option<Value>,
@@ -110,6 +113,29 @@ struct ShownWait {
     reason: WaitReason,
     /// Until when, where that is known.
     until: Option<Time>,
+}
+
+/// Where a file is that a person sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReceivedMedia)]
+struct ShownMedia {
+    #[schema(value_type = shapes::MediaState)]
+    state: &'static str,
+    /// The file, when it is here.
+    #[schema(value_type = Option<shapes::MediaId>)]
+    id: Option<MediaId>,
+    /// Why it will not be.
+    error: Option<Explained>,
+}
+
+impl From<MediaState> for ShownMedia {
+    fn from(state: MediaState) -> Self {
+        match state {
+            MediaState::Pending => Self { state: "pending", id: None, error: None },
+            MediaState::Stored(id) => Self { state: "stored", id: Some(id), error: None },
+            MediaState::Failed(cause) => Self { state: "failed", id: None, error: Some(cause.into()) },
+        }
+    }
 }
 
 /// A step of a message.
@@ -131,8 +157,9 @@ struct OfCampaign {
 }
 
 impl From<MessageView> for Shown {
-    fn from(MessageView { row, wait }: MessageView) -> Self {
+    fn from(MessageView { row, wait, media }: MessageView) -> Self {
         Self {
+            media: media.map(ShownMedia::from),
             wait: wait.map(|wait| ShownWait { reason: wait.reason, until: wait.until.map(Time) }),
             direction: if row.status == Status::Received { "in" } else { "out" },
             timeline: timeline(&row),

@@ -4,7 +4,9 @@
 use super::house::OPERATOR;
 use super::killed::Server;
 use super::receiver::Receiver;
-use kabar_sandbox::{Behaviour, Inbound, Sandbox, SandboxConfig};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kabar_sandbox::{Behaviour, Inbound, InboundMedia, Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Stdio;
@@ -31,6 +33,10 @@ pub const SECRETS: &[&str] = &[
     "MarkVerifyToken",
     "MarkAccessToken",
     "MarkWebhookToken",
+    "MarkFileBytes",
+    "MarkFileName",
+    "MarkSentBytes",
+    "MarkSentName",
 ];
 
 /// What ran.
@@ -162,6 +168,7 @@ impl Busy {
         let answer = json!({"session": session, "to": PERSON, "text": {"body": "MarkBodyOut"}});
         let answer = self.ask("POST /v1/messages", answer).await["id"].as_str().unwrap().to_owned();
         self.until(&format!("/v1/messages/{answer}"), |m| m["status"] != "queued").await;
+        self.files(session).await;
         self.stray().await;
         // Every kind of refusal passes the log too.
         for (path, body) in [
@@ -179,6 +186,30 @@ impl Busy {
             let (status, _) = self.server.call(&what, &headers, body.to_string()).await;
             assert!(status >= 400, "{path}: {status}");
         }
+    }
+
+    /// A file of the tenant's in a message, and one that a person sends.
+    async fn files(&self, session: &str) {
+        let file = json!({"base64": STANDARD.encode("MarkFileBytes"), "filename": "MarkFileName.txt"});
+        let media = self.ask("POST /v1/media", file).await["id"].clone();
+        let document =
+            json!({"session": session, "to": PERSON, "type": "document", "document": {"id": media}});
+        let sent = self.ask("POST /v1/messages", document).await["id"].as_str().unwrap().to_owned();
+        self.until(&format!("/v1/messages/{sent}"), |m| m["status"] != "queued").await;
+        let sent = InboundMedia {
+            mime_type: "application/zip".into(),
+            base64: STANDARD.encode("MarkSentBytes"),
+            filename: Some("MarkSentName.zip".into()),
+            ..InboundMedia::default()
+        };
+        let word = Inbound {
+            phone_number_id: self.sandbox.config().numbers[0].phone_number_id.clone(),
+            from: PERSON.into(),
+            media: Some(sent),
+            ..Inbound::default()
+        };
+        self.sandbox.inbound(&word).unwrap();
+        self.until("/v1/media", |page| page["data"].as_array().is_some_and(|all| all.len() == 2)).await;
     }
 
     /// Signed, and for a number that is no session's.

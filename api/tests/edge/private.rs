@@ -36,7 +36,7 @@ async fn a_stolen_folder_without_its_key_shows_no_body_no_variable_and_no_secret
     busy.kill().await;
     let files = files(&folder);
     let names: Vec<_> = files.iter().map(|(path, _)| path.display().to_string()).collect();
-    for kind in ["views.db", "records.db", "-wal", "journal/"] {
+    for kind in ["views.db", "records.db", "-wal", "journal/", "media/"] {
         assert!(names.iter().any(|name| name.contains(kind)), "no {kind} among {names:?}");
     }
     let whole: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();

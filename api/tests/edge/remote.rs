@@ -109,6 +109,27 @@ async fn a_person_checks_a_number_and_keeps_its_templates_at_meta() {
 }
 
 #[tokio::test]
+async fn a_person_keeps_a_file_and_gets_it_back() {
+    let house = House::open().await;
+    let tenant = house.tenant("Toko Ana").await;
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("halo \"x\".txt"), folder.path().join("back.txt"));
+    std::fs::write(&from, "Halo, dunia\n".repeat(20_000)).unwrap();
+    let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+    let kept = kabar(&house, &tenant.key, &["media", "put", from, "--kind", "document", "--json"]).await;
+    let kept: Value = serde_json::from_str(&kept.out).unwrap_or_else(|_| panic!("{}", kept.err));
+    assert_eq!((&kept["kind"], &kept["filename"]), (&"document".into(), &"halo _x_.txt".into()));
+    let id = kept["id"].as_str().unwrap();
+    assert!(kabar(&house, &tenant.key, &["media", "list"]).await.out.contains(id));
+    assert!(kabar(&house, &tenant.key, &["media", "show", id]).await.out.contains("text/plain"));
+    assert_eq!(kabar(&house, &tenant.key, &["media", "get", id, "--out", to]).await.code, Some(0));
+    assert_eq!(std::fs::read(from).unwrap(), std::fs::read(to).unwrap());
+    let refused = kabar(&house, &tenant.key, &["media", "put", from, "--kind", "image"]).await;
+    assert!(refused.code == Some(2) && refused.err.contains("image/jpeg, image/png"), "{}", refused.err);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_person_stores_a_message_and_sees_what_somebody_would_get() {
     let house = House::open().await;
     let tenant = house.tenant("Toko Ana").await;

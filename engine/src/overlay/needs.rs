@@ -216,6 +216,7 @@ impl Missing<'_> {
             Input::Receive { tenant, session, messages } => {
                 messages.iter().for_each(|received| self.received((*tenant, *session), received));
             }
+            Input::Media { session, provider_id, .. } => self.seen(*session, provider_id),
             Input::Consent { .. } | Input::DisableWebhook { .. } => {}
             Input::Launch { campaign, .. }
             | Input::Freeze { frozen: crate::entry::Frozen { campaign, .. }, .. }
@@ -254,18 +255,23 @@ impl Missing<'_> {
         }
     }
 
+    /// The message a provider's id became, if it did.
+    fn seen(&mut self, session: SessionId, provider_id: &str) {
+        let key = (session, super::decide::seen_hash(provider_id));
+        if !self.overlay.seen.want(&key) {
+            self.keys.push(Key::Seen(key.0, key.1));
+        } else if let Some(row) = self.overlay.seen.shared(&key) {
+            self.message(row.message);
+        }
+    }
+
     fn received(&mut self, whose: (TenantId, SessionId), received: &super::decide::Received) {
         let session = whose.1;
         self.address(session, &received.from);
         if let Some(alias) = &received.alias {
             self.address(session, alias);
         }
-        let key = (session, super::decide::seen_hash(&received.provider_id));
-        if !self.overlay.seen.want(&key) {
-            self.keys.push(Key::Seen(key.0, key.1));
-        } else if let Some(row) = self.overlay.seen.shared(&key) {
-            self.message(row.message);
-        }
+        self.seen(session, &received.provider_id);
         for address in [Some(&received.from), received.alias.as_ref()].into_iter().flatten() {
             self.campaigns_of(whose, address);
         }
@@ -304,6 +310,8 @@ impl Missing<'_> {
             What::Opened { .. }
             | What::Conversation(_)
             | What::PartStarted(_)
+            | What::MediaStored { .. }
+            | What::MediaFailed { .. }
             | What::WebhookDisabled { .. } => {}
             What::Alias { conversation, .. } => self.conversation(*conversation),
             What::Intent(intent) => self.joins(intent.conversation, intent.id),

@@ -9,7 +9,7 @@ use kabar_engine::entry::{
     StatusReport, What,
 };
 use kabar_engine::id::{
-    CampaignId, CommandId, ConversationId, KeyId, MessageId, SessionId, TenantId, WebhookId,
+    CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, TenantId, WebhookId,
 };
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
@@ -253,6 +253,9 @@ fn about_campaigns() -> BoxedStrategy<What> {
         campaign().prop_map(|campaign| What::Finished { campaign }),
         (any::<u64>(), time())
             .prop_map(|(webhook, since)| What::WebhookDisabled { webhook: WebhookId(webhook), since }),
+        (message(), any::<u64>())
+            .prop_map(|(message, media)| What::MediaStored { message, media: MediaId(media) }),
+        (message(), cause()).prop_map(|(message, cause)| What::MediaFailed { message, cause }),
         started(),
         (campaign(), any::<u32>(), verb(), command())
             .prop_map(|(campaign, part, verb, command)| What::PartMoved { campaign, part, verb, command }),

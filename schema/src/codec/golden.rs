@@ -16,7 +16,7 @@ use kabar_engine::entry::{
     Position, Range, StatusReport, What,
 };
 use kabar_engine::id::{
-    CampaignId, CommandId, ConversationId, KeyId, MessageId, SessionId, ShardId, TenantId, WebhookId,
+    CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, ShardId, TenantId, WebhookId,
 };
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
@@ -171,6 +171,15 @@ fn webhook_kinds() -> Vec<What> {
     vec![What::WebhookDisabled { webhook: WebhookId(1_234_567), since: AT.plus_ms(-432_000_000) }]
 }
 
+/// With numbers of their own: those before them are others'.
+fn media_kinds() -> Vec<What> {
+    let message = MessageId(5);
+    vec![
+        What::MediaStored { message, media: MediaId(1_234_567) },
+        What::MediaFailed { message, cause: Cause::MEDIA_EXPIRED },
+    ]
+}
+
 /// What was asked under an idempotency key.
 fn once_kinds() -> Vec<What> {
     let (campaign, command) = (CAMPAIGN, CommandId(44));
@@ -227,7 +236,7 @@ fn told_kinds() -> Vec<What> {
 
 fn samples() -> Vec<Entry> {
     let kinds = message_kinds().into_iter().chain(campaign_kinds()).chain(once_kinds());
-    let kinds = kinds.chain(webhook_kinds()).chain(told_kinds());
+    let kinds = kinds.chain(webhook_kinds()).chain(told_kinds()).chain(media_kinds());
     kinds.map(|what| Entry { tenant: TENANT, at: AT, what }).collect()
 }
 

@@ -7,6 +7,7 @@
 mod campaign;
 pub mod frame;
 mod held;
+mod media;
 mod message;
 mod once;
 mod part;
@@ -101,7 +102,9 @@ mod kind {
     pub(super) const FROZEN_CAPPED: u8 = 37;
     // With the caller's tag.
     pub(super) const INTENT_TAGGED: u8 = 38;
-    pub(super) const LAST: u8 = INTENT_TAGGED;
+    pub(super) const MEDIA_STORED: u8 = 39;
+    pub(super) const MEDIA_FAILED: u8 = 40;
+    pub(super) const LAST: u8 = MEDIA_FAILED;
 }
 
 /// The highest entry kind this version knows.
@@ -164,7 +167,8 @@ pub(crate) fn encode_with(entry: &Entry, sealer: Sealer<'_>, out: &mut Vec<u8>) 
         None => campaign::put(to.out, &entry.what)
             .or_else(|| part::put(to.out, entry.at, &entry.what))
             .or_else(|| webhook::put(to.out, &entry.what))
-            .expect("invariant: every kind is written by one of the four"),
+            .or_else(|| media::put(to.out, &entry.what))
+            .expect("invariant: every kind is written by one of the five"),
     };
     out[at] = kind;
     Ok(())
@@ -194,7 +198,10 @@ pub fn decode(bytes: &[u8], keyring: &Keyring) -> Result<Decoded, DecodeError> {
         Some(Found::What(what)) => what,
         None => match (campaign::read(kind, &mut from.reader)?, webhook::read(kind, &mut from.reader)?) {
             (Some(what), _) | (None, Some(what)) => what,
-            (None, None) => part::read(kind, &mut from.reader, at)?.ok_or(DecodeError::UnknownKind(kind))?,
+            (None, None) => match media::read(kind, &mut from.reader)? {
+                Some(what) => what,
+                None => part::read(kind, &mut from.reader, at)?.ok_or(DecodeError::UnknownKind(kind))?,
+            },
         },
     };
     from.reader.finish()?;

@@ -8,7 +8,7 @@ use kabar_engine::cause::Cause;
 use kabar_engine::entry::ConsentSource;
 use kabar_engine::event::{About, Kind, OfMessage};
 use kabar_engine::id::{
-    CampaignId, ConversationId, EventId, MessageId, SessionId, ShardId, TenantId, WebhookId,
+    CampaignId, ConversationId, EventId, MediaId, MessageId, SessionId, ShardId, TenantId, WebhookId,
 };
 use kabar_engine::time::Timestamp;
 use serde_json::{Value, json};
@@ -72,12 +72,16 @@ fn sample(kind: Kind) -> Event {
             reported_at,
             cause,
             tag: None,
+            media: (kind == Kind::MediaStored).then_some(MediaId(4)),
         }))
     };
     let about = match kind {
-        Kind::MessageAccepted | Kind::MessageSent | Kind::MessageUnknown | Kind::MessageExpired => {
-            of(None, None)
-        }
+        Kind::MessageAccepted
+        | Kind::MessageSent
+        | Kind::MessageUnknown
+        | Kind::MessageExpired
+        | Kind::MediaStored => of(None, None),
+        Kind::MediaFailed => of(None, Some(Cause::MEDIA_EXPIRED)),
         Kind::MessageDelivered | Kind::MessageRead | Kind::MessagePlayed | Kind::MessageReceived => {
             of(Some(AT.plus_ms(-1_000)), None)
         }
@@ -175,6 +179,17 @@ fn an_events_json_is_golden() {
                     "meaning": "The tenant cancelled it before it was sent.",
                     "remedy": "Nothing; send it again if it was a mistake."}),
             ),
+            "media.stored" => {
+                let mut data = of_message(Value::Null, Value::Null);
+                data["media"] = json!("med_0000000000004");
+                data
+            }
+            "media.failed" => of_message(
+                Value::Null,
+                json!({"code": "media_expired", "number": 21, "fault": "kabar", "retryable": false,
+                    "meaning": "WhatsApp no longer has the media the person sent.",
+                    "remedy": "Ask the person to send it again."}),
+            ),
             "conversation.opened" => {
                 json!({"conversation": "cnv_0000000000006", "address": "+6281234567890"})
             }
@@ -189,7 +204,8 @@ fn an_events_json_is_golden() {
             }
             other => panic!("{other} has no golden form"),
         };
-        let numbered = kind.word().starts_with("message.") || kind == Kind::ConversationOpened;
+        let numbered = ["message.", "media."].iter().any(|of| kind.word().starts_with(of))
+            || kind == Kind::ConversationOpened;
         let session = if numbered { json!("ses_0000000000005") } else { Value::Null };
         let whole = json!({"id": "evt_010000000mg00", "seq": 41, "occurred_at": "2026-12-24T11:00:00.000Z",
             "type": kind.word(), "version": 1, "tenant": "ten_0000000000003", "session": session, "data": data});

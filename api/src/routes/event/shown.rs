@@ -6,7 +6,9 @@ use crate::routes::Explained;
 use kabar_actors::dispatcher::Event;
 use kabar_engine::entry::ConsentSource;
 use kabar_engine::event::{About, OfMessage};
-use kabar_engine::id::{CampaignId, ConversationId, EventId, MessageId, SessionId, TenantId, WebhookId};
+use kabar_engine::id::{
+    CampaignId, ConversationId, EventId, MediaId, MessageId, SessionId, TenantId, WebhookId,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,7 +55,7 @@ enum Data {
     Webhook(OfWebhook),
 }
 
-/// Of `message.*`.
+/// Of `message.*` and `media.*`.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = EventOfMessage)]
@@ -72,6 +74,10 @@ struct OfOneMessage {
     error: Option<Explained>,
     /// The sender's own word for the message, as it was given.
     biz_opaque_callback_data: Option<String>,
+    /// Of `media.stored` alone: the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::MediaId>)]
+    media: Option<MediaId>,
 }
 
 /// A recipient of a campaign.
@@ -201,6 +207,7 @@ impl From<OfMessage> for OfOneMessage {
             reported_at: of.reported_at.map(Time),
             error: of.cause.map(Explained::from),
             biz_opaque_callback_data: of.tag.as_deref().map(str::to_owned),
+            media: of.media,
         }
     }
 }

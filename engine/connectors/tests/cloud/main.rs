@@ -14,6 +14,8 @@ mod document;
 #[cfg(test)]
 mod guard;
 #[cfg(test)]
+mod media;
+#[cfg(test)]
 mod parse;
 #[cfg(test)]
 mod recorder;

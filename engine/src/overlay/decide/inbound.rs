@@ -5,7 +5,7 @@ use super::{Answer, Effect, Effects, Received, Refusal, chunk_key, refuse, says_
 use crate::address::Address;
 use crate::cause::Cause;
 use crate::entry::{ConsentSource, ConversationOpened, Inbound, StatusReport, What};
-use crate::id::{CampaignId, ConversationId, MessageId, Sequence, SessionId, TenantId};
+use crate::id::{CampaignId, ConversationId, MediaId, MessageId, Sequence, SessionId, TenantId};
 use crate::mark::{MarkState, step};
 use crate::optout;
 use crate::outgoing::Reference;
@@ -124,6 +124,26 @@ impl Overlay {
         };
         let new = messages.iter().filter(|m| desk.take(m)).count();
         desk.effects.reply(Ok(Answer::Counted { new, known: messages.len() - new }))
+    }
+
+    /// Tells of what a person sent, once it is known which message it came with.
+    pub(super) fn fetched(
+        &self,
+        (tenant, session): (TenantId, SessionId),
+        provider_id: &Arc<str>,
+        fetched: Result<MediaId, Cause>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let seen = self.seen.get(&(session, seen_hash(provider_id)));
+        let row = seen.and_then(|seen| self.messages.get(&seen.message));
+        let row = row.filter(|row| row.tenant == tenant && row.provider_id.as_ref() == Some(provider_id));
+        let Some(message) = row.map(|row| row.id) else { return refuse(Refusal::NotFound) };
+        let mut effects = Effects::new(tenant, now);
+        effects.append(match fetched {
+            Ok(media) => What::MediaStored { message, media },
+            Err(cause) => What::MediaFailed { message, cause },
+        });
+        effects.done()
     }
 
     /// The newest campaign message this person got from the session and has not answered yet.

@@ -2,9 +2,10 @@
 
 use crate::address::Address;
 use crate::campaign::Verb;
+use crate::cause::Cause;
 use crate::content::Content;
 use crate::entry::{ConsentSource, Frozen, Idempotency, StatusReport};
-use crate::id::{CampaignId, CommandId, KeyId, MessageId, SessionId, TenantId, WebhookId};
+use crate::id::{CampaignId, CommandId, KeyId, MediaId, MessageId, SessionId, TenantId, WebhookId};
 use crate::optout::Wish;
 use crate::outgoing::{Accepted, Reference, SendError};
 use crate::pacing::{Held, Lane};
@@ -99,6 +100,17 @@ pub enum Input {
         session: SessionId,
         /// The messages in order.
         messages: Vec<Received>,
+    },
+    /// What a person sent was fetched, or could not be.
+    Media {
+        /// Whose.
+        tenant: TenantId,
+        /// The number it was sent to.
+        session: SessionId,
+        /// The provider's id of the message.
+        provider_id: Arc<str>,
+        /// The file, or why there is none.
+        fetched: Result<MediaId, Cause>,
     },
     /// Consent changed, not by a message.
     Consent {

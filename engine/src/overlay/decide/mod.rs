@@ -211,6 +211,9 @@ impl Overlay {
             Input::CancelMessage { tenant, message, .. } => self.cancel_message(*tenant, *message, once, now),
             Input::Statuses { tenant, session, reports } => self.statuses(*tenant, *session, reports, now),
             Input::Receive { tenant, session, messages } => self.receive(*tenant, *session, messages, now),
+            Input::Media { tenant, session, provider_id, fetched } => {
+                self.fetched((*tenant, *session), provider_id, *fetched, now)
+            }
             Input::Consent { tenant, session, address, wish, source, .. } => {
                 self.consent((*tenant, *session), (address, *wish, *source), once, now)
             }

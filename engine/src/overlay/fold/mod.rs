@@ -34,8 +34,11 @@ impl Overlay {
         let now = entry.at;
         let stamp = Stamp { at, tenant: entry.tenant, now };
         match &entry.what {
-            // Where a subscription stands is in its record; this only tells of it.
-            What::Opened { .. } | What::WebhookDisabled { .. } => {}
+            // Where a subscription or a file stands is in its record; this only tells of it.
+            What::Opened { .. }
+            | What::MediaStored { .. }
+            | What::MediaFailed { .. }
+            | What::WebhookDisabled { .. } => {}
             What::Conversation(opened) => self.opened(stamp, opened),
             What::Alias { session, conversation, address } => {
                 self.alias(stamp, (*session, *conversation), address);
