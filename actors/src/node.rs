@@ -130,6 +130,7 @@ pub struct Node {
     marketing: Vec<tokio::sync::Mutex<()>>,
     projector: Projector,
     served: Served,
+    unsigned: crate::webhook::Unsigned,
     draining: AtomicBool,
     ready: AtomicBool,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -182,6 +183,7 @@ impl Node {
             marketing: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
             projector: Projector::new(),
             served: Served::default(),
+            unsigned: crate::webhook::Unsigned::default(),
             draining: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             tasks: Mutex::new(Vec::new()),
@@ -314,6 +316,11 @@ impl Node {
     /// Where every shard stands durably.
     pub(crate) fn tips(&self) -> Cursor {
         self.all_shards().map(|shard| (shard.id(), shard.durable_position())).collect()
+    }
+
+    /// Webhooks that nobody signed.
+    pub(crate) fn unsigned(&self) -> &crate::webhook::Unsigned {
+        &self.unsigned
     }
 
     /// Whose messages go next.

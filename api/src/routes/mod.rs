@@ -13,6 +13,7 @@ pub(crate) mod import;
 pub(crate) mod key;
 pub(crate) mod message;
 pub(crate) mod optout;
+mod pricing;
 pub(crate) mod reseller;
 pub(crate) mod session;
 pub(crate) mod subscription;
@@ -115,7 +116,7 @@ impl From<Cause> for Explained {
         let e = cause.explain();
         Self {
             code: e.code,
-            number: cause.0,
+            number: cause.number(),
             meaning: e.meaning,
             fault: e.fault,
             retryable: e.retryable,

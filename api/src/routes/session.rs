@@ -1,5 +1,7 @@
 //! `/v1/sessions`: linked WhatsApp numbers. The access token goes in and never comes out.
 
+mod health;
+
 use super::app::AppId;
 use super::name;
 use crate::auth::For;
@@ -63,6 +65,9 @@ pub(crate) struct Shown {
     created: Time,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     live: Option<Live>,
+    /// How it does in WhatsApp's eyes; told of a session that is read alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<health::Shown>,
 }
 
 /// How it does now.
@@ -101,6 +106,7 @@ impl From<Session> for Shown {
             base_url: session.base_url,
             created: Time(session.created),
             live: None,
+            health: None,
         }
     }
 }
@@ -215,5 +221,6 @@ pub(crate) async fn get(
     let session = found.ok_or_else(|| Problem::no_such("session"))?.noun;
     whom.check_session(id)?;
     let live = state.dispatcher.session(whom.tenant, id).await?.map(Live::from);
-    Ok(axum::Json(Shown { live, ..session.into() }))
+    let health = Some(state.node.health(whom.tenant, id).await?.into());
+    Ok(axum::Json(Shown { live, health, ..session.into() }))
 }

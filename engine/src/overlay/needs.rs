@@ -210,9 +210,10 @@ impl Missing<'_> {
                 }
             }
             Input::Receive { tenant, session, messages } => {
-                messages.iter().for_each(|received| self.received((*tenant, *session), received));
+                messages.iter().for_each(|received| self.received((*tenant, *session), received, now));
             }
             Input::Consent { .. } | Input::DisableWebhook { .. } => {}
+            Input::Notice { notice, .. } => self.seen((notice.session.unwrap_or_default(), notice.hash())),
             Input::Launch { campaign, .. }
             | Input::Freeze { frozen: crate::entry::Frozen { campaign, .. }, .. }
             | Input::Move { campaign, .. }
@@ -250,11 +251,13 @@ impl Missing<'_> {
         }
     }
 
-    fn received(&mut self, whose: (TenantId, SessionId), received: &super::decide::Received) {
+    fn received(&mut self, whose: (TenantId, SessionId), received: &super::decide::Received, now: Timestamp) {
         let session = whose.1;
-        self.address(session, &received.from);
-        if let Some(alias) = &received.alias {
-            self.address(session, alias);
+        for address in received.addresses() {
+            self.address(session, address);
+        }
+        if received.content.kind() == "system" {
+            self.consent(whose.0, &received.from, now);
         }
         let key = (session, super::decide::seen_hash(&received.provider_id));
         if !self.overlay.seen.want(&key) {
@@ -262,8 +265,14 @@ impl Missing<'_> {
         } else if let Some(row) = self.overlay.seen.shared(&key) {
             self.message(row.message);
         }
-        for address in [Some(&received.from), received.alias.as_ref()].into_iter().flatten() {
+        for address in received.addresses() {
             self.campaigns_of(whose, address);
+        }
+    }
+
+    fn seen(&mut self, key: (SessionId, u64)) {
+        if !self.overlay.seen.want(&key) {
+            self.keys.push(Key::Seen(key.0, key.1));
         }
     }
 
@@ -300,6 +309,7 @@ impl Missing<'_> {
             What::Opened { .. }
             | What::Conversation(_)
             | What::PartStarted(_)
+            | What::Notice(_)
             | What::WebhookDisabled { .. } => {}
             What::Alias { conversation, .. } => self.conversation(*conversation),
             What::Intent(intent) => self.joins(intent.conversation, intent.id),

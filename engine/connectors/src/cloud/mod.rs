@@ -12,6 +12,7 @@ mod status;
 mod webhook;
 mod wire;
 
+pub use classify::{Class, Shape, aftermath, classify};
 pub use graph::{Graph, GraphConfig, GraphFailure, Refusal};
 pub use send::{CloudApi, CloudConfig, ConfigError};
 pub use signature::{challenge, verify};

@@ -102,7 +102,10 @@ impl CloudApi {
     }
 
     async fn attempt(&self, m: &Outgoing) -> Result<Accepted, SendError> {
-        let Ok(target) = &self.target else { return Err(SendError::LinkLost) };
+        let Ok(target) = &self.target else {
+            let reason = Reason { cause: Cause::LINK_LOST, detail: String::new() };
+            return Err(SendError::LinkLost(reason));
+        };
         let mut request = Request::new(Full::new(body(m)?));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target.url.clone();

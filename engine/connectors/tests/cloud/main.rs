@@ -2,9 +2,13 @@
 //! parser against shapes of Meta's reference.
 
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod cause;
 #[cfg(test)]
 mod client;
+#[cfg(test)]
+mod codes;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]

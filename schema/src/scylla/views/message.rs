@@ -3,6 +3,7 @@
 
 use super::flush::Phase;
 use super::{CqlViews, conversation, read};
+use crate::codec::body;
 use crate::codec::view::message::{pack, unpack};
 use crate::error::StoreError;
 use crate::scylla::cell::cells;
@@ -10,7 +11,6 @@ use crate::scylla::fault::damaged;
 use crate::seal::Keyring;
 use crate::sealing::{Place, open, seal};
 use futures::{StreamExt, TryStreamExt, stream};
-use kabar_engine::content::Content;
 use kabar_engine::id::{ConversationId, MessageId};
 use kabar_engine::message::MessageRow;
 use std::collections::{BTreeMap, HashMap};
@@ -38,8 +38,7 @@ pub(super) fn put(
     let mut sealed = Vec::new();
     let kept = match row.content.as_ref().filter(|_| fresh) {
         Some(content) => seal(keyring, row.tenant, Place::Content(row.id.0), &mut sealed, |out| {
-            serde_json::to_writer(out, &**content)
-                .expect("invariant: a content has string keys, and memory takes every byte");
+            body::write(out, content, row.beside.as_deref());
         })?,
         None => false,
     };
@@ -69,8 +68,8 @@ fn message(
         None => None,
     };
     if let Some(plain) = plain {
-        let content = serde_json::from_slice::<Content>(&plain);
-        row.content = Some(Arc::new(content.map_err(|_| damaged("a content has another form"))?));
+        let (content, beside) = body::read(&plain).map_err(|_| damaged("a content has another form"))?;
+        (row.content, row.beside) = (Some(Arc::new(content)), beside.map(Arc::new));
     }
     Ok(row)
 }

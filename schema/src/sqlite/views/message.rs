@@ -4,14 +4,15 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
 use super::{Current, one};
+use crate::codec::body;
 use crate::seal::Keyring;
 use crate::sealing::{Place, open, seal};
 use kabar_engine::cause::Cause;
-use kabar_engine::content::Content;
 use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
 use kabar_engine::message::{MessageRow, Stage, Times};
 use kabar_engine::pacing::Lane;
+use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, params};
 use std::sync::Arc;
@@ -21,21 +22,22 @@ const INSERT: &str = "INSERT OR IGNORE INTO message (id, tenant, session, conver
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 const UPSERT: &str = "INSERT INTO message_state (id, status, stage, attempts, due, claimed, parked, sent, \
-     delivered, read, ended, provider_id, cause, upto) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+     delivered, read, ended, provider_id, cause, upto, pricing) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
      ON CONFLICT (id) DO UPDATE SET status = excluded.status, stage = excluded.stage, \
      attempts = excluded.attempts, due = excluded.due, claimed = excluded.claimed, parked = excluded.parked, \
      sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, ended = excluded.ended, \
-     provider_id = excluded.provider_id, cause = excluded.cause, upto = excluded.upto \
+     provider_id = excluded.provider_id, cause = excluded.cause, upto = excluded.upto, pricing = excluded.pricing \
      WHERE excluded.upto > upto";
 
 const UPDATE: &str = "UPDATE message_state SET status = ?2, stage = ?3, attempts = ?4, due = ?5, claimed = ?6, \
-     parked = ?7, sent = ?8, delivered = ?9, read = ?10, ended = ?11, provider_id = ?12, cause = ?13, upto = ?14 \
+     parked = ?7, sent = ?8, delivered = ?9, read = ?10, ended = ?11, provider_id = ?12, cause = ?13, upto = ?14, \
+     pricing = ?15 \
      WHERE id = ?1 AND upto < ?14";
 
 const READ: &str = "SELECT m.id, m.tenant, m.session, m.conversation, m.address, m.lane, m.accepted, \
      m.valid_until, m.context, m.campaign, m.campaign_index, m.prev, m.content, s.status, s.stage, s.attempts, \
-     s.due, s.claimed, s.parked, s.sent, s.delivered, s.read, s.ended, s.provider_id, s.cause, s.upto, m.number \
+     s.due, s.claimed, s.parked, s.sent, s.delivered, s.read, s.ended, s.provider_id, s.cause, s.upto, m.number, s.pricing \
      FROM message m JOIN message_state s ON s.id = m.id WHERE m.id = ?1";
 
 struct Writer<'t> {
@@ -80,8 +82,7 @@ impl Writer<'_> {
         execute_state(&mut self.upsert, row)?;
         let kept = match &row.content {
             Some(content) => seal(keyring, row.tenant, Place::Content(row.id.0), &mut self.sealed, |out| {
-                serde_json::to_writer(out, &**content)
-                    .expect("invariant: a content has string keys, and memory takes every byte");
+                body::write(out, content, row.beside.as_deref());
             })?,
             None => false,
         };
@@ -122,6 +123,7 @@ fn execute_state(statement: &mut CachedStatement<'_>, row: &MessageRow) -> Resul
         row.provider_id.as_deref(),
         row.cause.map(|c| c.0),
         int(row.upto.0),
+        row.pricing.as_ref().map(|pricing| pricing.to_line()),
     ])?)
 }
 
@@ -165,10 +167,14 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
     let sealed = row.get_ref(12)?.as_blob_or_null().map_err(|_| damaged("a content is no blob"))?;
     let content = match sealed {
         Some(sealed) => open(keyring, tenant, Place::Content(id.0), sealed)?
-            .map(|plain| serde_json::from_slice::<Content>(&plain))
+            .map(|plain| body::read(&plain))
             .transpose()
             .map_err(|_| damaged("a content has another form"))?,
         None => None,
+    };
+    let (content, beside) = match content {
+        Some((content, beside)) => (Some(Arc::new(content)), beside.map(Arc::new)),
+        None => (None, None),
     };
     let campaign = match (row.id_option(9)?, row.get::<_, Option<u32>>(10)?) {
         (Some(campaign), Some(index)) => Some((CampaignId(campaign), index)),
@@ -189,7 +195,7 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
         session: SessionId(row.id(2)?),
         conversation: ConversationId(row.id(3)?),
         address: row.address(4)?,
-        content: content.map(Arc::new),
+        content,
         lane: row.choice(5, Lane::from_byte)?,
         status: row.choice(13, Status::from_byte)?,
         stage: row.choice(14, Stage::from_byte)?,
@@ -200,6 +206,8 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
         provider_id: row.get::<_, Option<Arc<str>>>(23)?,
         cause: row.get::<_, Option<u32>>(24)?.map(Cause),
         context: row.get::<_, Option<Arc<str>>>(8)?,
+        beside,
+        pricing: row.get::<_, Option<String>>(27)?.and_then(|line| Pricing::from_line(&line)).map(Arc::new),
         campaign,
         prev: row.id_option(11)?.map(MessageId),
         number: row.id(26)?,
