@@ -23,6 +23,7 @@ mod killed;
 mod limit;
 mod matrix;
 mod message;
+mod notice;
 mod once;
 mod operations;
 mod page;

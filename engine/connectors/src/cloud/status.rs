@@ -112,18 +112,16 @@ fn pricing(wire: &StatusWire<'_>) -> Option<Arc<Pricing>> {
     let price: Option<PricingWire<'_>> = wire.pricing.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let origin: Option<ConversationWire<'_>> =
         wire.conversation.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    if price.is_none() && origin.is_none() {
-        return None;
-    }
     let word = |text: Option<&Text<'_>>| Pricing::word(text.map_or("", |text| text));
     let price = price.as_ref();
-    Some(Arc::new(Pricing {
+    let pricing = Pricing {
         billable: price.and_then(|price| price.billable),
         model: word(price.and_then(|price| price.pricing_model.as_ref())),
         kind: word(price.and_then(|price| price.r#type.as_ref())),
         category: word(price.and_then(|price| price.category.as_ref())),
         origin: word(origin.as_ref().map(|conversation| &conversation.origin.r#type)),
-    }))
+    };
+    (pricing != Pricing::default()).then(|| Arc::new(pricing))
 }
 
 /// A trouble of the number; `None` without a code.
