@@ -188,7 +188,7 @@ async fn every_field_meta_tells_is_an_event_of_its_type_with_the_raw_value_and_a
         let event = told.iter().find(|e| e["data"]["field"] == field).unwrap_or_else(|| panic!("no {field}"));
         assert_eq!((event["type"].as_str(), &event["data"]["value"]), (Some(kind), &value), "{field}");
         assert_eq!((&event["data"]["account"], event["version"].as_u64()), (&json!(ACCOUNT), Some(1)));
-        assert_eq!(event["data"]["reported_at"], "2026-09-21T13:33:20.000Z", "{field}");
+        assert_eq!(event["data"]["reported_at"], "2026-09-21T14:13:20.000Z", "{field}");
         let session = if numbered { json!(desk.session) } else { Value::Null };
         assert_eq!(event["session"], session, "{field}");
     }
@@ -274,7 +274,7 @@ async fn a_numbers_health_is_shown_with_evidence_and_time_and_survives_a_restart
         .collect();
     let shown = desk.session().await;
     let health = &shown["health"];
-    let at = "2026-09-21T13:33:20.000Z";
+    let at = "2026-09-21T14:13:20.000Z";
     for (what, value, kind) in [
         ("messaging_limit", "TIER_1K", "number.quality_changed"),
         ("throughput", "HIGH", "number.quality_changed"),
@@ -298,7 +298,7 @@ async fn a_numbers_health_is_shown_with_evidence_and_time_and_survives_a_restart
             &json!("en_US"),
             &json!("PAUSED"),
             &json!(true),
-            &json!("2026-09-21T16:33:20.000Z")
+            &json!("2026-09-21T17:13:20.000Z")
         ]
     );
     let error = &health["last_error"];
@@ -392,7 +392,7 @@ async fn a_referral_a_price_and_a_username_are_told_and_stay() {
         (&talk["referrals"]["first"]["referral"], &talk["referrals"]["last"]["referral"]),
         (&first, &last)
     );
-    assert_eq!(talk["referrals"]["first"]["at"], "2026-09-21T13:33:20.000Z");
+    assert_eq!(talk["referrals"]["first"]["at"], "2026-09-21T14:13:20.000Z");
     assert_eq!((&talk["username"], &talk["aliases"]), (&json!("ana.d"), &json!(["user_id:ID.99"])));
     let message = received[0]["data"]["message"].as_str().unwrap();
     let shown = desk.tenant.get(&format!("/v1/messages/{message}")).await.json();

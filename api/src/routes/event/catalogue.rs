@@ -165,7 +165,13 @@ fn page() -> String {
          that was told holds; a report that is merely repeated is no event again.\n\nIn `data` of `message.*`: `reported_at` is WhatsApp's own \
          time, where it said one; `campaign` is the campaign and the\nrecipient's `index` in it. A campaign's message \
          that nobody answered has no conversation and no address here: read the\nmessage. `error` is explained in \
-         [errors.md](errors.md).\n\n",
+         [errors.md](errors.md). `pricing` is what WhatsApp says of the price and `referral` (of `message.received`) the \
+         advertisement or post\nthe person came from; both stand there only where they were told.\n\nWhat WhatsApp tells \
+         beside messages (`template.*`, `number.*`, `account.*`, `flow.*`, `call.*`, `group.*`, `link.*`, `phone.*`,\n`agent.*`, \
+         `provider.*`) has in `data`: `field` (WhatsApp's name), `account`, `event` (its word for what happened), \
+         `template`,\n`reported_at`, and `value` as it came, null when it was longer than 20 KiB. `session` is the number \
+         where it names one. A repeat\nwithin seven days is no event again. What such an event says of a number is the \
+         session's `health`.\n\n",
     );
     page.push_str(FOLLOWING);
     page.push_str(WEBHOOKS);
