@@ -257,6 +257,7 @@ impl Dispatcher {
         };
         let state = match look {
             Some(l) if l.link_lost => "link_lost",
+            Some(l) if l.restricted => "restricted",
             Some(l) if l.paused_until.is_some() => "throttled",
             Some(l) if l.in_flight > 0 || outbox > 0 => "working",
             _ => "idle",

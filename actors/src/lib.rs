@@ -11,6 +11,7 @@ pub mod conversation;
 pub mod dispatcher;
 mod freeze;
 mod frequency;
+mod health;
 pub mod import;
 mod lease;
 pub mod media;

@@ -37,6 +37,16 @@ pub fn webhook(kind: &'static str, count: usize) {
     counter!("kabar_webhook_items_total", "kind" => kind).increment(count as u64);
 }
 
+/// A webhook that nobody signed with the app's secrets.
+pub fn unsigned() {
+    counter!("kabar_webhooks_unsigned_total").increment(1);
+}
+
+/// A notice of the provider by the kind of its event.
+pub fn notice(kind: &'static str) {
+    counter!("kabar_notices_total", "kind" => kind).increment(1);
+}
+
 /// One flush of the projector.
 pub fn flushed(rows: usize, seconds: f64, lag_seconds: f64) {
     counter!("kabar_projector_rows_total").increment(rows as u64);
@@ -77,6 +87,8 @@ pub fn hold(by: Hold) -> &'static str {
         Hold::Room => "room",
         Hold::Lane => "lane",
         Hold::Turn => "turn",
+        Hold::Restricted => "restricted",
+        Hold::Template => "template",
     }
 }
 

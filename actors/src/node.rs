@@ -133,6 +133,7 @@ pub struct Node {
     served: Served,
     pub(crate) accounts: crate::account::Accounts,
     media: Shelf,
+    unsigned: crate::webhook::Unsigned,
     draining: AtomicBool,
     ready: AtomicBool,
     pub(crate) tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -187,6 +188,7 @@ impl Node {
             served: Served::default(),
             accounts: crate::account::Accounts::default(),
             media: Shelf::new(options.guard.clone()),
+            unsigned: crate::webhook::Unsigned::default(),
             draining: AtomicBool::new(false),
             ready: AtomicBool::new(false),
             tasks: Mutex::new(Vec::new()),
@@ -326,6 +328,11 @@ impl Node {
     /// What it has in hand of media.
     pub(crate) fn media(&self) -> &Shelf {
         &self.media
+    }
+
+    /// Webhooks that nobody signed.
+    pub(crate) fn unsigned(&self) -> &crate::webhook::Unsigned {
+        &self.unsigned
     }
 
     /// Whose messages go next.

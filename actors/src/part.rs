@@ -11,6 +11,7 @@ use crate::wire::{OnWire, Parcel, Route, Told, transmit};
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::fair::Share;
+use kabar_engine::health::{Blocks, TemplateName};
 use kabar_engine::id::{CampaignId, MediaId, MessageId, SessionId, TenantId};
 use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
 use kabar_engine::overlay::decide::PartClaim;
@@ -23,11 +24,16 @@ use kabar_runtime::{Actor, Context, Next, Timer};
 use kabar_schema::records::Campaign as Spec;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// The actor's label.
 pub const LABEL: &str = "part";
 /// Waits when the store or the session cannot answer.
 const WAIT_MS: u64 = 100;
+/// What the provider holds back is looked at again after this.
+const HELD_LOOK_MS: i64 = 5_000;
+/// Room is asked for again after this: what is due meanwhile, a cancel or an expiry, is not to wait for a held number.
+const GRANT_WAIT: Duration = Duration::from_secs(10);
 /// Longest sleep between two looks at the clock.
 const LONGEST_WAIT_MS: i64 = 60_000;
 
@@ -73,6 +79,8 @@ pub struct Part {
     fetching: bool,
     /// They were tried just now.
     fetched: bool,
+    /// What the provider held it back by, until now.
+    held: Option<Held>,
     timer: Option<Timer>,
 }
 
@@ -85,14 +93,15 @@ struct Work {
     dressed: bool,
     /// The files every recipient gets: uploaded before the first of them is claimed.
     files: Vec<MediaId>,
+    template: Option<TemplateName>,
 }
 
 impl Part {
     /// An actor that has looked at nothing yet.
     #[must_use]
     pub fn new(node: Weak<Node>, name: PartName) -> Self {
-        let (work, timer) = (None, None);
-        Self { node, name, work, adopted: false, in_flight: 0, fetching: false, fetched: false, timer }
+        let (work, timer, held) = (None, None, None);
+        Self { node, name, work, adopted: false, in_flight: 0, fetching: false, fetched: false, held, timer }
     }
 
     fn wait(&mut self, ctx: &mut Context<Message>, ms: u64) -> Next {
@@ -127,6 +136,10 @@ impl Part {
             if due.finished && self.in_flight == 0 {
                 return Next::Stop;
             }
+            if let Some(wait) = self.held_back(&node, &work, now).await {
+                let next = due.next.map_or(wait, |at| wait.min(at.since_ms(now).max(1)));
+                return self.wait(ctx, u64::try_from(next).unwrap_or(WAIT_MS));
+            }
             let idle = node.is_draining() || !due.ready || !self.may_send(&shard);
             let may = !idle && self.room(&node) > 0 && self.stocked(&node, &work, ctx);
             if !may || !self.claim((&node, &shard), &work, policy.weight, ctx).await {
@@ -147,6 +160,18 @@ impl Part {
         use kabar_engine::part::PartPhase;
         let (campaign, part) = (self.name.campaign, self.name.part);
         shard.peek(|o| o.part(campaign, part).is_some_and(|p| p.phase == PartPhase::Running))
+    }
+
+    /// How long (ms) the provider's hold on the template or the account is waited for before it is looked at again.
+    async fn held_back(&mut self, node: &Arc<Node>, work: &Work, now: Timestamp) -> Option<i64> {
+        let link = node.link(self.name.tenant, self.name.session).await?;
+        let (by, until) = match link.health.blocks(now) {
+            (Blocks::Nothing, _) => (Hold::Template, link.health.holds(work.template.as_ref()?, now)?),
+            (_, until) => (Hold::Restricted, until),
+        };
+        self.held.get_or_insert(Held { by, since: now });
+        let wait = until.map_or(HELD_LOOK_MS, |until| until.since_ms(now).min(HELD_LOOK_MS));
+        Some(wait.max(1))
     }
 
     fn sleep(
@@ -170,7 +195,8 @@ impl Part {
         match ContentPattern::compile(&spec.content, spec.spintax) {
             Ok(pattern) => {
                 let (dressed, files) = (may_name(&spec.content), named(&spec.content));
-                Some(Arc::new(Work { spec, pattern, link, dressed, files }))
+                let template = TemplateName::of(&spec.content);
+                Some(Arc::new(Work { spec, pattern, link, dressed, files, template }))
             }
             Err(error) => {
                 tracing::error!(%campaign, %error, "a launched campaign's content does not compile");
@@ -222,17 +248,17 @@ impl Part {
         ctx: &Context<Message>,
     ) -> bool {
         let PartName { tenant, campaign, part, session } = self.name;
-        let want = claim_size(work.link.session.messages_per_second).min(self.room(node));
+        let want = claim_size(work.link.rate()).min(self.room(node));
         let Some(desk) = node.session_handle(tenant, session).await else { return false };
         let share = Share { of: campaign, weight: work.spec.weight, cost: want };
-        let Ok(mut permits) = desk.ask(|reply| session::Message::Grant(share, reply)).await else {
-            return false;
-        };
+        let grant = desk.ask(|reply| session::Message::Grant(share, reply));
+        let Ok(Ok(mut permits)) = tokio::time::timeout(GRANT_WAIT, grant).await else { return false };
         let asked = Timestamp(ctx.clock().now_ms());
         let share = Share { of: tenant, weight, cost: permits.count() };
         let mut turn = node.turns().take(Lane::Broadcast, share).await;
         let now = Timestamp(ctx.clock().now_ms());
         let held = longer(permits.held(), Held { by: Hold::Turn, since: asked }, (asked, now));
+        let held = self.held.take().or(held);
         let claim = PartClaim {
             tenant,
             campaign,

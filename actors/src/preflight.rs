@@ -12,7 +12,7 @@ use kabar_engine::id::SessionId;
 use kabar_engine::schedule::{Forecast, forecast, zone_of};
 use kabar_engine::template::ContentPattern;
 use kabar_engine::time::Timestamp;
-use kabar_schema::records::{Campaign as Spec, Import, Session};
+use kabar_schema::records::{Campaign as Spec, Import};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -122,8 +122,7 @@ async fn forecasts(
     let until = begins.plus_ms(spec.timing.valid_for_ms);
     (report.begins, report.finish) = (begins, begins);
     for (session, zones) in spec.senders.iter().zip(dealt) {
-        let record = node.store().nouns.get::<Session>(spec.tenant, session.0).await?;
-        let pace = record.map_or(1, |record| record.noun.messages_per_second);
+        let pace = node.link(spec.tenant, *session).await.map_or(1, |link| link.rate());
         let hours = &spec.timing.hours;
         // Recipients of many zones over many days: some milliseconds of arithmetic.
         let Forecast { finish, late } = forecast(hours, (begins, until), pace, zones);

@@ -1,18 +1,26 @@
 //! The session's actor: its outbox, its pace, its calls in flight. It asks the shard what to send, never
 //! decides it; the parts of campaigns that leave from its number ask it for room.
 
+mod outcome;
+mod permit;
+
+pub use permit::Permits;
+
 use crate::media::may_name;
 use crate::node::{Link, Node};
 use crate::shard::Shard;
 use crate::turn::{Turn, tell_held};
 use crate::wire::{Feedback, OnWire, Parcel, Route, Told, pair_key, transmit};
+use kabar_engine::cause::Cause;
 use kabar_engine::fair::{Queue, Share};
+use kabar_engine::health::{Blocks, TemplateName};
 use kabar_engine::id::{CampaignId, MessageId, SessionId, TenantId};
-use kabar_engine::outgoing::{Outgoing, Reference, SendError};
+use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
 use kabar_engine::overlay::{Answer, Input};
 use kabar_engine::pacing::{Bucket, Held, Hold, Holding, Lane, PairLimit, Throttle, claim_size};
 use kabar_engine::time::Timestamp;
 use kabar_runtime::{Actor, Context, Handle, Next, Reply, Timer};
+use permit::Asked;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -24,6 +32,8 @@ const LINK_LOST_WAIT_MS: i64 = 30_000;
 const ADOPT_WAIT_MS: u64 = 50;
 /// Waits after the store could not answer.
 const STORE_WAIT_MS: u64 = 200;
+/// A restricted account is looked at again after this.
+const RESTRICTED_LOOK_MS: i64 = 60_000;
 /// Longest sleep between two looks at the clock.
 const LONGEST_WAIT_MS: i64 = 60_000;
 
@@ -44,6 +54,10 @@ pub enum Message {
     },
     /// A batch came back.
     Back(Feedback),
+    /// Its record or its health changed.
+    Relink,
+    /// A webhook says that this is held or too fast.
+    Throttled(Throttle),
     /// How does it look?
     Look(Reply<Look>),
     /// Its record was changed or taken away: what was read of it holds no longer.
@@ -61,55 +75,10 @@ pub struct Look {
     pub paused_until: Option<Timestamp>,
     /// The link is lost.
     pub link_lost: bool,
+    /// The provider restricts the account.
+    pub restricted: bool,
     /// The last time the provider accepted something.
     pub last_success: Option<Timestamp>,
-}
-
-/// Room for so many calls, granted to a part. Dropping it gives the places back, so that a part that panics
-/// takes none with it.
-pub struct Permits {
-    session: Handle<Message>,
-    places: u32,
-    unused: u32,
-    held: Option<Held>,
-}
-
-/// A part that waits for room.
-struct Asked {
-    since: Timestamp,
-    reply: Reply<Permits>,
-}
-
-impl Permits {
-    /// How many.
-    #[must_use]
-    pub fn count(&self) -> u32 {
-        self.places
-    }
-
-    /// What it was waited for.
-    #[must_use]
-    pub fn held(&self) -> Option<Held> {
-        self.held
-    }
-
-    /// So many were put to use; the other places are free at once.
-    pub fn used(&mut self, count: u32) {
-        let spare = self.places.saturating_sub(count);
-        self.places -= spare;
-        self.unused = 0;
-        if spare > 0 {
-            let _ended = self.session.force(Message::Return { places: spare, unused: spare });
-        }
-    }
-}
-
-impl Drop for Permits {
-    fn drop(&mut self) {
-        if self.places > 0 {
-            let _ended = self.session.force(Message::Return { places: self.places, unused: self.unused });
-        }
-    }
 }
 
 /// The session's actor.
@@ -129,6 +98,12 @@ pub struct Session {
     turn_asked: bool,
     timer: Option<Timer>,
     link_lost: bool,
+    /// Paused because the account is held or restricted.
+    restricted: bool,
+    /// How often in a row the account was held.
+    strikes: u32,
+    /// The link is to be read anew.
+    stale: bool,
     paused_until: Option<Timestamp>,
     last_success: Option<Timestamp>,
 }
@@ -157,6 +132,9 @@ impl Session {
             turn_asked: false,
             timer: None,
             link_lost: false,
+            restricted: false,
+            strikes: 0,
+            stale: false,
             paused_until: None,
             last_success: None,
         }
@@ -192,17 +170,43 @@ impl Session {
 
     /// Whether the session's record is known.
     async fn ready(&mut self, node: &Arc<Node>, now: Timestamp) -> bool {
+        if self.stale
+            && let Some(pace) = &mut self.pace
+            && let Some(link) = node.link(self.tenant, self.id).await
+        {
+            let rate = link.rate();
+            pace.bucket.set_rate(now, rate, claim_size(rate));
+            pace.link = link;
+            self.stale = false;
+        }
         if self.pace.is_none()
             && let Some(link) = node.link(self.tenant, self.id).await
         {
-            let rate = link.session.messages_per_second.max(1);
+            let rate = link.rate();
             let mut bucket = Bucket::new(rate, claim_size(rate));
             if self.link_lost {
                 bucket.pause_until(now.plus_ms(LINK_LOST_WAIT_MS));
             }
             self.pace = Some(Pace { link, bucket, pairs: PairLimit::new() });
         }
+        self.restrict(now);
         self.pace.is_some()
+    }
+
+    /// Holds everything while the provider restricts all of the account.
+    fn restrict(&mut self, now: Timestamp) {
+        let Some(pace) = &mut self.pace else { return };
+        if let (Blocks::All, until) = pace.link.health.blocks(now) {
+            let look = now.plus_ms(RESTRICTED_LOOK_MS);
+            let until = until.map_or(look, |until| until.min(look));
+            pace.bucket.pause_until(until);
+            (self.restricted, self.paused_until) = (true, Some(until));
+        }
+    }
+
+    /// What a restriction keeps from the wire now.
+    fn blocks(&self, now: Timestamp) -> Blocks {
+        self.pace.as_ref().map_or(Blocks::Nothing, |pace| pace.link.health.blocks(now).0)
     }
 
     /// Parks what an earlier incarnation claimed, once its calls have come back or were given up.
@@ -249,14 +253,21 @@ impl Session {
             self.holding = Holding::default();
             return false;
         };
-        let free = node.options().connections_per_session.saturating_sub(self.in_flight as usize);
+        let mut free = node.options().connections_per_session.saturating_sub(self.in_flight as usize);
+        if self.blocks(now) == Blocks::Initiated {
+            if lane != Lane::Reply {
+                self.holding.by(Hold::Restricted, now);
+                return false;
+            }
+            free = free.min(shard.peek(|o| o.outbox(id).map_or(0, |b| b.replies(now, free.min(256)))));
+        }
         let free = u32::try_from(free).unwrap_or(u32::MAX);
         let Some(pace) = &mut self.pace else { return false };
         if free == 0 || pace.bucket.ready_at(now) > now {
             self.holding.by(if free == 0 { Hold::Room } else { self.slow(now) }, now);
             return false;
         }
-        let cost = claim_size(pace.link.session.messages_per_second).min(free);
+        let cost = claim_size(pace.link.rate()).min(free);
         if !self.has_turn(node, lane, Share { of: tenant, weight, cost }, ctx) {
             self.holding.by(Hold::Turn, now);
             return false;
@@ -304,6 +315,7 @@ impl Session {
     fn slow(&self, now: Timestamp) -> Hold {
         match self.paused_until {
             Some(until) if until > now && self.link_lost => Hold::LinkLost,
+            Some(until) if until > now && self.restricted => Hold::Restricted,
             Some(until) if until > now => Hold::Throttled,
             _ => Hold::Pace,
         }
@@ -344,8 +356,12 @@ impl Session {
         let (now, id) = (Timestamp(ctx.clock().now_ms()), self.id);
         let places = u32::try_from(places - places / 8).unwrap_or(u32::MAX);
         let slow = self.slow(now);
+        if self.blocks(now) == Blocks::Initiated {
+            self.scant = Hold::Restricted;
+            return;
+        }
         let Some(pace) = &mut self.pace else { return };
-        let limit = claim_size(pace.link.session.messages_per_second);
+        let limit = claim_size(pace.link.rate());
         while let Some((share, _)) = self.waiting.first() {
             let (want, free) = (share.cost, places.saturating_sub(self.in_flight));
             let granted = pace.bucket.take(now, want.min(limit).min(free));
@@ -389,41 +405,17 @@ impl Session {
             let rate = self.pace.as_ref().map_or(1, |p| p.bucket.rate(now).max(1));
             at.max(now.plus_ms(i64::from(worthwhile(claim_size(rate))) * 1_000 / i64::from(rate)))
         };
-        let parts = (!self.waiting.is_empty() && room).then_some(pace).flatten().map(saved);
-        let hungry = (ready && !self.turn_asked).then_some(pace).flatten().into_iter().chain(parts).min();
+        // What waits for the end of a restriction is looked at now and then, not as fast as tokens come.
+        let held = |at: Timestamp| match self.blocks(now) {
+            Blocks::Initiated => at.max(now.plus_ms(RESTRICTED_LOOK_MS)),
+            Blocks::Nothing | Blocks::All => at,
+        };
+        let parts = (!self.waiting.is_empty() && room).then_some(pace).flatten().map(saved).map(held);
+        let own = (ready && !self.turn_asked).then_some(pace).flatten();
+        let hungry = own.map(held).into_iter().chain(parts).min();
         if let Some(at) = [due.filter(|at| *at > now), hungry].into_iter().flatten().min() {
             let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
             self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
-        }
-    }
-
-    fn back(&mut self, feedback: &Feedback, now: Timestamp) {
-        self.in_flight = self.in_flight.saturating_sub(feedback.done);
-        self.adopted &= !feedback.lost;
-        let Some(pace) = &mut self.pace else { return };
-        if feedback.accepted > 0 {
-            self.last_success = Some(now);
-            self.link_lost = false;
-        }
-        if feedback.slow_down {
-            pace.bucket.slow_down(now);
-        }
-        for key in &feedback.pairs {
-            pace.pairs.penalise(now, *key, 0);
-        }
-        let pause = i64::try_from(feedback.pause_ms).unwrap_or(0);
-        if feedback.link_lost {
-            self.link_lost = true;
-        }
-        let pause = if feedback.link_lost { pause.max(LINK_LOST_WAIT_MS) } else { pause };
-        if pause > 0 {
-            let until = now.plus_ms(pause);
-            pace.bucket.pause_until(until);
-            self.paused_until = Some(until);
-        }
-        if feedback.link_lost {
-            // The record may have been mended meanwhile: read it again before the next try.
-            self.pace = None;
         }
     }
 }
@@ -433,17 +425,28 @@ fn worthwhile(claim: u32) -> u32 {
     (claim / 4).max(1)
 }
 
-/// A claimed message, unless this recipient got too many in a short time.
+/// A claimed message, unless its template is held or this recipient got too many in a short time.
 fn parcel(outgoing: Outgoing, pace: &mut Pace, now: Timestamp) -> Option<Parcel<MessageId>> {
     let Reference::Message(key) = outgoing.reference else { return None };
+    if let Some(instead) = template_held(&outgoing, &pace.link, now) {
+        return Some(Parcel { key, message: Some(key), outgoing, dressed: false, instead: Some(instead) });
+    }
     let limited = pace.link.session.pair_limit.then(|| pace.pairs.check(now, pair_key(&outgoing)).err());
     let instead = limited.flatten().map(|until| SendError::RetryAfter {
         throttle: Throttle::Pair,
         after_ms: u64::try_from(until.since_ms(now)).unwrap_or(1),
-        cause: kabar_engine::cause::Cause::PAIR_RATE,
+        cause: Cause::PAIR_RATE,
     });
     let dressed = may_name(&outgoing.content);
     Some(Parcel { key, message: Some(key), outgoing, dressed, instead })
+}
+
+/// What a message is answered whose template the provider holds.
+fn template_held(outgoing: &Outgoing, link: &Link, now: Timestamp) -> Option<SendError> {
+    let until = link.health.holds(&TemplateName::of(&outgoing.content)?, now)?;
+    let after_ms = until.and_then(|until| u64::try_from(until.since_ms(now)).ok()).unwrap_or(0);
+    let reason = Reason { cause: Cause::TEMPLATE_PAUSED, detail: String::new() };
+    Some(SendError::Held { throttle: Throttle::Template, after_ms, reason })
 }
 
 impl Actor for Session {
@@ -468,14 +471,20 @@ impl Actor for Session {
                     pace.bucket.give_back(unused);
                 }
             }
-            Message::Back(feedback) => self.back(&feedback, now),
+            Message::Back(mut feedback) => {
+                self.note(std::mem::take(&mut feedback.troubles));
+                self.back(&feedback, now);
+            }
             // A token that was replaced is tried at once, and a pace that was changed holds from now on.
             Message::Changed => (self.pace, self.link_lost, self.paused_until) = (None, false, None),
+            Message::Relink => self.relink(),
+            Message::Throttled(throttle) => self.throttled(throttle, now),
             Message::Look(reply) => {
                 reply.send(Look {
                     in_flight: self.in_flight,
                     paused_until: self.paused_until.filter(|at| *at > now),
                     link_lost: self.link_lost,
+                    restricted: self.restricted || self.blocks(now) > Blocks::Nothing,
                     last_success: self.last_success,
                 });
                 return Next::Continue;

@@ -6,6 +6,7 @@
 
 use crate::node::Node;
 use crate::wire::Told;
+use kabar_engine::cause::Cause;
 use kabar_engine::entry::StatusReport;
 use kabar_engine::id::{CampaignId, MessageId, SessionId, ShardId};
 use kabar_engine::outgoing::{Reference, SendError};
@@ -50,9 +51,10 @@ pub(crate) fn called(
     let (campaign, index) = of(reference);
     let (outcome, cause) = match told {
         Ok(_) => ("accepted", None),
-        Err(SendError::Rejected(reason)) => ("rejected", Some(reason.cause.0)),
-        Err(SendError::RetryAfter { cause, .. }) => ("retry", Some(cause.0)),
-        Err(SendError::LinkLost) => ("link_lost", None),
+        Err(SendError::Rejected(reason)) => ("rejected", Some(reason.cause.number())),
+        Err(SendError::RetryAfter { cause, .. }) => ("retry", Some(cause.number())),
+        Err(SendError::Held { reason, .. }) => ("held", Some(reason.cause.number())),
+        Err(SendError::LinkLost(reason)) => ("link_lost", Some(reason.cause.number())),
         Err(SendError::Ambiguous) => ("ambiguous", None),
     };
     let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -73,7 +75,7 @@ pub(crate) fn reported(node: &Node, shard: ShardId, session: SessionId, reports:
             Reference::Campaign(campaign, index) => recipient(node, shard, campaign, index),
         };
         let (campaign, index) = of(report.of);
-        let (status, cause) = (report.status, report.cause.map(|cause| cause.0));
+        let (status, cause) = (report.status, report.cause.map(Cause::number));
         let (message, shard) = (said(message), shard.0);
         tracing::debug!(
             target: TARGET, message_id = message, %session, campaign, index, shard, ?status, cause, "status"

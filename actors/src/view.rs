@@ -119,6 +119,10 @@ pub enum WaitReason {
     Throttled,
     /// The sender's credentials do not work.
     LinkLost,
+    /// WhatsApp restricts the sender's account.
+    Restricted,
+    /// WhatsApp holds the template.
+    Template,
     /// Their turn: the sender's pace.
     Pace,
 }
@@ -168,7 +172,7 @@ impl CampaignView {
 pub struct SessionView {
     /// Messages in its outbox, on the wire or parked.
     pub outbox: usize,
-    /// `idle`, `working`, `throttled` or `link_lost`.
+    /// `idle`, `working`, `throttled`, `restricted` or `link_lost`.
     pub state: &'static str,
     /// Throttled until.
     pub paused_until: Option<Timestamp>,

@@ -1,16 +1,27 @@
 //! A provider's webhook: verified over its raw bytes, parsed, grouped by session, journaled, and only then
 //! answered. What belongs to nobody is kept as a stray. Not HTTP: the api turns the answer into a status code.
 
+mod trouble;
+mod unsigned;
+
+pub(crate) use unsigned::Unsigned;
+
 use crate::conversation;
+use crate::health;
 use crate::media::received;
 use crate::metrics;
 use crate::node::{Link, Node};
 use crate::shard::DoorError;
 use crate::trace;
 use bytes::Bytes;
-use kabar_connectors::cloud::{Change, InboundMessage, InboundStatus, NumberEvents, parse, verify};
+use kabar_connectors::cloud::{
+    Change, InboundMessage, InboundStatus, NumberEvents, UnknownItem, parse, verify,
+};
 use kabar_engine::content::Content;
 use kabar_engine::entry::{ConsentSource, StatusReport};
+use kabar_engine::health::Health;
+use kabar_engine::id::SessionId;
+use kabar_engine::notice::{Notice, VALUE_BYTES};
 use kabar_engine::optout::Wish;
 use kabar_engine::outgoing::Reference;
 use kabar_engine::overlay::decide::Received;
@@ -46,6 +57,8 @@ pub struct Receipt {
     pub known: usize,
     /// Numbers nobody here has; kept as strays.
     pub strays: usize,
+    /// Notices of numbers and accounts that were news.
+    pub notices: usize,
 }
 
 /// Why a webhook was not taken.
@@ -92,6 +105,7 @@ pub async fn receive(
     }
     let owner = node.app(app).await.map_err(|_| DoorError::Unavailable)?.ok_or(WebhookError::UnknownApp)?;
     if !verify(&owner.app_secrets, signature, body) {
+        node.unsigned().note(owner.id, node.clock().now_ms());
         return Err(WebhookError::BadSignature);
     }
     let changes = parse(body).map_err(|_| WebhookError::Unreadable)?;
@@ -99,9 +113,11 @@ pub async fn receive(
     let taken = changes.into_iter().map(|change| async {
         match change {
             Change::Number(number) => take(node, &owner, number, body).await,
-            Change::Unknown { .. } => {
-                stray(node, &owner, body).await?;
-                Ok(Receipt { known: 1, ..Receipt::default() })
+            Change::Unknown { field, raw, account, at } => {
+                let notice = Notice { at, ..Notice::new(&field, account.as_deref(), &raw) };
+                let mut receipt = Receipt::default();
+                tell(node, &owner, (None, notice), body, &mut receipt).await?;
+                Ok(receipt)
             }
         }
     });
@@ -111,11 +127,13 @@ pub async fn receive(
         receipt.messages += one.messages;
         receipt.known += one.known;
         receipt.strays += one.strays;
+        receipt.notices += one.notices;
     }
     metrics::webhook("status", receipt.statuses);
     metrics::webhook("message", receipt.messages);
     metrics::webhook("known", receipt.known);
     metrics::webhook("stray", receipt.strays);
+    metrics::webhook("notice", receipt.notices);
     Ok(receipt)
 }
 
@@ -127,14 +145,33 @@ async fn take(
     body: &Bytes,
 ) -> Result<Receipt, WebhookError> {
     let link = node.link_by_number(&number.phone_number_id).await.map_err(|_| DoorError::Unavailable)?;
+    let now = Timestamp(node.clock().now_ms());
+    let mut troubles = Vec::new();
     let Some(link) = link.filter(|l| l.session.app == owner.id && l.session.tenant == owner.tenant) else {
         stray(node, owner, body).await?;
         return Ok(Receipt { strays: 1, ..Receipt::default() });
     };
-    let mut receipt = Receipt { known: number.unknown.len(), ..Receipt::default() };
-    if !number.unknown.is_empty() {
-        stray(node, owner, body).await?;
+    let mut receipt = Receipt::default();
+    let (tenant, session) = (link.session.tenant, link.session.id);
+    if number.account.is_some() && link.health.account != number.account {
+        let account = &number.account;
+        let learn = |health: &mut Health| {
+            let news = health.account != *account;
+            health.account.clone_from(account);
+            news
+        };
+        node.observe((tenant, session), learn).await.map_err(DoorError::from)?;
     }
+    let errors = number.errors.into_iter().map(|error| {
+        troubles.push((trouble::of_number(&error), None));
+        UnknownItem { field: "errors".to_owned(), raw: error.raw }
+    });
+    let told: Vec<UnknownItem> = errors.chain(number.unknown).collect();
+    for item in told {
+        let notice = Notice::new(&item.field, number.account.as_deref(), &item.raw);
+        tell(node, owner, (Some(session), notice), body, &mut receipt).await?;
+    }
+    troubles.extend(number.statuses.iter().filter_map(|status| trouble::of_status(status, now)));
     statuses(node, &link, number.statuses, &mut receipt).await?;
     messages(node, &link, number.messages, (owner, body), &mut receipt).await?;
     for preference in number.preferences {
@@ -144,7 +181,27 @@ async fn take(
         let (session, source) = (Some(link.session.id), ConsentSource::Provider);
         shard.ask(Input::Consent { tenant, session, address, wish, source, idempotency: None }).await?;
     }
+    trouble::meet(node, (tenant, session), troubles).await;
     Ok(receipt)
+}
+
+/// Journals a notice; a value that is too long for an entry is kept as a stray.
+async fn tell(
+    node: &Arc<Node>,
+    owner: &Arc<MetaApp>,
+    (of, mut notice): (Option<SessionId>, Notice),
+    body: &Bytes,
+    receipt: &mut Receipt,
+) -> Result<(), WebhookError> {
+    if notice.value.as_ref().is_some_and(|value| value.len() > VALUE_BYTES) {
+        notice.stray = Some(stray(node, owner, body).await?);
+        notice.value = None;
+    }
+    match health::hear(node, owner, of, notice).await? {
+        true => receipt.notices += 1,
+        false => receipt.known += 1,
+    }
+    Ok(())
 }
 
 async fn statuses(
@@ -164,6 +221,7 @@ async fn statuses(
                 at: status.at,
                 cause: status.cause,
                 provider_id: Some(status.provider_id),
+                pricing: status.pricing,
             }),
             None => receipt.known += 1,
         }
@@ -208,6 +266,8 @@ async fn messages(
             provider_id: message.provider_id,
             from: message.from,
             alias: message.alias,
+            others: message.others,
+            beside: message.beside,
             name: message.name,
             sent_at: message.at,
             content: Arc::new(content),
@@ -260,13 +320,13 @@ fn bounded(content: Content) -> (Content, bool) {
 }
 
 /// Keeps what belongs to nobody, under the app's tenant, before the answer. A repeat of the same bytes is one.
-async fn stray(node: &Arc<Node>, owner: &Arc<MetaApp>, body: &Bytes) -> Result<(), WebhookError> {
+async fn stray(node: &Arc<Node>, owner: &Arc<MetaApp>, body: &Bytes) -> Result<u64, WebhookError> {
     let kept = body.slice(..body.len().min(STRAY_BYTES));
     let at = Timestamp(node.clock().now_ms());
     let id = xxhash_rust::xxh3::xxh3_64(body) >> 1;
     let noun = Stray { id, tenant: owner.tenant, app: owner.id, at, bytes: kept.to_vec() };
     match node.store().nouns.create(&noun).await {
-        Ok(_) | Err(kabar_schema::error::StoreError::Conflict) => Ok(()),
+        Ok(_) | Err(kabar_schema::error::StoreError::Conflict) => Ok(id),
         Err(error) => Err(DoorError::from(error).into()),
     }
 }

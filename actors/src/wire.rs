@@ -8,7 +8,9 @@ use crate::shard::{DoorError, Shard};
 use crate::trace;
 use futures::stream::{FuturesUnordered, StreamExt};
 use kabar_connectors::Connector;
+use kabar_connectors::cloud::aftermath;
 use kabar_engine::cause::Cause;
+use kabar_engine::health::{TemplateName, Trouble};
 use kabar_engine::id::{MessageId, TenantId};
 use kabar_engine::outgoing::{Accepted, Outgoing, SendError};
 use kabar_engine::overlay::Input;
@@ -25,6 +27,8 @@ const BURST: usize = 8;
 const BATCH: usize = 128;
 /// An answer waits at most this long for company.
 const LINGER: Duration = Duration::from_millis(5);
+/// Troubles of one batch that are remembered.
+const TROUBLES: usize = 8;
 /// Waits between tries to hand answers to a shard that is being reopened.
 const REOPEN_WAIT_MS: u64 = 100;
 /// Tries to hand answers over before they are given up; the claims are then adopted as ambiguous. A minute: a store
@@ -45,6 +49,10 @@ pub struct Feedback {
     pub pause_ms: u64,
     /// The link does not work.
     pub link_lost: bool,
+    /// The account is held.
+    pub account_held: bool,
+    /// Refusals that were about more than one message, each once.
+    pub troubles: Vec<Trouble>,
     /// Recipients (by hash) whose pair limit was met.
     pub pairs: Vec<u64>,
     /// Something was accepted.
@@ -56,7 +64,10 @@ pub struct Feedback {
 }
 
 impl Feedback {
-    fn hear(&mut self, to: u64, told: &Told) {
+    fn hear(&mut self, to: u64, told: &Told, template: Option<TemplateName>) {
+        if let Err(error) = told {
+            self.trouble(error, template);
+        }
         match told {
             Ok(_) => self.accepted += 1,
             Err(SendError::RetryAfter { throttle: Throttle::Pair, .. }) => self.pairs.push(to),
@@ -70,8 +81,40 @@ impl Feedback {
             Err(SendError::RetryAfter { throttle: Throttle::RequestLimit, after_ms, .. }) => {
                 self.pause_ms = self.pause_ms.max((*after_ms).max(60_000));
             }
-            Err(SendError::LinkLost) => self.link_lost = true,
-            Err(SendError::RetryAfter { .. } | SendError::Rejected(_) | SendError::Ambiguous) => {}
+            Err(SendError::Held { throttle: Throttle::Account, after_ms, .. }) => {
+                self.account_held = true;
+                self.pause_ms = self.pause_ms.max(*after_ms);
+            }
+            Err(SendError::LinkLost(_)) => self.link_lost = true,
+            Err(
+                SendError::RetryAfter { .. }
+                | SendError::Held { .. }
+                | SendError::Rejected(_)
+                | SendError::Ambiguous,
+            ) => {}
+        }
+    }
+
+    /// Remembers what is about more than its message, or what nobody knows.
+    fn trouble(&mut self, error: &SendError, template: Option<TemplateName>) {
+        let (holds, reason) = match error {
+            SendError::Held { throttle: Throttle::Person, .. } => return,
+            SendError::Held { throttle, reason, .. } => (Some(*throttle), reason),
+            SendError::LinkLost(reason) => (None, reason),
+            SendError::Rejected(reason) if reason.cause.is_provider() => {
+                let holds = aftermath(reason.cause);
+                if holds.is_none() && reason.cause.is_known() {
+                    return;
+                }
+                (holds, reason)
+            }
+            _ => return,
+        };
+        let template = template.filter(|_| holds == Some(Throttle::Template));
+        let same = |known: &Trouble| known.cause == reason.cause && known.template == template;
+        if self.troubles.len() < TROUBLES && !self.troubles.iter().any(same) {
+            let (cause, detail) = (reason.cause, reason.detail.clone());
+            self.troubles.push(Trouble { holds, cause, detail, template });
         }
     }
 }
@@ -141,14 +184,14 @@ pub async fn transmit<K: Copy + Send + 'static>(
     }
     let mut calls = futures::stream::iter(early).chain(calls);
     let mut batch: Vec<(K, Told)> = Vec::with_capacity(BATCH);
-    while let Some((key, to, told)) = calls.next().await {
-        feedback.hear(to, &told);
+    while let Some((key, (to, template), told)) = calls.next().await {
+        feedback.hear(to, &told, template);
         batch.push((key, told));
         let deadline = tokio::time::Instant::now() + LINGER;
         while batch.len() < BATCH {
             match tokio::time::timeout_at(deadline, calls.next()).await {
-                Ok(Some((key, to, told))) => {
-                    feedback.hear(to, &told);
+                Ok(Some((key, (to, template), told))) => {
+                    feedback.hear(to, &told, template);
                     batch.push((key, told));
                 }
                 Ok(None) | Err(_) => break,
@@ -162,7 +205,7 @@ pub async fn transmit<K: Copy + Send + 'static>(
 }
 
 /// One call.
-async fn call<K: Copy>(route: &Route, parcel: &Parcel<K>) -> (K, u64, Told) {
+async fn call<K: Copy>(route: &Route, parcel: &Parcel<K>) -> (K, (u64, Option<TemplateName>), Told) {
     let told = match &parcel.instead {
         Some(error) => Err(error.clone()),
         // The last look before the first byte: without the lease somebody else may own the claim.
@@ -170,7 +213,9 @@ async fn call<K: Copy>(route: &Route, parcel: &Parcel<K>) -> (K, u64, Told) {
         None if parcel.dressed => dressed_call(route, parcel).await,
         None => told_call(route, parcel.message, &parcel.outgoing).await,
     };
-    (parcel.key, pair_key(&parcel.outgoing), told)
+    let refused = matches!(told, Err(SendError::Held { .. } | SendError::Rejected(_)));
+    let template = refused.then(|| TemplateName::of(&parcel.outgoing.content)).flatten();
+    (parcel.key, (pair_key(&parcel.outgoing), template), told)
 }
 
 /// A call of a message that names media of ours. What the provider refuses because of a copy it does not know any more is
@@ -240,7 +285,7 @@ fn count<K>(batch: &[(K, Told)]) {
         match told {
             Ok(_) => accepted += 1,
             Err(SendError::Rejected(_)) => rejected += 1,
-            Err(SendError::RetryAfter { .. } | SendError::LinkLost) => retry += 1,
+            Err(SendError::RetryAfter { .. } | SendError::Held { .. } | SendError::LinkLost(_)) => retry += 1,
             Err(SendError::Ambiguous) => ambiguous += 1,
         }
     }

@@ -1,6 +1,6 @@
 //! The other process of a bench, on the other core: the simulated WhatsApp, and the load that calls the API.
 
-use crate::{cpu, load, steady};
+use crate::{cpu, hooks, load, steady};
 use anyhow::{Context, Result, bail, ensure};
 use kabar_sandbox::{Behaviour, NumberConfig, Sandbox, SandboxConfig};
 use std::io::{BufRead, BufReader, Write};
@@ -28,7 +28,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
         Some("load") => runtime.block_on(load::child(&arguments[1..])),
         Some("gets") => runtime.block_on(load::gets(&arguments[1..])),
         Some("steady") => runtime.block_on(steady::child()),
-        _ => bail!("a child is `sandbox`, `load`, `gets` or `steady`"),
+        Some("hooks") => runtime.block_on(hooks::child(&arguments[1..])),
+        _ => bail!("a child is `sandbox`, `load`, `gets`, `steady` or `hooks`"),
     }
 }
 

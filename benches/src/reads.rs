@@ -138,6 +138,7 @@ async fn report(house: &House, campaign: CampaignId, count: u64, status: Status)
                 at,
                 cause: None,
                 provider_id: None,
+                pricing: None,
             };
             Input::Statuses {
                 tenant,

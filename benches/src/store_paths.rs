@@ -185,6 +185,7 @@ async fn report(shard: &Arc<Shard>, ids: &[MessageId], status: Status, at: Times
         at,
         cause: None,
         provider_id: None,
+        pricing: None,
     };
     let reports = ids.iter().map(of).collect();
     ask(shard, Input::Statuses { tenant: TENANT, session: SESSION, reports }).await?;
@@ -208,6 +209,8 @@ pub async fn inbound(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<
                 sent_at: now,
                 content: Arc::new(Content::plain(&format!("message {n} {}", "y".repeat(250)))),
                 context: None,
+                others: Vec::new(),
+                beside: None,
             };
             ask(&shard, Input::Receive { tenant: TENANT, session: SESSION, messages: vec![received] })
         });
@@ -295,6 +298,7 @@ async fn run_part(node: &Node, campaign: CampaignId, part: u32) -> Result<()> {
                 at,
                 cause: None,
                 provider_id: None,
+                pricing: None,
             };
             let reports = (0..PART / 40).map(of).collect();
             ask(&shard, Input::Statuses { tenant: TENANT, session: SESSION, reports }).await?;

@@ -1,11 +1,23 @@
 //! Why a message did not arrive: one catalogue of stable codes, each with whose fault it is, whether a repeat
-//! can help, and what to do. Meta's numeric codes are kept as they are; Kabar's own are below 1,000.
+//! can help, and what to do. Meta's numeric codes are kept; Kabar's own are below 100.
 //!
 //! Not an HTTP matter: the connectors translate answers into a [`Cause`], the api translates a cause into text.
 
-use serde::{Deserialize, Serialize};
+mod catalogue;
 
-/// A stable numeric code. Below 1,000 Kabar's own, otherwise Meta's (cloud API error codes).
+use catalogue::{FAMILIES, FOREIGN, LINES};
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// Meta's codes below this would be Kabar's own, so they are kept behind [`LOW_BEGIN`].
+const LOW: u32 = 100;
+/// Where Meta's codes below [`LOW`] are kept: none of Meta's has so many digits.
+const LOW_BEGIN: u32 = 10_000_000;
+/// "API unknown": a bad request or a fault of its own.
+const GRAPH_UNKNOWN: u32 = LOW_BEGIN + 1;
+
+/// A stable numeric code. Below 100 Kabar's own, otherwise Meta's (cloud API error codes); Meta's own below 100 are
+/// kept behind ten millions ([`Cause::of_provider`]) and shown as Meta writes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cause(pub u32);
@@ -70,95 +82,74 @@ impl Cause {
     pub const MEDIA_TOO_LARGE: Self = Self(24);
     /// WhatsApp did not take the media it names.
     pub const MEDIA_UPLOAD: Self = Self(131_053);
+    /// The template is paused.
+    pub const TEMPLATE_PAUSED: Self = Self(132_015);
     /// Too many messages to one person in a short time.
     pub const PAIR_RATE: Self = Self(131_056);
 
-    /// The catalogue's entry; an unknown provider code is explained as such.
+    /// A code of the provider's. Those below 100 mean something else than Kabar's own of the same number.
+    #[must_use]
+    pub fn of_provider(code: u32) -> Self {
+        Self(if code < LOW { LOW_BEGIN + code } else { code })
+    }
+
+    /// The number as its owner writes it.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        if (LOW_BEGIN..LOW_BEGIN + LOW).contains(&self.0) { self.0 - LOW_BEGIN } else { self.0 }
+    }
+
+    /// Whether it is the provider's, not Kabar's own.
+    #[must_use]
+    pub fn is_provider(self) -> bool {
+        self.0 >= LOW
+    }
+
+    /// Whether the catalogue has a line for it.
+    #[must_use]
+    pub fn is_known(self) -> bool {
+        line(LINES, self).is_some()
+    }
+
+    /// The catalogue's line; a code that has none is explained by its family.
     #[must_use]
     pub fn explain(self) -> Explanation {
-        CATALOGUE.iter().find(|(code, _)| *code == self.0).map_or(FOREIGN, |(_, e)| *e)
+        line(LINES, self).or_else(|| line(FAMILIES, self)).unwrap_or(FOREIGN)
     }
 
-    /// Every code the catalogue explains, in order.
+    /// How often a message may be tried that was refused with it, where that is less than its throttle allows.
+    #[must_use]
+    pub fn most_tries(self) -> Option<u32> {
+        match self.0 {
+            GRAPH_UNKNOWN => Some(3),
+            131_000 => Some(5),
+            _ => None,
+        }
+    }
+
+    /// Every line of the catalogue in order, each under its first code.
     pub fn all() -> impl Iterator<Item = (Self, Explanation)> {
-        CATALOGUE.iter().map(|(code, e)| (Self(*code), *e))
+        Self::lines().map(|(codes, e)| (*codes.start(), e))
+    }
+
+    /// Every line of the catalogue in order with the codes it is for.
+    pub fn lines() -> impl Iterator<Item = (RangeInclusive<Self>, Explanation)> {
+        LINES.iter().map(|(first, last, e)| (Self(*first)..=Self(*last), *e))
+    }
+
+    /// The codes of the line with this word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<RangeInclusive<Self>> {
+        Self::lines().find(|(_, e)| e.code == word).map(|(codes, _)| codes)
     }
 }
 
-const FOREIGN: Explanation = entry(
-    "provider_error",
-    "WhatsApp refused the message with a code this version does not know.",
-    Fault::Provider,
-    false,
-    "Look the number up in Meta's error codes.",
-);
-
-const fn entry(
-    code: &'static str,
-    meaning: &'static str,
-    fault: Fault,
-    retryable: bool,
-    remedy: &'static str,
-) -> Explanation {
-    Explanation { code, meaning, fault, retryable, remedy }
+/// The line a code is of, in a sorted list.
+fn line(list: &[(u32, u32, Explanation)], cause: Cause) -> Option<Explanation> {
+    let behind = list.partition_point(|(first, ..)| *first <= cause.0);
+    let (_, last, e) = list[..behind].last()?;
+    (cause.0 <= *last).then_some(*e)
 }
-
-use Fault::{Kabar, Provider, Recipient, Sender};
-
-/// Source of the numeric codes: Meta's Cloud API error codes.
-#[rustfmt::skip]
-const CATALOGUE: &[(u32, Explanation)] = &[
-    (1, entry("cancelled", "The tenant cancelled it before it was sent.", Sender, false, "Nothing; send it again if it was a mistake.")),
-    (2, entry("opted_out", "The recipient had opted out when its turn came.", Recipient, false, "Do not write to this person until they opt in again.")),
-    (3, entry("window_closed", "Free-form content needs a message from the recipient within the last 24 hours.", Sender, false, "Send a template, or wait until the person writes.")),
-    (4, entry("render_failed", "The content could not be rendered for this recipient.", Sender, false, "Give the missing variable a default or fill it in the contact.")),
-    (5, entry("gave_up", "WhatsApp refused it for a passing reason as often as it may be tried.", Provider, true, "Send it again later.")),
-    (6, entry("link_lost", "The session's credentials do not work.", Sender, true, "Renew the session's access token.")),
-    (7, entry("unreadable_answer", "WhatsApp's answer could not be understood.", Provider, false, "Report it with the message id.")),
-    (8, entry("internal", "Kabar could not build the request.", Kabar, false, "Report it with the message id.")),
-    (9, entry("session_removed", "Its session was removed before it was sent.", Sender, false, "Send it from another session.")),
-    (20, entry("media_gone", "The media the message names was deleted before its turn came.", Sender, false, "Store the file again and send the message with its new id.")),
-    (21, entry("media_expired", "WhatsApp no longer has the media the person sent.", Kabar, false, "Ask the person to send it again.")),
-    (22, entry("media_damaged", "The bytes WhatsApp gave are not those it announced.", Provider, false, "Ask the person to send it again.")),
-    (23, entry("media_withheld", "WhatsApp does not give out the media the person sent.", Provider, false, "Check the session's access token, and ask the person to send it again.")),
-    (24, entry("media_too_large", "The media the person sent is larger than any WhatsApp lets a business send.", Recipient, false, "Ask the person for a smaller file.")),
-    (100, entry("invalid_parameter", "WhatsApp calls a field of the message invalid.", Sender, false, "Correct the message; the detail names the field.")),
-    (190, entry("token_expired", "The access token is expired or invalid.", Sender, true, "Renew the session's access token.")),
-    (368, entry("policy_block", "The account is temporarily blocked for policy violations.", Sender, true, "Appeal in WhatsApp Manager.")),
-    (80007, entry("request_limit", "The account made too many requests.", Provider, true, "Wait; Kabar slows down by itself.")),
-    (130403, entry("blocked_by_you", "The recipient is on the number's block list.", Sender, false, "Unblock the person first.")),
-    (130429, entry("throughput", "The number sent faster than it may.", Provider, true, "Wait; Kabar slows down by itself.")),
-    (130472, entry("experiment", "WhatsApp keeps this person out of marketing for an experiment.", Provider, false, "Nothing; send no marketing to this person now.")),
-    (130497, entry("country_restricted", "The number may not write to this country.", Sender, false, "Use a number that may.")),
-    (131000, entry("provider_failed", "WhatsApp failed for a reason it does not tell.", Provider, true, "Send it again.")),
-    (131008, entry("parameter_missing", "A required field of the message is missing.", Sender, false, "Correct the message; the detail names the field.")),
-    (131009, entry("parameter_invalid", "A field of the message has a value WhatsApp does not accept.", Sender, false, "Correct the message; the detail names the field.")),
-    (131016, entry("service_unavailable", "WhatsApp is temporarily unavailable.", Provider, true, "Send it again.")),
-    (131021, entry("self", "Recipient and sender are the same number.", Sender, false, "Remove the own number from the audience.")),
-    (131026, entry("undeliverable", "Not on WhatsApp, an old client, or terms not accepted; WhatsApp does not tell which.", Recipient, false, "Check the number with the person.")),
-    (131030, entry("not_in_test_list", "A test number may only write to its listed recipients.", Sender, false, "Add the recipient to the test list or use a real number.")),
-    (131031, entry("account_locked", "The business account is locked.", Sender, true, "See WhatsApp Manager.")),
-    (131037, entry("display_name", "The number's display name is not approved.", Sender, true, "Have the display name approved.")),
-    (131042, entry("payment", "The account has a payment problem.", Sender, true, "Add a payment method in WhatsApp Manager.")),
-    (131047, entry("window_closed_provider", "More than 24 hours have passed since the person last wrote.", Sender, false, "Send a template.")),
-    (131048, entry("spam_limit", "Too many earlier messages were blocked or reported.", Sender, true, "Lower the volume and improve the content.")),
-    (131049, entry("ecosystem", "WhatsApp limits marketing messages to this person.", Provider, true, "Wait at least 24 hours; do not repeat sooner.")),
-    (131050, entry("marketing_stopped", "The person stopped marketing messages from this business.", Recipient, false, "Respect it; Kabar recorded the opt-out.")),
-    (131051, entry("unsupported_type", "The message type is not supported.", Sender, false, "Use another type.")),
-    (131052, entry("media_download", "WhatsApp could not fetch the media link.", Sender, false, "Make the link public and small enough.")),
-    (131053, entry("media_upload", "The media file was refused.", Sender, false, "Check type and size of the file.")),
-    (131056, entry("pair_rate", "Too many messages to this person in a short time.", Provider, true, "Wait; Kabar waits by itself.")),
-    (131057, entry("maintenance", "The number is being upgraded.", Provider, true, "Wait a minute.")),
-    (132000, entry("template_parameters", "The template's number of parameters does not match.", Sender, false, "Fill every variable of the template.")),
-    (132001, entry("template_unknown", "The template does not exist in this language.", Sender, false, "Check name and language, or wait for approval.")),
-    (132005, entry("template_too_long", "The filled template is too long.", Sender, false, "Shorten the variables.")),
-    (132007, entry("template_policy", "The template's content violates a policy.", Sender, false, "Change the template.")),
-    (132012, entry("template_format", "A parameter has the wrong kind.", Sender, false, "Check the parameter kinds.")),
-    (132015, entry("template_paused", "The template is paused for low quality.", Sender, true, "Improve it or wait until the pause ends.")),
-    (132016, entry("template_disabled", "The template was disabled for low quality.", Sender, false, "Make a new template.")),
-    (133010, entry("not_registered", "The number is not registered with the Cloud API.", Sender, false, "Register the number.")),
-    (135000, entry("provider_generic", "WhatsApp refused the message without a reason.", Provider, false, "Report it to Meta with the trace id.")),
-];
 
 #[cfg(test)]
 mod tests {
@@ -166,16 +157,32 @@ mod tests {
 
     #[test]
     fn the_catalogue_is_sorted_and_each_word_stands_once() {
-        assert!(CATALOGUE.is_sorted_by(|a, b| a.0 < b.0));
-        let mut words: Vec<_> = CATALOGUE.iter().map(|(_, e)| e.code).collect();
+        for list in [LINES, FAMILIES] {
+            assert!(list.is_sorted_by(|a, b| a.0 <= a.1 && a.1 < b.0));
+        }
+        let mut words: Vec<_> = LINES.iter().chain(FAMILIES).map(|(.., e)| e.code).collect();
+        words.push(FOREIGN.code);
         words.sort_unstable();
         words.dedup();
-        assert_eq!(words.len(), CATALOGUE.len());
+        assert_eq!(words.len(), LINES.len() + FAMILIES.len() + 1);
     }
 
     #[test]
     fn an_unknown_code_is_still_explained() {
         assert_eq!(Cause(424_242).explain().code, "provider_error");
+        assert_eq!(Cause(132_999).explain().code, "template_error");
+        assert_eq!(Cause(131_999).explain().code, "message_error");
         assert_eq!(Cause::OPTED_OUT.explain().fault, Fault::Recipient);
+    }
+
+    #[test]
+    fn metas_small_codes_are_not_taken_for_kabars_own() {
+        assert_eq!(Cause::of_provider(1).explain().code, "graph_unknown");
+        assert_eq!(Cause(1).explain().code, "cancelled");
+        for code in [0, 1, 2, 3, 4, 10, 33, 99, 100, 190, 131_049, u32::MAX] {
+            let cause = Cause::of_provider(code);
+            assert_eq!((cause.number(), cause.is_provider()), (code, true));
+        }
+        assert!(!Cause::INTERNAL.is_provider());
     }
 }

@@ -2,6 +2,7 @@
 //! out to it now. Not the message, not the session.
 
 use crate::address::Address;
+use crate::beside::{Beside, Referrals};
 use crate::content::Content;
 use crate::entry::{ConversationOpened, Position};
 use crate::id::{ConversationId, MessageId, SessionId, TenantId};
@@ -26,6 +27,10 @@ pub struct ConversationRow {
     pub aliases: Vec<Address>,
     /// The name the person shows.
     pub name: Option<String>,
+    /// The name the person chose at WhatsApp.
+    pub username: Option<String>,
+    /// Where the person came from: the first and the last advertisement.
+    pub referrals: Option<Box<Referrals>>,
     /// The newest message: the head of the chain.
     pub last: Option<MessageId>,
     /// Messages in it.
@@ -36,6 +41,13 @@ pub struct ConversationRow {
     pub window_until: Option<Timestamp>,
     /// The last entry that changed it.
     pub upto: Position,
+}
+
+/// Whether a received content is the person speaking: it opens the window and is to be read. A changed number is not, and
+/// neither is what a person does to an earlier message of its own: edit it, take it back.
+#[must_use]
+pub fn speaks(content: &Content) -> bool {
+    !matches!(content.kind(), "system" | "edit" | "revoke")
 }
 
 /// Why a message may not go out to a conversation.
@@ -58,6 +70,8 @@ impl ConversationRow {
             address: opened.address.clone(),
             aliases: Vec::new(),
             name: None,
+            username: None,
+            referrals: None,
             last: None,
             count: 0,
             unread: 0,
@@ -79,6 +93,16 @@ impl ConversationRow {
         self.window_until = Some(self.window_until.map_or(until, |w| w.max(until)));
         if let Some(name) = name.filter(|n| !n.is_empty()) {
             self.name = Some(name.to_owned());
+        }
+    }
+
+    /// What stood beside a message that was written at `sent_at`.
+    pub fn learned(&mut self, beside: &Beside, sent_at: Timestamp) {
+        if let Some(referral) = &beside.referral {
+            Referrals::join(&mut self.referrals, referral, sent_at);
+        }
+        if beside.username.is_some() {
+            self.username.clone_from(&beside.username);
         }
     }
 

@@ -2,22 +2,25 @@
 //! kind ever changes its meaning. Bytes belong to the schema's codec, meaning to [`crate::overlay`]'s fold.
 
 mod range;
+mod report;
 mod weight;
 
 pub use range::Range;
+pub use report::{Outcome, StatusReport};
 
 use crate::address::Address;
+use crate::beside::Beside;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::content::Content;
 use crate::id::{
     CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, TenantId, WebhookId,
 };
+use crate::notice::Notice;
 use crate::once::Once;
 use crate::optout::Wish;
 use crate::pacing::{Held, Lane};
 use crate::part::PartStart;
-use crate::status::Status;
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -266,6 +269,8 @@ pub enum What {
         /// Since when no delivery has succeeded.
         since: Timestamp,
     },
+    /// The provider told something of a number or an account.
+    Notice(Box<Notice>),
 }
 
 /// A conversation's begin.
@@ -317,39 +322,6 @@ pub struct Idempotency {
     pub body: u128,
 }
 
-/// What a call to the provider came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Taken, under this provider id.
-    Accepted(Arc<str>),
-    /// Refused for good.
-    Failed(Cause),
-    /// Refused for now; due again then.
-    Retry {
-        /// Not before.
-        due: Timestamp,
-        /// Why it was refused.
-        cause: Cause,
-    },
-    /// Not known.
-    Ambiguous,
-}
-
-/// One status of the provider, for a message or a recipient's index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatusReport<K> {
-    /// Which message.
-    pub of: K,
-    /// Its new status.
-    pub status: Status,
-    /// When, by the provider's clock.
-    pub at: Timestamp,
-    /// Why, when failed.
-    pub cause: Option<Cause>,
-    /// The provider's id, when it says so.
-    pub provider_id: Option<Arc<str>>,
-}
-
 /// A received message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inbound {
@@ -371,6 +343,8 @@ pub struct Inbound {
     pub content: Arc<Content>,
     /// The quoted message's provider id.
     pub context: Option<Arc<str>>,
+    /// What stands beside the body.
+    pub beside: Option<Box<Beside>>,
 }
 
 /// Where a consent was said.
@@ -461,6 +435,7 @@ impl What {
             Self::MediaStored { .. } => "media_stored",
             Self::MediaFailed { .. } => "media_failed",
             Self::WebhookDisabled { .. } => "webhook_disabled",
+            Self::Notice(_) => "notice",
         }
     }
 }

@@ -1,206 +1,20 @@
 //! What the outside is told of an [`Entry`]: a closed set of kinds of events, and a function from an entry to the
 //! events it is. Not their JSON, which is the edge's; not a store: events are the journal, read in other words.
 
+mod kind;
+
+pub use kind::Kind;
+
 use crate::address::Address;
-use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::entry::{ConsentSource, Entry, Frozen, Inbound, Intent, Outcome, Range, StatusReport, What};
 use crate::id::{CampaignId, ConversationId, MediaId, MessageId, SessionId, WebhookId, hash64};
+use crate::notice::Notice;
 use crate::optout::Wish;
-use crate::status::Status;
+use crate::pricing::Pricing;
 use crate::time::Timestamp;
+use serde_json::Value;
 use std::sync::Arc;
-
-/// What kind of thing happened. Words never change their meaning; new ones may come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// An outbound message is durable.
-    MessageAccepted,
-    /// The provider took it.
-    MessageSent,
-    /// It reached the phone.
-    MessageDelivered,
-    /// The person opened it.
-    MessageRead,
-    /// The person played it.
-    MessagePlayed,
-    /// It will not arrive.
-    MessageFailed,
-    /// Nobody can say whether it was sent.
-    MessageUnknown,
-    /// It was not sent in time.
-    MessageExpired,
-    /// It was cancelled before it was sent.
-    MessageCancelled,
-    /// A person wrote.
-    MessageReceived,
-    /// What a person sent is kept here.
-    MediaStored,
-    /// What a person sent could not be fetched.
-    MediaFailed,
-    /// A conversation began.
-    ConversationOpened,
-    /// A person wants no more messages.
-    ContactOptedOut,
-    /// A person wants messages again.
-    ContactOptedIn,
-    /// A campaign was launched.
-    CampaignLaunched,
-    /// A campaign was paused.
-    CampaignPaused,
-    /// A campaign goes on.
-    CampaignResumed,
-    /// A campaign was cancelled.
-    CampaignCancelled,
-    /// A campaign's recipients are fixed.
-    CampaignFrozen,
-    /// Every recipient of a campaign has ended.
-    CampaignFinished,
-    /// A webhook subscription is served no more.
-    WebhookDisabled,
-}
-
-impl Kind {
-    /// Every kind, in the order of the page.
-    pub const ALL: [Self; 22] = [
-        Self::MessageAccepted,
-        Self::MessageSent,
-        Self::MessageDelivered,
-        Self::MessageRead,
-        Self::MessagePlayed,
-        Self::MessageFailed,
-        Self::MessageUnknown,
-        Self::MessageExpired,
-        Self::MessageCancelled,
-        Self::MessageReceived,
-        Self::MediaStored,
-        Self::MediaFailed,
-        Self::ConversationOpened,
-        Self::ContactOptedOut,
-        Self::ContactOptedIn,
-        Self::CampaignLaunched,
-        Self::CampaignPaused,
-        Self::CampaignResumed,
-        Self::CampaignCancelled,
-        Self::CampaignFrozen,
-        Self::CampaignFinished,
-        Self::WebhookDisabled,
-    ];
-
-    /// Its stable word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::MessageAccepted => "message.accepted",
-            Self::MessageSent => "message.sent",
-            Self::MessageDelivered => "message.delivered",
-            Self::MessageRead => "message.read",
-            Self::MessagePlayed => "message.played",
-            Self::MessageFailed => "message.failed",
-            Self::MessageUnknown => "message.unknown",
-            Self::MessageExpired => "message.expired",
-            Self::MessageCancelled => "message.cancelled",
-            Self::MessageReceived => "message.received",
-            Self::MediaStored => "media.stored",
-            Self::MediaFailed => "media.failed",
-            Self::ConversationOpened => "conversation.opened",
-            Self::ContactOptedOut => "contact.opted_out",
-            Self::ContactOptedIn => "contact.opted_in",
-            Self::CampaignLaunched => "campaign.launched",
-            Self::CampaignPaused => "campaign.paused",
-            Self::CampaignResumed => "campaign.resumed",
-            Self::CampaignCancelled => "campaign.cancelled",
-            Self::CampaignFrozen => "campaign.frozen",
-            Self::CampaignFinished => "campaign.finished",
-            Self::WebhookDisabled => "webhook.disabled",
-        }
-    }
-
-    /// The kind a word names.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.word() == word)
-    }
-
-    /// When it happens, in one sentence.
-    #[must_use]
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Self::MessageAccepted => "Kabar accepted a message for sending, and it is durable.",
-            Self::MessageSent => "WhatsApp took the message.",
-            Self::MessageDelivered => "It reached the phone.",
-            Self::MessageRead => "The person opened it.",
-            Self::MessagePlayed => "The person played the voice message.",
-            Self::MessageFailed => "It was refused or could not be delivered; `error` says why.",
-            Self::MessageUnknown => "Nobody can say whether it was sent; a later proof still moves it.",
-            Self::MessageExpired => "Its validity passed before it could be sent.",
-            Self::MessageCancelled => "It was cancelled before it was sent, alone or with its campaign.",
-            Self::MessageReceived => "A person wrote.",
-            Self::MediaStored => {
-                "The picture, film, sound or file of a received message is kept here; `media` is its id."
-            }
-            Self::MediaFailed => "It could not be fetched from WhatsApp and will not be; `error` says why.",
-            Self::ConversationOpened => "A number and a person exchange their first message.",
-            Self::ContactOptedOut => "A person wants no more messages.",
-            Self::ContactOptedIn => "A person wants messages again.",
-            Self::CampaignLaunched => "The campaign was launched; its audience is being frozen.",
-            Self::CampaignPaused => "The campaign was paused.",
-            Self::CampaignResumed => "The campaign was resumed.",
-            Self::CampaignCancelled => "The campaign was cancelled; what was not sent is cancelled too.",
-            Self::CampaignFrozen => "The campaign's recipients are fixed and counted.",
-            Self::CampaignFinished => "Every recipient of the campaign has ended.",
-            Self::WebhookDisabled => {
-                "No delivery of a webhook subscription succeeded for five days; it is served no more."
-            }
-        }
-    }
-
-    /// Whether Meta's webhooks have words for it.
-    #[must_use]
-    pub fn is_metas(self) -> bool {
-        matches!(
-            self,
-            Self::MessageSent
-                | Self::MessageDelivered
-                | Self::MessageRead
-                | Self::MessagePlayed
-                | Self::MessageFailed
-                | Self::MessageExpired
-                | Self::MessageCancelled
-                | Self::MessageReceived
-        )
-    }
-
-    /// What a provider's status is called.
-    fn of_status(status: Status) -> Option<Self> {
-        match status {
-            Status::Sent => Some(Self::MessageSent),
-            Status::Delivered => Some(Self::MessageDelivered),
-            Status::Read => Some(Self::MessageRead),
-            Status::Played => Some(Self::MessagePlayed),
-            Status::Failed => Some(Self::MessageFailed),
-            Status::Queued | Status::Unknown | Status::Expired | Status::Received => None,
-        }
-    }
-
-    fn of_verb(verb: Verb) -> Self {
-        match verb {
-            Verb::Launch => Self::CampaignLaunched,
-            Verb::Pause => Self::CampaignPaused,
-            Verb::Resume => Self::CampaignResumed,
-            Verb::Cancel => Self::CampaignCancelled,
-        }
-    }
-
-    /// How a message ended that was not sent.
-    fn of_end(cause: Option<Cause>) -> Self {
-        match cause {
-            None => Self::MessageExpired,
-            Some(Cause::CANCELLED) => Self::MessageCancelled,
-            Some(_) => Self::MessageFailed,
-        }
-    }
-}
 
 /// One event, as far as its entry alone tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -258,6 +72,8 @@ pub enum About {
         /// Since when no delivery has succeeded.
         since: Timestamp,
     },
+    /// A provider's notice.
+    Notice(Box<Notice>),
 }
 
 impl About {
@@ -279,6 +95,12 @@ impl About {
             Self::Contact { address, .. } => of("contact", hash64(address.key().as_bytes()), 0),
             Self::Campaign(campaign) | Self::Frozen { campaign, .. } => of("campaign", campaign.0, 0),
             Self::Webhook { webhook, .. } => of("webhook", webhook.0, 0),
+            Self::Notice(notice) => match (notice.session, &notice.account) {
+                (Some(session), _) => of("session", session.0, 0),
+                (None, account) => {
+                    of("account", hash64(account.as_deref().unwrap_or_default().as_bytes()), 0)
+                }
+            },
         }
     }
 }
@@ -300,10 +122,14 @@ pub struct OfMessage {
     pub reported_at: Option<Timestamp>,
     /// Why it failed.
     pub cause: Option<Cause>,
+    /// What it costs, where the provider said it.
+    pub pricing: Option<Arc<Pricing>>,
     /// What the caller wants to see again.
     pub tag: Option<Arc<str>>,
     /// The file that came with it and is kept now.
     pub media: Option<MediaId>,
+    /// The advertisement or post the person came from, in the provider's shape.
+    pub referral: Option<Box<Value>>,
 }
 
 impl OfMessage {
@@ -370,6 +196,7 @@ pub fn drafts(entry: &Entry) -> Box<dyn Iterator<Item = Draft> + '_> {
         What::WebhookDisabled { webhook, since } => {
             one(Kind::WebhookDisabled, About::Webhook { webhook: *webhook, since: *since })
         }
+        What::Notice(notice) => one(Kind::of_notice(notice), About::Notice(notice.clone())),
         What::Opened { .. }
         | What::Alias { .. }
         | What::Claim { .. }
@@ -421,6 +248,7 @@ fn received(inbound: &Inbound) -> About {
         conversation: Some(inbound.conversation),
         address: Some(inbound.from.clone()),
         reported_at: Some(inbound.sent_at),
+        referral: inbound.beside.as_ref().and_then(|beside| beside.referral.clone()).map(Box::new),
         ..OfMessage::of(inbound.id)
     }))
 }
@@ -436,7 +264,8 @@ fn answered(of: OfMessage, outcome: &Outcome) -> Option<(Kind, OfMessage)> {
 
 fn reported<K>(of: OfMessage, report: &StatusReport<K>) -> Option<(Kind, OfMessage)> {
     let kind = Kind::of_status(report.status)?;
-    Some((kind, OfMessage { reported_at: Some(report.at), cause: report.cause, ..of }))
+    let (reported_at, cause, pricing) = (Some(report.at), report.cause, report.pricing.clone());
+    Some((kind, OfMessage { reported_at, cause, pricing, ..of }))
 }
 
 fn ended(of: OfMessage, cause: Option<Cause>) -> Option<(Kind, OfMessage)> {

@@ -230,6 +230,12 @@ impl ShardId {
         Self::of(tenant, xxh3_64(address.key().as_bytes()))
     }
 
+    /// The shard of what a provider tells of an account and of none of its numbers.
+    #[must_use]
+    pub fn of_account(tenant: TenantId, account: &str) -> Self {
+        Self::of(tenant, xxh3_64(account.as_bytes()))
+    }
+
     fn of(tenant: TenantId, id: u64) -> Self {
         let mut bytes = [0_u8; 16];
         bytes[..8].copy_from_slice(&tenant.0.to_be_bytes());

@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod audience;
+pub mod beside;
 pub mod campaign;
 pub mod cause;
 pub mod chunk;
@@ -16,17 +17,20 @@ pub mod entry;
 pub mod event;
 pub mod fair;
 pub mod frequency;
+pub mod health;
 pub mod id;
 pub mod lease;
 pub mod mark;
 pub mod media;
 pub mod message;
+pub mod notice;
 pub mod once;
 pub mod optout;
 pub mod outgoing;
 pub mod overlay;
 pub mod pacing;
 pub mod part;
+pub mod pricing;
 pub mod provider_template;
 pub mod schedule;
 pub mod spintax;

@@ -2,11 +2,13 @@
 //! they answer ([`crate::mark`]).
 
 use crate::address::Address;
+use crate::beside::Beside;
 use crate::cause::Cause;
 use crate::content::Content;
 use crate::entry::{Inbound, Intent, Outcome, Position, StatusReport};
 use crate::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
 use crate::pacing::Lane;
+use crate::pricing::Pricing;
 use crate::status::Status;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -89,6 +91,10 @@ pub struct MessageRow {
     pub context: Option<Arc<str>>,
     /// What the caller wants to see again in everything that is told of it.
     pub tag: Option<Arc<str>>,
+    /// What stands beside the body (inbound).
+    pub beside: Option<Arc<Beside>>,
+    /// What it costs, by the last status that said so.
+    pub pricing: Option<Arc<Pricing>>,
     /// The campaign and index it is the message of.
     pub campaign: Option<(CampaignId, u32)>,
     /// The message before it in its conversation.
@@ -121,6 +127,8 @@ impl MessageRow {
             cause: None,
             context: intent.context.clone(),
             tag: intent.tag.clone(),
+            beside: None,
+            pricing: None,
             campaign: None,
             prev: None,
             number: 0,
@@ -149,6 +157,8 @@ impl MessageRow {
             cause: None,
             context: inbound.context.clone(),
             tag: None,
+            beside: inbound.beside.as_deref().cloned().map(Arc::new),
+            pricing: None,
             campaign: None,
             prev: None,
             number: 0,
@@ -230,6 +240,9 @@ impl MessageRow {
     pub fn reported(&mut self, report: &StatusReport<MessageId>) {
         if let Some(id) = &report.provider_id {
             self.provider_id.get_or_insert_with(|| Arc::clone(id));
+        }
+        if report.pricing.is_some() {
+            self.pricing.clone_from(&report.pricing);
         }
         self.heard(report.status, report.at, report.cause);
     }

@@ -74,6 +74,18 @@ pub struct Reason {
     pub detail: String,
 }
 
+impl SendError {
+    /// The provider's code, where it gave one.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            Self::RetryAfter { cause, .. } => Some(*cause),
+            Self::Rejected(reason) | Self::LinkLost(reason) | Self::Held { reason, .. } => Some(reason.cause),
+            Self::Ambiguous => None,
+        }
+    }
+}
+
 /// The closed set of failures of a send.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
@@ -88,14 +100,33 @@ pub enum SendError {
         cause: Cause,
     },
     /// Certainly not accepted, and a repeat cannot help.
-    #[error("rejected with code {}", .0.cause.0)]
+    #[error("rejected with code {}", .0.cause.number())]
     Rejected(Reason),
     /// It may or may not have been accepted: timeout, reset after bytes, an answer without the provider's body.
     #[error("the outcome is not known")]
     Ambiguous,
     /// Certainly not accepted: the session's credentials or link do not work.
-    #[error("the session's link is lost")]
-    LinkLost,
+    #[error("the session's link is lost: code {}", .0.cause.number())]
+    LinkLost(Reason),
+    /// Certainly not accepted, and neither would others be: the account, the template or the person is held until somebody
+    /// mends it or its time has passed. The message waits.
+    #[error("held with code {}", .reason.cause.number())]
+    Held {
+        /// What is held.
+        throttle: Throttle,
+        /// At least this long; 0 when the provider did not say.
+        after_ms: u64,
+        /// The provider's code and words.
+        reason: Reason,
+    },
+}
+
+impl SendError {
+    /// The link does not work, and no provider said why.
+    #[must_use]
+    pub fn link_lost() -> Self {
+        Self::LinkLost(Reason { cause: Cause::LINK_LOST, detail: String::new() })
+    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,41 @@ pub enum Throttle {
     Maintenance,
     /// Too many requests of the account (4, 80007).
     RequestLimit,
+    /// The account or the number is held (368, 131031, 131042, 131048 …): nothing more would be taken.
+    Account,
+    /// The template is held (132015, 134101 …): nothing more of it would be taken.
+    Template,
+    /// The person has had enough marketing of everybody (131049).
+    Person,
+}
+
+impl Throttle {
+    /// Every throttle.
+    pub const ALL: [Self; 8] = [
+        Self::Pair,
+        Self::Throughput,
+        Self::Transient,
+        Self::Maintenance,
+        Self::RequestLimit,
+        Self::Account,
+        Self::Template,
+        Self::Person,
+    ];
+
+    /// What is slowed down or held, in a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pair => "pair",
+            Self::Throughput => "throughput",
+            Self::Transient => "transient",
+            Self::Maintenance => "maintenance",
+            Self::RequestLimit => "request_limit",
+            Self::Account => "account",
+            Self::Template => "template",
+            Self::Person => "person",
+        }
+    }
 }
 
 /// A waiting rule, in milliseconds.
@@ -73,6 +108,7 @@ struct Rule {
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 24 * 60 * MINUTE;
 
 impl Throttle {
     fn rule(self) -> Rule {
@@ -83,6 +119,10 @@ impl Throttle {
             // 10, 15, 22.5 … 60 s: the seventeenth wait ends after 15 minutes.
             Self::Maintenance => Rule { first: 10 * SECOND, halves: 3, cap: MINUTE, tries: Some(17) },
             Self::RequestLimit => Rule { first: MINUTE, halves: 4, cap: 60 * MINUTE, tries: None },
+            Self::Account => Rule { first: 5 * MINUTE, halves: 4, cap: 60 * MINUTE, tries: None },
+            Self::Template => Rule { first: 10 * MINUTE, halves: 4, cap: 60 * MINUTE, tries: None },
+            // A repeat before a day has passed makes it worse.
+            Self::Person => Rule { first: DAY, halves: 4, cap: 7 * DAY, tries: Some(3) },
         }
     }
 }
@@ -91,8 +131,8 @@ impl Throttle {
 /// first). `random` is any number. `None`: give up.
 ///
 /// The wait grows by a factor up to a cap. [`Throttle::Pair`] keeps it within ±10 %, as Meta asks for 4^X
-/// seconds; the others draw it from the whole range up to it ("full jitter"), so that many do not come back at
-/// the same moment.
+/// seconds; what waits for a person or for somebody's remedy waits at least that long and up to a twelfth longer; the
+/// others draw it from the whole range up to it ("full jitter"), so that many do not come back at the same moment.
 #[must_use]
 pub fn backoff(throttle: Throttle, attempt: u32, random: u64) -> Option<u64> {
     let rule = throttle.rule();
@@ -109,6 +149,7 @@ pub fn backoff(throttle: Throttle, attempt: u32, random: u64) -> Option<u64> {
     let wait = wait.min(rule.cap);
     Some(match throttle {
         Throttle::Pair => wait - wait / 10 + random % (wait / 5 + 1),
+        Throttle::Account | Throttle::Template | Throttle::Person => wait + random % (wait / 12),
         _ => 1 + random % wait,
     })
 }
@@ -117,14 +158,6 @@ pub fn backoff(throttle: Throttle, attempt: u32, random: u64) -> Option<u64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    const ALL: [Throttle; 5] = [
-        Throttle::Pair,
-        Throttle::Throughput,
-        Throttle::Transient,
-        Throttle::Maintenance,
-        Throttle::RequestLimit,
-    ];
 
     /// The longest wait of each attempt, jitter at its end: exact, because jitter is a remainder of `random`.
     fn longest(throttle: Throttle, attempts: u32) -> Vec<u64> {
@@ -143,10 +176,27 @@ mod tests {
         assert!(backoff(Throttle::RequestLimit, u32::MAX, 5).is_some());
     }
 
+    #[test]
+    fn what_somebody_has_to_mend_is_not_asked_again_before_its_time() {
+        let hours = |h: u64| h * 60 * MINUTE;
+        let range = |throttle, attempt| {
+            let waits =
+                [0, 7, hours(2) - 1, u64::MAX].map(|random| backoff(throttle, attempt, random).unwrap());
+            (waits.iter().min().copied().unwrap(), waits.iter().max().copied().unwrap() < waits[0] * 13 / 12)
+        };
+        for (attempt, wait) in [hours(24), hours(48), hours(96)].into_iter().enumerate() {
+            assert_eq!(range(Throttle::Person, u32::try_from(attempt).unwrap()), (wait, true));
+        }
+        assert_eq!(backoff(Throttle::Person, 3, 5), None);
+        assert_eq!(range(Throttle::Account, 0).0, 5 * MINUTE);
+        assert_eq!(range(Throttle::Account, 9).0, hours(1));
+        assert_eq!(range(Throttle::Template, 0).0, 10 * MINUTE);
+    }
+
     proptest! {
         #[test]
-        fn no_wait_is_zero_or_beyond_its_cap(which in 0..5_usize, attempt: u32, random: u64) {
-            let throttle = ALL[which];
+        fn no_wait_is_zero_or_beyond_its_cap(which in 0..8_usize, attempt: u32, random: u64) {
+            let throttle = Throttle::ALL[which];
             if let Some(wait) = backoff(throttle, attempt, random) {
                 prop_assert!(wait > 0 && wait <= throttle.rule().cap * 11 / 10);
             }

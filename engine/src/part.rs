@@ -7,6 +7,7 @@ use crate::cause::Cause;
 use crate::entry::Position;
 use crate::id::{CampaignId, CommandId, MessageId, SessionId, TenantId};
 use crate::mark::{CHUNK, Mark, MarkState};
+use crate::pricing::Pricing;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
@@ -14,6 +15,9 @@ use std::collections::BTreeMap;
 pub const CHUNKS: u32 = 20;
 /// Recipients in a full part; a recipient's index is part × this + offset.
 pub const PART: u32 = CHUNK * CHUNKS;
+
+/// Prices that a part tells apart.
+const CHARGED: usize = 32;
 
 /// One chunk of a part: enough to find an address without reading the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +84,8 @@ pub struct PartRow {
     pub command: CommandId,
     /// Whether every recipient has ended; a finished part is not loaded at a start.
     pub finished: bool,
+    /// Delivered recipients by what they cost; as far as the provider said it.
+    pub charged: BTreeMap<Pricing, u64>,
     /// The last entry that changed it.
     pub upto: Position,
 }
@@ -90,7 +96,15 @@ impl PartRow {
     pub fn begin(tenant: TenantId, start: PartStart) -> Self {
         let command = start.command;
         let phase = PartPhase::Running;
-        Self { tenant, start, phase, command, finished: false, upto: Position::default() }
+        Self {
+            tenant,
+            start,
+            phase,
+            command,
+            finished: false,
+            charged: BTreeMap::new(),
+            upto: Position::default(),
+        }
     }
 
     /// Takes a command over; one that is not younger than the last is ignored.
@@ -104,6 +118,13 @@ impl PartRow {
             (_, Verb::Pause) => PartPhase::Paused,
             (_, Verb::Launch | Verb::Resume) => PartPhase::Running,
         };
+    }
+
+    /// A recipient was delivered at this price. Prices are words of few kinds; more than [`CHARGED`] are not told apart.
+    pub fn charged(&mut self, pricing: &Pricing) {
+        let fits = self.charged.len() < CHARGED || self.charged.contains_key(pricing);
+        let pricing = if fits { pricing.clone() } else { Pricing::default() };
+        *self.charged.entry(pricing).or_default() += 1;
     }
 
     /// The index of the first recipient.
@@ -181,6 +202,8 @@ pub struct Totals {
     pub unknown: u64,
     /// Failures by cause.
     pub causes: BTreeMap<Cause, u64>,
+    /// Delivered recipients by what they cost, as far as the provider said it.
+    pub charged: BTreeMap<Pricing, u64>,
 }
 
 impl Totals {
@@ -254,6 +277,9 @@ impl Totals {
         self.unknown += other.unknown;
         for (cause, count) in &other.causes {
             *self.causes.entry(*cause).or_default() += count;
+        }
+        for (pricing, count) in &other.charged {
+            *self.charged.entry(pricing.clone()).or_default() += count;
         }
     }
 

@@ -18,7 +18,7 @@ pub(crate) enum Unsealed {
 pub(crate) enum Place<'a> {
     /// A message's content.
     Content(u64),
-    /// The name in a conversation.
+    /// The names and the origin of a conversation's person.
     ConversationName(u64),
     /// The name of an unknown sender, by address key.
     DiscoveredName(&'a str),

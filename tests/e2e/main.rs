@@ -6,6 +6,7 @@
 mod append;
 mod fault;
 mod frequency;
+mod health;
 mod house;
 mod media;
 mod optout;

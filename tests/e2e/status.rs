@@ -33,6 +33,8 @@ async fn statuses_that_overtake_repeat_and_swap_come_to_the_ledgers_totals() {
     assert_eq!(totals.sent, PEOPLE - totals.failed);
     assert_eq!(totals.replied, ledger.messages.replied);
     assert_eq!(totals.read, ledger.messages.read);
+    // WhatsApp says the price with the delivery or, where that never comes, with the reading; some come twice.
+    assert_eq!(totals.charged.values().sum::<u64>(), totals.delivered, "{:?}", totals.charged);
     assert!(totals.failed > 0 && totals.replied > 0 && totals.read < totals.sent, "{totals:?}");
     let statuses: u64 = ledger.statuses.values().sum();
     assert!(

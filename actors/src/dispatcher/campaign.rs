@@ -10,6 +10,7 @@ use crate::view::{CampaignState, CampaignView, Wait, WaitReason};
 use kabar_engine::campaign::{CampaignRow, Phase, Verb};
 use kabar_engine::chunk::ChunkKey;
 use kabar_engine::entry::{Frozen, Idempotency};
+use kabar_engine::health::TemplateName;
 use kabar_engine::id::{CampaignId, SessionId, TenantId};
 use kabar_engine::overlay::{Input, Key};
 use kabar_engine::part::chunk_of;
@@ -151,7 +152,10 @@ impl Dispatcher {
         }
         let rest = waiting.saturating_sub(told);
         if rest > 0 {
-            let (reason, until) = self.held_up(frozen.parts.iter().map(|line| line.session).collect()).await;
+            let (reason, until) = {
+                let senders = frozen.parts.iter().map(|line| line.session).collect();
+                self.held_up((spec.tenant, senders), TemplateName::of(&spec.content).as_ref()).await
+            };
             *waits.entry((until, reason)).or_default() += rest;
         }
         let each = waits.into_iter().map(|((until, reason), recipients)| Wait { reason, until, recipients });
@@ -191,12 +195,26 @@ impl Dispatcher {
     }
 
     /// What holds recipients up whose turn it is: the first sender that is not well, else the pace.
-    pub(super) async fn held_up(&self, senders: BTreeSet<SessionId>) -> (WaitReason, Option<Timestamp>) {
+    pub(super) async fn held_up(
+        &self,
+        (tenant, senders): (TenantId, BTreeSet<SessionId>),
+        template: Option<&TemplateName>,
+    ) -> (WaitReason, Option<Timestamp>) {
+        let now = Timestamp(self.0.clock().now_ms());
         for sender in senders {
+            if let Some(template) = template
+                && let Some(link) = self.0.link(tenant, sender).await
+                && let Some(until) = link.health.holds(template, now)
+            {
+                return (WaitReason::Template, until);
+            }
             let Some(handle) = self.0.live_session(sender) else { continue };
             let Ok(look) = handle.ask(session::Message::Look).await else { continue };
             if look.link_lost {
                 return (WaitReason::LinkLost, None);
+            }
+            if look.restricted {
+                return (WaitReason::Restricted, look.paused_until);
             }
             if look.paused_until.is_some() {
                 return (WaitReason::Throttled, look.paused_until);

@@ -82,6 +82,7 @@ impl Event {
         match &self.about {
             About::Message(of) => of.session,
             About::Conversation { session, .. } => Some(*session),
+            About::Notice(notice) => notice.session,
             _ => None,
         }
     }

@@ -152,6 +152,8 @@ fn unsent(part: &PartRow, id: MessageId, (address, index): (Address, u32)) -> Me
         valid_until: part.start.valid_until,
         times: Times { accepted: launched, ..Times::default() },
         provider_id: None,
+        beside: None,
+        pricing: None,
         cause: None,
         context: None,
         tag: None,

@@ -4,6 +4,7 @@
 use super::{DispatchError, Dispatcher};
 use crate::view::{Wait, WaitReason};
 use kabar_engine::campaign::Phase;
+use kabar_engine::health::TemplateName;
 use kabar_engine::id::CampaignId;
 use kabar_engine::message::{MessageRow, Stage};
 use kabar_engine::overlay::Key;
@@ -26,7 +27,10 @@ impl Dispatcher {
             None if row.stage != Stage::Waiting => return Ok(None),
             None if row.due > now && row.attempts > 0 => (WaitReason::Retry, Some(row.due)),
             None if row.due > now => (WaitReason::Start, Some(row.due)),
-            None => self.held_up(BTreeSet::from([row.session])).await,
+            None => {
+                let template = row.content.as_ref().and_then(|content| TemplateName::of(content));
+                self.held_up((row.tenant, BTreeSet::from([row.session])), template.as_ref()).await
+            }
         };
         Ok(Some(Wait { reason, until, recipients: 1 }))
     }
@@ -52,10 +56,12 @@ impl Dispatcher {
             return Ok(Some((WaitReason::Paused, None)));
         }
         let spec = self.spec(row.tenant, campaign).await?;
-        let (Some(spec), Some(until)) = (spec, until.filter(|until| *until > now)) else {
-            return Ok(Some(self.held_up(BTreeSet::from([row.session])).await));
+        let (Some(spec), Some(until)) = (&spec, until.filter(|until| *until > now)) else {
+            let template = spec.as_ref().and_then(|spec| TemplateName::of(&spec.content));
+            let sender = (row.tenant, BTreeSet::from([row.session]));
+            return Ok(Some(self.held_up(sender, template.as_ref()).await));
         };
-        let reason = self.reason(&spec, &frozen, index, (until, now)).await?;
+        let reason = self.reason(spec, &frozen, index, (until, now)).await?;
         Ok(Some((reason, Some(until))))
     }
 }

@@ -66,6 +66,8 @@ impl From<WaitReason> for Reason {
             WaitReason::Retry => Self::Retry,
             WaitReason::Throttled => Self::Throttled,
             WaitReason::LinkLost => Self::LinkLost,
+            WaitReason::Restricted => Self::Restricted,
+            WaitReason::Template => Self::Template,
             WaitReason::Pace => Self::Pace,
         }
     }

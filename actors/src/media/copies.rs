@@ -167,7 +167,7 @@ impl Copies {
 
     async fn upload(&self, node: &Node, link: &Link, media: Media) -> Result<String, SendError> {
         let _place = self.uploads.acquire().await.map_err(|_| later(0))?;
-        let graph = node.graph(&link.session).map_err(|_| SendError::LinkLost)?;
+        let graph = node.graph(&link.session).map_err(|_| SendError::link_lost())?;
         node.store().keyring.ensure(media.tenant).await.map_err(away)?;
         let bytes =
             node.store().blobs.get(media.tenant, media.sha256).await.map_err(away)?.ok_or_else(gone)?;
@@ -268,13 +268,16 @@ fn refused(failure: GraphFailure) -> SendError {
         // What it may have stored nobody knows of: it goes up again.
         GraphFailure::NotReached | GraphFailure::Unclear => later(0),
         GraphFailure::Refused(refusal) => match *refusal {
-            Refusal { link_lost: true, .. } => SendError::LinkLost,
+            Refusal { link_lost: true, code, detail, .. } => {
+                SendError::LinkLost(Reason { cause: Cause::of_provider(code), detail })
+            }
             Refusal { retryable: true, after_ms, code, .. } => {
-                SendError::RetryAfter { throttle: Throttle::Transient, after_ms, cause: Cause(code) }
+                let cause = Cause::of_provider(code);
+                SendError::RetryAfter { throttle: Throttle::Transient, after_ms, cause }
             }
             Refusal { code, detail, .. } => {
                 // Without a code of Meta's it was somebody on the way who refused it.
-                let cause = if code == 0 { Cause::MEDIA_UPLOAD } else { Cause(code) };
+                let cause = if code == 0 { Cause::MEDIA_UPLOAD } else { Cause::of_provider(code) };
                 SendError::Rejected(Reason { cause, detail })
             }
         },
@@ -303,7 +306,8 @@ mod tests {
         for failure in [GraphFailure::NotReached, GraphFailure::Unclear] {
             assert!(matches!(refused(failure), SendError::RetryAfter { cause: UNAVAILABLE, .. }));
         }
-        assert_eq!(refusal(190, false, true), SendError::LinkLost);
+        let dead = Reason { cause: Cause(190), detail: "d".into() };
+        assert_eq!(refusal(190, false, true), SendError::LinkLost(dead));
         assert!(matches!(refusal(4, true, false), SendError::RetryAfter { after_ms: 7, .. }));
         for (code, cause) in [(131_053, 131_053), (0, 131_053), (100, 100)] {
             let reason = Reason { cause: Cause(cause), detail: "d".into() };

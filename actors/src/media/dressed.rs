@@ -31,7 +31,7 @@ pub(crate) async fn dress(
     (tenant, session): (TenantId, SessionId),
     plain: &Outgoing,
 ) -> Result<(Outgoing, Refit), SendError> {
-    let link = node.link(tenant, session).await.ok_or(SendError::LinkLost)?;
+    let link = node.link(tenant, session).await.ok_or_else(SendError::link_lost)?;
     let mut worn = BTreeMap::new();
     for name in plain.content.media_uses() {
         let Some(media) = ours(&name.id) else { continue };

@@ -7,6 +7,7 @@ use kabar_connectors::cloud::{CloudApi, CloudConfig, ConfigError, Graph, GraphCo
 use kabar_connectors::{Connector, Secret};
 use kabar_engine::address::Address;
 use kabar_engine::frequency::FrequencyCap;
+use kabar_engine::health::Health;
 use kabar_engine::id::{SessionId, ShardId, TenantId};
 use kabar_schema::error::StoreError;
 use kabar_schema::records::{MetaApp, Session as SessionRecord, Tenant};
@@ -16,9 +17,28 @@ use std::sync::Arc;
 pub struct Link {
     /// The record.
     pub session: SessionRecord,
+    /// How the number does in the provider's eyes.
+    pub health: Arc<Health>,
     /// Who speaks for it.
     pub connector: Arc<dyn Connector>,
     read_at: i64,
+}
+
+/// Meta's standard throughput of a number, messages a second.
+const STANDARD: u32 = 80;
+/// What Meta raises it to.
+const HIGH: u32 = 1_000;
+
+impl Link {
+    /// Messages a second. A number at the standard throughput goes as fast as it may after Meta's upgrade; another pace is
+    /// the tenant's own choice and stays.
+    #[must_use]
+    pub fn rate(&self) -> u32 {
+        match self.session.messages_per_second.max(1) {
+            STANDARD if self.health.is_upgraded() => HIGH,
+            chosen => chosen,
+        }
+    }
 }
 
 /// What a tenant decided for all its sessions.
@@ -88,12 +108,13 @@ impl Node {
             return (link.session.tenant == tenant).then(|| Arc::clone(&link));
         }
         let record = self.store.nouns.get::<SessionRecord>(tenant, session.0).await.ok()??.noun;
-        let link = self.make_link(record, now);
+        let link = self.make_link(record, now).await.ok()?;
         self.links.insert(session, Arc::clone(&link));
         Some(link)
     }
 
-    fn make_link(&self, session: SessionRecord, read_at: i64) -> Arc<Link> {
+    async fn make_link(&self, session: SessionRecord, read_at: i64) -> Result<Arc<Link>, StoreError> {
+        let health = Arc::new(self.health(session.tenant, session.id).await?);
         let config = CloudConfig {
             base_url: base_url(&session),
             api_version: session.api_version.clone(),
@@ -102,7 +123,7 @@ impl Node {
             deadline_ms: self.options.call_deadline_ms,
         };
         let connector: Arc<dyn Connector> = Arc::new(CloudApi::new(self.client.clone(), config));
-        Arc::new(Link { session, connector, read_at })
+        Ok(Arc::new(Link { session, health, connector, read_at }))
     }
 
     /// The Graph API as a session's token sees it, for what is no send.
@@ -131,12 +152,24 @@ impl Node {
             return Ok(known.0.clone());
         }
         let record = self.store.nouns.find::<SessionRecord>(SessionRecord::PHONE_NUMBER_ID, number).await?;
-        let link = record.map(|r| self.make_link(r.noun, now));
+        let link = match record {
+            Some(record) => Some(self.make_link(record.noun, now).await?),
+            None => None,
+        };
         // A number nobody has may get its session any moment.
         if link.is_some() {
             self.numbers.insert(number.to_owned(), (link.clone(), now));
         }
         Ok(link)
+    }
+
+    /// What is remembered of a session's record is read anew, and its actor is told.
+    pub(crate) fn relink(&self, session: SessionId) {
+        self.links.remove(&session);
+        self.numbers.retain(|_, (link, _)| link.as_ref().is_none_or(|link| link.session.id != session));
+        if let Some(actor) = self.live_session(session) {
+            let _ended = actor.force(crate::session::Message::Relink);
+        }
     }
 
     /// A provider's app.

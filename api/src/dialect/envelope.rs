@@ -9,10 +9,13 @@ use kabar_actors::Node;
 use kabar_actors::dispatcher::{DispatchError, Event};
 use kabar_actors::subscription::Render;
 use kabar_engine::address::{Address, AddressKind};
+use kabar_engine::beside::Beside;
 use kabar_engine::cause::Cause;
 use kabar_engine::event::{About, Kind, OfMessage};
 use kabar_engine::id::TenantId;
 use kabar_engine::message::MessageRow;
+use kabar_engine::notice::Notice;
+use kabar_engine::pricing::Pricing;
 use kabar_engine::subscription::Envelope;
 use kabar_engine::time::{SECOND_MS, Timestamp};
 use kabar_schema::StoreError;
@@ -20,8 +23,7 @@ use kabar_schema::records::Session;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, Weak};
 
-/// Codes below are Kabar's own; Meta's word for those is "something went wrong", and the details say which.
-const OWN: u32 = 1_000;
+/// Meta's word for what Kabar itself decided; the details say what that was.
 const WENT_WRONG: u32 = 131_000;
 const HREF: &str = "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/";
 
@@ -42,7 +44,11 @@ pub(crate) fn renderer(node: &Arc<Node>) -> Render {
 /// One event; `None` when Meta has no words for it, or what it is about is gone.
 async fn told(node: Weak<Node>, tenant: TenantId, event: Event) -> Result<Option<Bytes>, StoreError> {
     let Some(node) = node.upgrade() else { return Err(StoreError::Unavailable) };
-    let About::Message(of) = &event.about else { return Ok(None) };
+    let of = match &event.about {
+        About::Message(of) => of,
+        About::Notice(notice) => return passed_on(&node, tenant, notice).await,
+        _ => return Ok(None),
+    };
     let (Some(session), Some(message)) = (of.session, of.message) else { return Ok(None) };
     let Some(link) = node.link(tenant, session).await else {
         let there = node.store().nouns.get::<Session>(tenant, session.0).await?.is_some();
@@ -59,6 +65,22 @@ async fn told(node: Weak<Node>, tenant: TenantId, event: Event) -> Result<Option
     let number = node.dispatcher().number(tenant, session).await.map_err(unread)?;
     let account = number.as_ref().and_then(|number| number.waba_id.as_deref());
     Ok(value.map(|value| Bytes::from(enveloped(&link.session, account, value).to_string())))
+}
+
+/// What Meta itself told, as it came.
+async fn passed_on(node: &Arc<Node>, tenant: TenantId, notice: &Notice) -> Result<Option<Bytes>, StoreError> {
+    let known = match notice.session {
+        Some(session) => node.dispatcher().number(tenant, session).await.map_err(unread)?,
+        None => None,
+    };
+    let account =
+        notice.account.as_deref().or_else(|| known.as_ref().and_then(|number| number.waba_id.as_deref()));
+    let (field, value) = (notice.field.as_ref(), notice.read());
+    let mut entry = json!({"id": account.unwrap_or_default(), "changes": [{"field": field, "value": value}]});
+    if let Some(at) = notice.at {
+        entry["time"] = at.0.div_euclid(SECOND_MS).into();
+    }
+    Ok(Some(Bytes::from(json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string())))
 }
 
 fn unread(_: DispatchError) -> StoreError {
@@ -128,6 +150,9 @@ fn received(session: &Session, row: &MessageRow, person: &Person) -> Option<Map<
         let from = &session.display_phone_number;
         message.insert("context".into(), json!({"from": from, "id": &**quoted}));
     }
+    if let Some(more) = &row.beside {
+        beside(more, &mut message);
+    }
     let mut value = Map::new();
     value.insert("contacts".into(), json!([person.contact()]));
     value.insert("messages".into(), json!([message]));
@@ -161,15 +186,48 @@ fn reported(
     } else {
         value.insert("contacts".into(), json!([person.contact()]));
     }
+    if let Some(pricing) = &of.pricing {
+        status.insert("pricing".into(), priced(pricing));
+    }
     value.insert("statuses".into(), json!([status]));
     Some(value)
+}
+
+/// A price in Meta's words.
+fn priced(pricing: &Pricing) -> Value {
+    let mut priced = Map::new();
+    priced.extend(pricing.billable.map(|billable| ("billable".to_owned(), billable.into())));
+    for (key, word) in
+        [("pricing_model", &pricing.model), ("type", &pricing.kind), ("category", &pricing.category)]
+    {
+        if !word.is_empty() {
+            priced.insert(key.into(), word.as_ref().into());
+        }
+    }
+    Value::Object(priced)
+}
+
+/// What stood beside a message, in Meta's places.
+fn beside(beside: &Beside, message: &mut Map<String, Value>) {
+    let context = message.remove("context");
+    let mut context = match context {
+        Some(Value::Object(context)) => context,
+        _ => Map::new(),
+    };
+    let flags = [("forwarded", beside.forwarded), ("frequently_forwarded", beside.frequently_forwarded)];
+    context.extend(flags.into_iter().filter(|(_, set)| *set).map(|(key, _)| (key.to_owned(), true.into())));
+    context.extend(beside.referred_product.clone().map(|product| ("referred_product".to_owned(), product)));
+    if !context.is_empty() {
+        message.insert("context".into(), Value::Object(context));
+    }
+    message.extend(beside.referral.clone().map(|referral| ("referral".to_owned(), referral)));
 }
 
 fn error(kind: Kind, cause: Option<Cause>) -> Value {
     let (code, title, details) = match cause {
         Some(cause) => {
             let told = cause.explain();
-            let code = if cause.0 < OWN { WENT_WRONG } else { cause.0 };
+            let code = if cause.is_provider() { cause.number() } else { WENT_WRONG };
             (code, told.meaning, format!("{} {}", told.meaning, told.remedy))
         }
         None if kind == Kind::MessageExpired => {

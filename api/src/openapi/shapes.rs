@@ -88,28 +88,29 @@ words! {
     Lane: "The order in which waiting messages of a session leave." = "reply" "transactional" "broadcast";
     Fault: "Whose fault a failure is." = "recipient" "sender" "provider" "kabar";
     CampaignState: "Where a campaign is." = "draft" "scheduled" "freezing" "running" "settling" "paused" "cancelled" "finished";
-    WaitReason: "What a campaign can wait for." = "start" "recurrence" "paused" "blackout" "quiet_hours" "send_window" "retry" "throttled" "link_lost" "pace";
+    WaitReason: "What a campaign can wait for." = "start" "recurrence" "paused" "blackout" "quiet_hours" "send_window" "retry" "throttled" "link_lost" "restricted" "template" "pace";
     AudienceKind: "Whom a campaign goes to." = "contacts" "named" "unreached";
     Purpose: "What a campaign is for." = "marketing" "utility";
     Relation: "How a campaign comes from another." = "clone" "retry" "occurrence";
     Verb: "What can be wanted of a campaign." = "launch" "pause" "resume" "cancel";
     ZoneSource: "Where a time zone was read from." = "contact" "number" "default";
-    EventType: "What happened; new types may come." = "message.accepted" "message.sent" "message.delivered" "message.read" "message.played" "message.failed" "message.unknown" "message.expired" "message.cancelled" "message.received" "media.stored" "media.failed" "conversation.opened" "contact.opted_out" "contact.opted_in" "campaign.launched" "campaign.paused" "campaign.resumed" "campaign.cancelled" "campaign.frozen" "campaign.finished" "webhook.disabled";
+    EventType: "What happened; new types may come." = "message.accepted" "message.sent" "message.delivered" "message.read" "message.played" "message.failed" "message.unknown" "message.expired" "message.cancelled" "message.received" "media.stored" "media.failed" "conversation.opened" "contact.opted_out" "contact.opted_in" "campaign.launched" "campaign.paused" "campaign.resumed" "campaign.cancelled" "campaign.frozen" "campaign.finished" "webhook.disabled" "template.status_changed" "template.quality_changed" "template.category_changed" "template.components_changed" "number.quality_changed" "number.name_changed" "number.username_changed" "number.security_changed" "number.failed" "account.updated" "account.reviewed" "account.alerted" "account.capability_changed" "flow.changed" "call.changed" "group.changed" "link.clicked" "phone.history" "phone.echo" "phone.contact" "agent.standby" "agent.handover" "provider.unknown";
     ConsentSource: "Where a wish was said: in a message, to WhatsApp, or by this API." = "word" "provider" "api";
     Envelope: "In whose words a subscription is told: Kabar's events, or the webhooks of Meta's Cloud API." = "kabar" "meta";
     WhyDisabled: "Why a subscription is not served." = "asked" "failing";
     AttemptOutcome: "What an attempt came to." = "delivered" "again" "failed";
     AttemptError: "Why an attempt had no answer that counts." = "timeout" "closed" "malformed" "dns" "blocked" "refused" "tls" "url" "gone";
-    WhyReason: "What a message can wait for; new reasons may come." = "start" "retry" "hours" "blackout" "quiet_hours" "send_window" "paused" "pace" "throttled" "link_lost" "room" "lane" "turn" "queue" "answer" "proof" "recurrence";
+    WhyReason: "What a message can wait for; new reasons may come." = "start" "retry" "hours" "blackout" "quiet_hours" "send_window" "paused" "pace" "throttled" "link_lost" "room" "lane" "turn" "queue" "answer" "proof" "recurrence" "restricted" "template";
     WhySource: "Where a step is known from: the journal (exact), what the message itself remembers (a campaign's to 16 seconds), the log of webhook attempts, or the moment of the question." = "journal" "message" "webhook_log" "now";
     WhyMissing: "Why steps are missing: they are no longer kept; more lies between the message's moments than one question may read; the log of webhook attempts is longer than that." = "retention" "length" "webhooks";
     WhyBy: "Who asked for a message: an API key, the operator, a campaign." = "key" "operator" "campaign";
     WhyChosen: "How a message's number was chosen: named in the request, or by the campaign's split of its audience among its senders." = "named" "split";
     WhyResolution: "What became of a message without proof, as the tenant chose." = "unknown" "sent_again";
+    Blocks: "What a restriction keeps from the wire: nothing, everything but answers, or everything." = "nothing" "initiated" "all";
     KeyKind: "Whose a key is." = "operator" "reseller" "tenant";
     CodeMethod: "How the code that proves a number comes." = "sms" "voice";
     Evidence: "How what is known of a template came here: its account was read, by Meta's webhook, by Meta's answer to a change." = "sync" "webhook" "answer";
-    SessionState: "How a session does now." = "idle" "working" "throttled" "link_lost";
+    SessionState: "How a session does now." = "idle" "working" "throttled" "restricted" "link_lost";
 }
 
 /// What a key may be good for.
@@ -319,8 +320,12 @@ mod tests {
             W::Retry,
             W::Throttled,
             W::LinkLost,
+            W::Restricted,
+            W::Template,
             W::Pace,
         ]);
+        use kabar_engine::health::Blocks as H;
+        same::<Blocks>([H::Nothing, H::Initiated, H::All]);
         same::<Relation>([R::Clone, R::Retry, R::Occurrence]);
         same::<Fault>([F::Recipient, F::Sender, F::Provider, F::Kabar]);
         same::<WhyReason>(kabar_engine::why::Reason::ALL);
@@ -329,7 +334,7 @@ mod tests {
         same::<ZoneSource>([Z::Contact, Z::Number, Z::Default]);
         same::<Verb>((1..=4).filter_map(kabar_engine::campaign::Verb::from_byte).collect::<Vec<_>>());
         same::<Status>((1..=9).filter_map(kabar_engine::status::Status::from_byte).collect::<Vec<_>>());
-        same::<EventType>(kabar_engine::event::Kind::ALL.map(kabar_engine::event::Kind::word));
+        same::<EventType>(kabar_engine::event::Kind::ALL.map(kabar_engine::event::Kind::word).to_vec());
         same::<Lane>(kabar_engine::pacing::Lane::ALL);
     }
 }

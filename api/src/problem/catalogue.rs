@@ -269,10 +269,12 @@ pub(crate) fn page() -> String {
         );
     }
     page.push_str(
-        "\n## Why a message failed\n\nThe `error` of a message and the `causes` of a campaign. Numbers from 1,000 on are \
-         Meta's own codes.\n\n| code | number | whose fault | meaning | what to do | repeat helps |\n|---|---|---|---|---|---|\n",
+        "\n## Why a message failed\n\nThe `error` of a message and the `causes` of a campaign. Kabar's own stand first; \
+         all other numbers are Meta's codes. A code that is in no line is explained by the family of its number, and is kept.\n\n| code | number | whose fault | meaning | what to do | repeat helps |\n|---|---|---|---|---|---|\n",
     );
-    for (Cause(number), e) in Cause::all() {
+    for (codes, e) in Cause::lines() {
+        let (first, last) = (codes.start().number(), codes.end().number());
+        let number = if first == last { first.to_string() } else { format!("{first}–{last}") };
         let yes = if e.retryable { "yes" } else { "no" };
         let fault = word(e.fault);
         let _ =

@@ -10,6 +10,7 @@ use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::State;
 use kabar_engine::address::Address;
+use kabar_engine::beside::Referral;
 use kabar_engine::conversation::ConversationRow;
 use kabar_engine::id::{ConversationId, MessageId, SessionId};
 use serde::{Deserialize, Serialize};
@@ -42,12 +43,41 @@ pub(crate) struct Shown {
     address: String,
     aliases: Vec<String>,
     name: Option<String>,
+    /// The name the person chose at WhatsApp; it may change.
+    username: Option<String>,
+    /// Where the person came from: the first and the last advertisement or post.
+    referrals: Option<ShownReferrals>,
     messages: u64,
     unread: u32,
     #[schema(value_type = Option<shapes::MessageId>)]
     last_message: Option<MessageId>,
     /// Free-form content may be sent until then.
     window_until: Option<Time>,
+}
+
+/// Where a person came from.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Referrals)]
+struct ShownReferrals {
+    first: ShownReferral,
+    last: ShownReferral,
+}
+
+/// A click on an advertisement or post.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Referral)]
+struct ShownReferral {
+    /// When the person wrote, by WhatsApp's clock.
+    at: Time,
+    /// In Meta's shape: `source_url`, `source_id`, `source_type`, `headline`, `ctwa_clid` …
+    #[schema(value_type = Object)]
+    referral: serde_json::Value,
+}
+
+impl From<&Referral> for ShownReferral {
+    fn from(one: &Referral) -> Self {
+        Self { at: Time(one.at), referral: one.referral.clone() }
+    }
 }
 
 impl From<&ConversationRow> for Shown {
@@ -58,6 +88,11 @@ impl From<&ConversationRow> for Shown {
             address: row.address.to_text(),
             aliases: row.aliases.iter().map(Address::to_text).collect(),
             name: row.name.clone(),
+            username: row.username.clone(),
+            referrals: row.referrals.as_ref().map(|known| ShownReferrals {
+                first: ShownReferral::from(&known.first),
+                last: ShownReferral::from(&known.last),
+            }),
             messages: row.count,
             unread: row.unread,
             last_message: row.last,

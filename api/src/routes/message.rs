@@ -3,6 +3,7 @@
 
 pub(crate) mod why;
 
+use super::pricing::Shown as Pricing;
 use super::{Explained, address, media};
 use crate::auth::For;
 use crate::auth::gate::limited;
@@ -18,6 +19,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kabar_actors::view::{MediaState, MessageView, WaitReason};
+use kabar_engine::beside::Beside;
 use kabar_engine::content::Content;
 use kabar_engine::entry::Idempotency;
 use kabar_engine::id::{CampaignId, ConversationId, MediaId, MessageId, SessionId};
@@ -94,6 +96,12 @@ pub(crate) struct Shown {
     context: Option<String>,
     /// The caller's own word for it, as it was given.
     biz_opaque_callback_data: Option<String>,
+    /// What stands beside a received message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<ShownBeside>,
+    /// What it costs, by the last status that said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pricing: Option<Pricing>,
     campaign: Option<OfCampaign>,
     /// What it waits for; told of a message that is read alone.
     wait: Option<ShownWait>,
@@ -103,6 +111,35 @@ pub(crate) struct Shown {
     error: Option<Explained>,
     #[schema(value_type = Option<content::Content>)]
     message: Option<Value>,
+}
+
+/// What stands beside a received message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageBeside)]
+struct ShownBeside {
+    forwarded: bool,
+    /// More than five times.
+    frequently_forwarded: bool,
+    /// The product it asks about, in Meta's shape.
+    #[schema(value_type = Option<Object>)]
+    referred_product: Option<Value>,
+    /// The advertisement or post the person came from, in Meta's shape.
+    #[schema(value_type = Option<Object>)]
+    referral: Option<Value>,
+    /// The name the person chose at WhatsApp.
+    username: Option<String>,
+}
+
+impl From<&Beside> for ShownBeside {
+    fn from(beside: &Beside) -> Self {
+        Self {
+            forwarded: beside.forwarded,
+            frequently_forwarded: beside.frequently_forwarded,
+            referred_product: beside.referred_product.clone(),
+            referral: beside.referral.clone(),
+            username: beside.username.clone(),
+        }
+    }
 }
 
 /// What a message waits for.
@@ -175,6 +212,8 @@ impl From<MessageView> for Shown {
             provider_id: row.provider_id.as_deref().map(str::to_owned),
             context: row.context.as_deref().map(str::to_owned),
             biz_opaque_callback_data: row.tag.as_deref().map(str::to_owned),
+            beside: row.beside.as_deref().map(ShownBeside::from),
+            pricing: row.pricing.as_deref().map(Pricing::from),
             campaign: row.campaign.map(|(id, index)| OfCampaign { id, index }),
             error: row.cause.map(Explained::from),
             message: row.content.as_deref().map(Content::to_json),

@@ -14,6 +14,7 @@ pub(crate) mod key;
 pub(crate) mod media;
 pub(crate) mod message;
 pub(crate) mod optout;
+mod pricing;
 pub(crate) mod provider_template;
 pub(crate) mod reseller;
 pub(crate) mod session;
@@ -117,7 +118,7 @@ impl From<Cause> for Explained {
         let e = cause.explain();
         Self {
             code: e.code,
-            number: cause.0,
+            number: cause.number(),
             meaning: e.meaning,
             fault: e.fault,
             retryable: e.retryable,

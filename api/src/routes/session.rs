@@ -3,6 +3,7 @@
 
 pub(crate) mod block;
 pub(crate) mod change;
+pub(crate) mod health;
 pub(crate) mod profile;
 pub(crate) mod registration;
 pub(crate) mod shown;

@@ -212,14 +212,15 @@ impl Busy {
         self.until("/v1/media", |page| page["data"].as_array().is_some_and(|all| all.len() == 2)).await;
     }
 
-    /// Signed, and for a number that is no session's.
+    /// Signed, and for a number that is no session's; beside it something about the account.
     async fn stray(&self) {
         use hmac::Mac;
         let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": {
             "messaging_product": "whatsapp", "metadata": {"display_phone_number": "15550009999", "phone_number_id": "999000000000001"},
             "contacts": [{"profile": {"name": "x"}, "wa_id": PERSON}],
             "messages": [{"from": PERSON, "id": "wamid.stray", "timestamp": "1790000000", "type": "text",
-                "text": {"body": "MarkStrayBody"}}]}}]}]})
+                "text": {"body": "MarkStrayBody"}}]}},
+            {"field": "account_alerts", "value": {"alert_info": {"alert_type": "OBA_APPROVED"}}}]}]})
         .to_string();
         let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"MarkAppSecret").unwrap();
         mac.update(body.as_bytes());

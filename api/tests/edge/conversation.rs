@@ -59,7 +59,7 @@ async fn a_conversation_begins_with_the_first_word_in_either_direction() {
     assert_eq!(
         shown,
         json!({"id": out, "session": session, "address": "+6281234567890", "aliases": [], "name": null,
-            "messages": 1, "unread": 0, "last_message": sent, "window_until": null})
+            "username": null, "referrals": null, "messages": 1, "unread": 0, "last_message": sent, "window_until": null})
     );
     let word = kabar_sandbox::Inbound {
         phone_number_id: sandbox.config().numbers[0].phone_number_id.clone(),

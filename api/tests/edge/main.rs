@@ -25,6 +25,7 @@ mod limit;
 mod matrix;
 mod media;
 mod message;
+mod notice;
 mod number;
 mod once;
 mod operations;

@@ -16,7 +16,8 @@ pub(crate) fn sent(outcome: &Result<Accepted, SendError>, took: Duration) {
         Err(SendError::RetryAfter { .. }) => "retry_after",
         Err(SendError::Rejected(_)) => "rejected",
         Err(SendError::Ambiguous) => "ambiguous",
-        Err(SendError::LinkLost) => "link_lost",
+        Err(SendError::LinkLost(_)) => "link_lost",
+        Err(SendError::Held { .. }) => "held_back",
     };
     counter!(SENDS, "outcome" => word).increment(1);
     histogram!(SEND_SECONDS).record(took.as_secs_f64());

@@ -13,7 +13,10 @@ impl Entry {
         };
         40 + match &self.what {
             What::Intent(intent) => 128 + content(&intent.content),
-            What::Inbound(inbound) => 192 + content(&inbound.content),
+            What::Inbound(inbound) => {
+                192 + content(&inbound.content) + inbound.beside.as_ref().map_or(0, |_| 9 * 1024)
+            }
+            What::Notice(notice) => 160 + notice.value.as_ref().map_or(0, |value| value.len()),
             What::Claim { messages, .. }
             | What::Released { messages, .. }
             | What::Parked { messages, .. }

@@ -246,7 +246,11 @@ impl Overlay {
     /// A part's totals as kept by the fold; `None` when the part is not known here.
     #[must_use]
     pub fn totals(&self, campaign: CampaignId, part: u32) -> Option<Totals> {
-        self.counts.get(&(campaign, part)).cloned().or_else(|| self.recounted(campaign, part))
+        let kept = self.counts.get(&(campaign, part)).cloned();
+        let mut totals = kept.or_else(|| self.recounted(campaign, part))?;
+        // It is the part's own, not its marks'.
+        totals.charged = self.parts.get(&(campaign, part)).map(|row| row.charged.clone()).unwrap_or_default();
+        Some(totals)
     }
 
     /// Counts a part's totals anew and keeps them, when all its marks are known.

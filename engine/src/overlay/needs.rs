@@ -214,10 +214,11 @@ impl Missing<'_> {
                 }
             }
             Input::Receive { tenant, session, messages } => {
-                messages.iter().for_each(|received| self.received((*tenant, *session), received));
+                messages.iter().for_each(|received| self.received((*tenant, *session), received, now));
             }
             Input::Media { session, provider_id, .. } => self.seen(*session, provider_id),
             Input::Consent { .. } | Input::DisableWebhook { .. } => {}
+            Input::Notice { notice, .. } => self.told((notice.session.unwrap_or_default(), notice.hash())),
             Input::Launch { campaign, .. }
             | Input::Freeze { frozen: crate::entry::Frozen { campaign, .. }, .. }
             | Input::Move { campaign, .. }
@@ -265,15 +266,24 @@ impl Missing<'_> {
         }
     }
 
-    fn received(&mut self, whose: (TenantId, SessionId), received: &super::decide::Received) {
+    fn received(&mut self, whose: (TenantId, SessionId), received: &super::decide::Received, now: Timestamp) {
         let session = whose.1;
-        self.address(session, &received.from);
-        if let Some(alias) = &received.alias {
-            self.address(session, alias);
+        for address in received.addresses() {
+            self.address(session, address);
+        }
+        if received.content.kind() == "system" {
+            self.consent(whose.0, &received.from, now);
         }
         self.seen(session, &received.provider_id);
-        for address in [Some(&received.from), received.alias.as_ref()].into_iter().flatten() {
+        for address in received.addresses() {
             self.campaigns_of(whose, address);
+        }
+    }
+
+    /// Whether a notice came before.
+    fn told(&mut self, key: (SessionId, u64)) {
+        if !self.overlay.seen.want(&key) {
+            self.keys.push(Key::Seen(key.0, key.1));
         }
     }
 
@@ -312,6 +322,7 @@ impl Missing<'_> {
             | What::PartStarted(_)
             | What::MediaStored { .. }
             | What::MediaFailed { .. }
+            | What::Notice(_)
             | What::WebhookDisabled { .. } => {}
             What::Alias { conversation, .. } => self.conversation(*conversation),
             What::Intent(intent) => self.joins(intent.conversation, intent.id),

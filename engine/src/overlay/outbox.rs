@@ -177,6 +177,13 @@ impl Outbox {
         due.chain(self.ready.first().map(|(lane, _)| *lane)).min()
     }
 
+    /// How many of the most urgent lane could go on the wire at `now`, at most `max`.
+    #[must_use]
+    pub fn replies(&self, now: Timestamp, max: usize) -> usize {
+        let lane = |id: &MessageId| self.lines.get(id).is_some_and(|line| line.lane == Lane::Reply);
+        self.next(now, max).iter().filter(|id| lane(id)).count()
+    }
+
     /// Whether something could go on the wire at `now`.
     #[must_use]
     pub fn has_ready(&self, now: Timestamp) -> bool {

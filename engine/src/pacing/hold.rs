@@ -20,12 +20,24 @@ pub enum Hold {
     Lane = 5,
     /// It is another campaign's, or another tenant's, turn.
     Turn = 6,
+    /// The provider restricts the account.
+    Restricted = 7,
+    /// The provider holds the template.
+    Template = 8,
 }
 
 impl Hold {
     /// Every hold.
-    pub const ALL: [Self; 6] =
-        [Self::Pace, Self::Throttled, Self::LinkLost, Self::Room, Self::Lane, Self::Turn];
+    pub const ALL: [Self; 8] = [
+        Self::Pace,
+        Self::Throttled,
+        Self::LinkLost,
+        Self::Room,
+        Self::Lane,
+        Self::Turn,
+        Self::Restricted,
+        Self::Template,
+    ];
 
     /// Decodes the stored byte.
     #[must_use]
@@ -110,8 +122,8 @@ mod tests {
 
     #[test]
     fn holds_keep_their_bytes() {
-        assert_eq!(Hold::ALL.map(|hold| hold as u8), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(Hold::ALL.map(|hold| hold as u8), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert!(Hold::ALL.iter().all(|hold| Hold::from_byte(*hold as u8) == Some(*hold)));
-        assert_eq!(Hold::from_byte(7), None);
+        assert_eq!(Hold::from_byte(9), None);
     }
 }

@@ -83,11 +83,15 @@ pub enum Reason {
     Proof,
     /// The next time of a recurring campaign.
     Recurrence,
+    /// The end of a restriction of the account.
+    Restricted,
+    /// The end of what holds the template.
+    Template,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Start,
         Self::Retry,
         Self::Hours,
@@ -105,6 +109,8 @@ impl Reason {
         Self::Answer,
         Self::Proof,
         Self::Recurrence,
+        Self::Restricted,
+        Self::Template,
     ];
 }
 

@@ -22,6 +22,8 @@ impl From<Hold> for Reason {
             Hold::Room => Self::Room,
             Hold::Lane => Self::Lane,
             Hold::Turn => Self::Turn,
+            Hold::Restricted => Self::Restricted,
+            Hold::Template => Self::Template,
         }
     }
 }

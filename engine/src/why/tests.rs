@@ -41,7 +41,7 @@ fn claim(messages: &[MessageId], held: Option<Held>) -> What {
 }
 
 fn report(of: MessageId, status: Status) -> StatusReport<MessageId> {
-    StatusReport { of, status, at: Timestamp(1), cause: None, provider_id: None }
+    StatusReport { of, status, at: Timestamp(1), cause: None, provider_id: None, pricing: None }
 }
 
 /// Reads entries one second apart, from 1,000 on.

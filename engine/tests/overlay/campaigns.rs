@@ -54,6 +54,7 @@ fn report(world: &mut World, who: usize, statuses: &[(Status, Option<Cause>)]) {
         at,
         cause: *cause,
         provider_id: None,
+        pricing: None,
     };
     let reports = statuses.iter().map(one).collect();
     let (tenant, session) = (desk.tenant, desk.session);
@@ -70,6 +71,8 @@ fn write(world: &mut World, desk: usize, who: usize, body: &str) -> Vec<Entry> {
         sent_at: world.now,
         content: text(body),
         context: None,
+        others: Vec::new(),
+        beside: None,
     };
     let desk = world.desks[desk];
     let (tenant, session) = (desk.tenant, desk.session);

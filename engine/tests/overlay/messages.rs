@@ -74,6 +74,7 @@ fn report(world: &mut World, of: MessageId, statuses: &[Status]) -> Result<Answe
         at,
         cause: (*status == Status::Failed).then_some(Cause(131_026)),
         provider_id: None,
+        pricing: None,
     };
     ask(world, &Input::Statuses { tenant, session, reports: statuses.iter().map(one).collect() })
 }
@@ -87,6 +88,8 @@ fn written(world: &World, id: &str, body: &str) -> Received {
         sent_at: world.now,
         content: text(body),
         context: None,
+        others: Vec::new(),
+        beside: None,
     }
 }
 

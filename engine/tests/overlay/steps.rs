@@ -190,7 +190,10 @@ impl World {
             4 => (refused(131_050), Fate::Never, false),
             5 => (later(Throttle::Pair, 5_000, 131_056), Fate::Never, false),
             6 => (later(Throttle::Transient, 0, 131_016), Fate::Never, false),
-            7 => (Err(SendError::LinkLost), Fate::Never, false),
+            7 => {
+                let reason = Reason { cause: Cause::LINK_LOST, detail: String::new() };
+                (Err(SendError::LinkLost(reason)), Fate::Never, false)
+            }
             _ => (later(Throttle::Throughput, 90_000, 130_429), Fate::Never, false),
         };
         self.wire.landed(reference, fate, taken);
@@ -250,7 +253,14 @@ impl World {
                 let known = [Status::Sent, Status::Delivered, Status::Read, Status::Failed, Status::Played];
                 let status = known[usize::from(*status) % known.len()];
                 let cause = (status == Status::Failed).then_some(Cause(131_050));
-                reports.push(StatusReport { of, status, at: self.now, cause, provider_id: None });
+                reports.push(StatusReport {
+                    of,
+                    status,
+                    at: self.now,
+                    cause,
+                    provider_id: None,
+                    pricing: None,
+                });
             }
         }
         let (tenant, session) = (desk.tenant, desk.session);
@@ -273,6 +283,8 @@ impl World {
                     sent_at: self.now.plus_ms(-500),
                     content: text(SAYINGS[say % SAYINGS.len()]),
                     context: None,
+                    others: Vec::new(),
+                    beside: None,
                 }
             }
         };
@@ -374,8 +386,14 @@ impl World {
     fn forged(&self, what: u8, tenant: TenantId, (target, desk): (Reference, Desk)) -> Input {
         let (proof_ms, session) = (0, desk.session);
         let yes = || Ok(Accepted { provider_id: "stolen".into(), held: false });
-        let report =
-            |status| StatusReport { of: target, status, at: self.now, cause: None, provider_id: None };
+        let report = |status| StatusReport {
+            of: target,
+            status,
+            at: self.now,
+            cause: None,
+            provider_id: None,
+            pricing: None,
+        };
         let reports = vec![report(Status::Failed), report(Status::Read)];
         match (target, what % 7) {
             (_, 0) => Input::Statuses { tenant, session, reports },

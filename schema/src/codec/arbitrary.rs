@@ -1,6 +1,7 @@
 //! Any entry of any kind, for properties. Not real traffic.
 
 use kabar_engine::address::Address;
+use kabar_engine::beside::Beside;
 use kabar_engine::campaign::Verb;
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
@@ -11,10 +12,12 @@ use kabar_engine::entry::{
 use kabar_engine::id::{
     CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, TenantId, WebhookId,
 };
+use kabar_engine::notice::Notice;
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
 use kabar_engine::pacing::{Held, Hold, Lane};
 use kabar_engine::part::{ChunkLine, PartStart};
+use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
 use proptest::collection::vec;
@@ -99,8 +102,30 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 
 fn report<K: std::fmt::Debug>(of: impl Strategy<Value = K>) -> impl Strategy<Value = StatusReport<K>> {
     let status = (1..=9_u8).prop_map(|byte| Status::from_byte(byte).unwrap());
-    (of, status, time(), option::of(cause()), option::of(shared()))
-        .prop_map(|(of, status, at, cause, provider_id)| StatusReport { of, status, at, cause, provider_id })
+    let said = (option::of(cause()), option::of(shared()), option::of(pricing()));
+    (of, status, time(), said).prop_map(|(of, status, at, (cause, provider_id, pricing))| {
+        let pricing = pricing.map(Arc::new);
+        StatusReport { of, status, at, cause, provider_id, pricing }
+    })
+}
+
+fn pricing() -> impl Strategy<Value = Pricing> {
+    let word = || {
+        prop::sample::select(vec!["", "PMP", "regular", "utility", "word_of_2030"]).prop_map(Pricing::word)
+    };
+    (option::of(any::<bool>()), word(), word(), word(), word()).prop_map(
+        |(billable, model, kind, category, origin)| Pricing { billable, model, kind, category, origin },
+    )
+}
+
+fn notice() -> impl Strategy<Value = What> {
+    let about = (option::of(session()), option::of("[0-9]{0,20}"), "[a-z_]{1,30}");
+    (about, option::of(shared()), option::of(any::<u64>()), option::of(time())).prop_map(
+        |((session, account, field), value, stray, at)| {
+            let (account, field) = (account.map(Arc::from), field.into());
+            What::Notice(Box::new(Notice { session, account, field, value, stray, at }))
+        },
+    )
 }
 
 fn held() -> impl Strategy<Value = Option<Held>> {
@@ -141,8 +166,12 @@ fn intent() -> impl Strategy<Value = What> {
 
 fn inbound() -> impl Strategy<Value = What> {
     let who = (message(), session(), conversation(), address(), option::of(".{0,30}"));
-    (who, shared(), time(), content(), option::of(shared())).prop_map(
-        |((id, session, conversation, from, name), provider_id, sent_at, content, context)| {
+    let beside = option::of(
+        (any::<bool>(), option::of(".{0,9}"))
+            .prop_map(|(forwarded, username)| Box::new(Beside { forwarded, username, ..Beside::default() })),
+    );
+    (who, shared(), time(), content(), (option::of(shared()), beside)).prop_map(
+        |((id, session, conversation, from, name), provider_id, sent_at, content, (context, beside))| {
             What::Inbound(Box::new(Inbound {
                 id,
                 session,
@@ -153,6 +182,7 @@ fn inbound() -> impl Strategy<Value = What> {
                 sent_at,
                 content,
                 context,
+                beside,
             }))
         },
     )
@@ -251,6 +281,7 @@ fn about_campaigns() -> BoxedStrategy<What> {
         (campaign(), command(), vec(any::<u32>(), 0..9))
             .prop_map(|(campaign, command, parts)| What::Obeyed { campaign, command, parts }),
         campaign().prop_map(|campaign| What::Finished { campaign }),
+        notice(),
         (any::<u64>(), time())
             .prop_map(|(webhook, since)| What::WebhookDisabled { webhook: WebhookId(webhook), since }),
         (message(), any::<u64>())

@@ -8,6 +8,7 @@ use crate::journal::Fence;
 use crate::memory::MemoryRecords;
 use crate::seal::{Keyring, SealError};
 use kabar_engine::address::Address;
+use kabar_engine::beside::Beside;
 use kabar_engine::campaign::Verb;
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
@@ -18,10 +19,12 @@ use kabar_engine::entry::{
 use kabar_engine::id::{
     CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, ShardId, TenantId, WebhookId,
 };
+use kabar_engine::notice::Notice;
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
 use kabar_engine::pacing::{Held, Hold, Lane};
 use kabar_engine::part::{ChunkLine, PartStart};
+use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
 use proptest::prelude::*;
@@ -89,6 +92,7 @@ fn message_kinds() -> Vec<What> {
             at: AT.plus_ms(-1_000),
             cause: Some(Cause(131_049)),
             provider_id: Some("wamid.A".into()),
+            pricing: None,
         }]),
         What::Resolved { again: true, messages: ids() },
         What::Ended { cause: Some(Cause::OPTED_OUT), messages: ids(), once: None },
@@ -102,6 +106,7 @@ fn message_kinds() -> Vec<What> {
             sent_at: AT.plus_ms(-2_000),
             content,
             context: None,
+            beside: None,
         })),
         What::Consent { address: person(), wish: Wish::OptOut, source: ConsentSource::Word, once: None },
     ]
@@ -151,6 +156,7 @@ fn campaign_kinds() -> Vec<What> {
                 at: AT.plus_ms(-500),
                 cause: None,
                 provider_id: None,
+                pricing: None,
             }],
         },
         What::PartResolved { campaign, again: false, ranges: ranges.clone() },
@@ -234,9 +240,53 @@ fn told_kinds() -> Vec<What> {
     ]
 }
 
+/// What a provider tells beside a message, of its price and of a number.
+fn provider_kinds() -> Vec<What> {
+    let price = |line| Pricing::from_line(line).map(Arc::new);
+    let pricing =
+        [price("1|PMP|regular|marketing|"), None, price("|PMP|free_entry_point|service|referral_conversion")];
+    let reports = |of: [u32; 3]| of.into_iter().zip(pricing.clone());
+    let status = Status::Delivered;
+    let statuses = reports([10_240, 10_241, 10_240]).map(|(of, pricing)| StatusReport {
+        of,
+        status,
+        at: AT,
+        cause: None,
+        provider_id: None,
+        pricing,
+    });
+    let single = reports([5, 6, 7]).map(|(of, pricing)| StatusReport {
+        of: MessageId(u64::from(of)),
+        status,
+        at: AT,
+        cause: None,
+        provider_id: Some("wamid.A".into()),
+        pricing,
+    });
+    let inbound = Inbound {
+        id: MessageId(9),
+        session: SESSION,
+        conversation: ConversationId(900),
+        from: person(),
+        name: None,
+        provider_id: "wamid.IN".into(),
+        sent_at: AT,
+        content: Arc::new(Content::plain("halo")),
+        context: None,
+        beside: Beside { forwarded: true, username: Some("ana.d".into()), ..Beside::default() }.told(),
+    };
+    let notice = Notice::new("account_update", Some("102000000000001"), r#"{"event":"ACCOUNT_DELETED"}"#);
+    vec![
+        What::Notice(Box::new(Notice { session: Some(SESSION), at: Some(AT), ..notice })),
+        What::Inbound(Box::new(inbound)),
+        What::Statuses(single.collect()),
+        What::PartStatuses { campaign: CAMPAIGN, statuses: statuses.collect() },
+    ]
+}
+
 fn samples() -> Vec<Entry> {
     let kinds = message_kinds().into_iter().chain(campaign_kinds()).chain(once_kinds());
-    let kinds = kinds.chain(webhook_kinds()).chain(told_kinds()).chain(media_kinds());
+    let kinds = kinds.chain(webhook_kinds()).chain(told_kinds()).chain(media_kinds()).chain(provider_kinds());
     kinds.map(|what| Entry { tenant: TENANT, at: AT, what }).collect()
 }
 

@@ -1,11 +1,12 @@
 //! Bytes of the entries about shards, conversations, messages and consent. Not those of campaigns and parts.
 
+use super::priced::Prices;
 use super::row::{
-    Reader, put_address, put_ids, put_near, put_option, put_text, put_time, put_time_near, put_varint,
-    put_wish,
+    Reader, put_address, put_bytes, put_ids, put_near, put_option, put_text, put_time, put_time_near,
+    put_varint, put_wish,
 };
 use super::{
-    DecodeError, Fields, Found, Stored, content_place, held, kind, once, read_content, write_content,
+    DecodeError, Fields, Found, Stored, body, content_place, held, kind, once, read_content, write_content,
 };
 use crate::seal::SealError;
 use kabar_engine::cause::Cause;
@@ -57,8 +58,7 @@ pub(super) fn put(to: &mut Fields<'_>, what: &What) -> Result<Option<u8>, SealEr
             kind::RESULTS
         }
         What::Statuses(reports) => {
-            put_reports(out, to.at, reports, |id| id.0);
-            kind::STATUSES
+            put_reports(out, to.at, reports, (kind::STATUSES, kind::STATUSES_PRICED), |id| id.0)
         }
         What::Resolved { again, messages } => {
             out.push(u8::from(*again));
@@ -72,7 +72,7 @@ pub(super) fn put(to: &mut Fields<'_>, what: &What) -> Result<Option<u8>, SealEr
         }
         What::Inbound(inbound) => {
             put_inbound(to, inbound)?;
-            kind::INBOUND
+            if inbound.beside.is_some() { kind::INBOUND_BESIDE } else { kind::INBOUND }
         }
         What::Consent { address, wish, source, once } => {
             put_address(out, address);
@@ -108,14 +108,17 @@ pub(super) fn read(from: &mut Stored<'_>) -> Result<Option<Found>, DecodeError> 
         kind::RELEASED => What::Released { session: session(reader)?, messages: messages(reader)? },
         kind::PARKED => What::Parked { session: session(reader)?, messages: messages(reader)? },
         kind::RESULTS => What::Results(read_results(reader, at, |id| Ok(MessageId(id)))?),
-        kind::STATUSES => What::Statuses(read_reports(reader, at, |id| Ok(MessageId(id)))?),
+        kind::STATUSES | kind::STATUSES_PRICED => {
+            let prices = Prices::read(reader, from.kind, kind::STATUSES_PRICED)?;
+            What::Statuses(read_reports(reader, at, prices.as_ref(), |id| Ok(MessageId(id)))?)
+        }
         kind::RESOLVED => What::Resolved { again: flag(reader)?, messages: messages(reader)? },
         kind::ENDED | kind::ENDED_ONCE => What::Ended {
             cause: read_cause(reader)?,
             messages: messages(reader)?,
             once: once::read(reader, from.kind, kind::ENDED_ONCE)?,
         },
-        kind::INBOUND => return read_inbound(from).map(Some),
+        kind::INBOUND | kind::INBOUND_BESIDE => return read_inbound(from).map(Some),
         kind::CONSENT | kind::CONSENT_ONCE => What::Consent {
             address: reader.address("address")?,
             wish: reader.wish("wish")?,
@@ -222,6 +225,9 @@ fn put_inbound(to: &mut Fields<'_>, inbound: &Inbound) -> Result<(), SealError> 
     // The shown name is as personal as the body, so it is sealed with it.
     to.sealer.seal(out, to.tenant, &content_place(inbound.id), |out| {
         put_option(out, inbound.name.as_deref(), put_text);
+        if let Some(beside) = &inbound.beside {
+            put_bytes(out, &body::beside(beside));
+        }
         write_content(out, &inbound.content);
     })
 }
@@ -238,6 +244,10 @@ fn read_inbound(from: &mut Stored<'_>) -> Result<Found, DecodeError> {
     let Some(plain) = from.open(&content_place(id), "content")? else { return Ok(Found::Erased) };
     let mut sealed = Reader::new(&plain);
     let name = sealed.option("name", |reader| reader.text("name").map(str::to_owned))?;
+    let beside = match from.kind {
+        kind::INBOUND_BESIDE => Some(Box::new(body::read_beside(sealed.bytes("beside")?)?)),
+        _ => None,
+    };
     let content = Arc::new(read_content(sealed.rest())?);
     Ok(Found::What(What::Inbound(Box::new(Inbound {
         id,
@@ -249,6 +259,7 @@ fn read_inbound(from: &mut Stored<'_>) -> Result<Found, DecodeError> {
         sent_at,
         content,
         context,
+        beside,
     }))))
 }
 
@@ -326,8 +337,10 @@ pub(super) fn put_reports<K: Copy>(
     out: &mut Vec<u8>,
     at: Timestamp,
     reports: &[StatusReport<K>],
+    kinds: (u8, u8),
     key: impl Fn(K) -> u64,
-) {
+) -> u8 {
+    let (prices, kind) = Prices::put(out, reports, kinds);
     put_varint(out, reports.len() as u64);
     let mut last = 0;
     for report in reports {
@@ -336,12 +349,17 @@ pub(super) fn put_reports<K: Copy>(
         put_time_near(out, at, report.at);
         put_cause(out, report.cause);
         put_option(out, report.provider_id.as_deref(), put_text);
+        if let Some(prices) = &prices {
+            put_varint(out, prices.number(report.pricing.as_ref()));
+        }
     }
+    kind
 }
 
 pub(super) fn read_reports<K>(
     reader: &mut Reader<'_>,
     at: Timestamp,
+    prices: Option<&Prices>,
     key: impl Fn(u64) -> Result<K, DecodeError>,
 ) -> Result<Vec<StatusReport<K>>, DecodeError> {
     let mut last = 0;
@@ -352,6 +370,10 @@ pub(super) fn read_reports<K>(
             at: reader.time_near(at, "status at")?,
             cause: read_cause(reader)?,
             provider_id: read_shared(reader, "provider id")?,
+            pricing: match prices {
+                Some(prices) => prices.of(reader.varint("price's number")?)?,
+                None => None,
+            },
         })
     })
 }

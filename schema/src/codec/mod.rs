@@ -4,13 +4,16 @@
 //!
 //! Not the meaning of an entry: that is the engine's fold.
 
+pub(crate) mod body;
 mod campaign;
 pub mod frame;
 mod held;
 mod media;
 mod message;
+mod notice;
 mod once;
 mod part;
+mod priced;
 pub mod row;
 pub(crate) mod view;
 mod webhook;
@@ -104,7 +107,12 @@ mod kind {
     pub(super) const INTENT_TAGGED: u8 = 38;
     pub(super) const MEDIA_STORED: u8 = 39;
     pub(super) const MEDIA_FAILED: u8 = 40;
-    pub(super) const LAST: u8 = MEDIA_FAILED;
+    // What the provider told beside messages; with what stood beside a message; with what messages cost.
+    pub(super) const NOTICE: u8 = 41;
+    pub(super) const INBOUND_BESIDE: u8 = 42;
+    pub(super) const STATUSES_PRICED: u8 = 43;
+    pub(super) const PART_STATUSES_PRICED: u8 = 44;
+    pub(super) const LAST: u8 = PART_STATUSES_PRICED;
 }
 
 /// The highest entry kind this version knows.
@@ -164,11 +172,14 @@ pub(crate) fn encode_with(entry: &Entry, sealer: Sealer<'_>, out: &mut Vec<u8>) 
     let mut to = Fields { out, tenant: entry.tenant, at: entry.at, sealer };
     let kind = match message::put(&mut to, &entry.what)? {
         Some(kind) => kind,
-        None => campaign::put(to.out, &entry.what)
-            .or_else(|| part::put(to.out, entry.at, &entry.what))
-            .or_else(|| webhook::put(to.out, &entry.what))
-            .or_else(|| media::put(to.out, &entry.what))
-            .expect("invariant: every kind is written by one of the five"),
+        None => match notice::put(&mut to, &entry.what)? {
+            Some(kind) => kind,
+            None => campaign::put(to.out, &entry.what)
+                .or_else(|| part::put(to.out, entry.at, &entry.what))
+                .or_else(|| webhook::put(to.out, &entry.what))
+                .or_else(|| media::put(to.out, &entry.what))
+                .expect("invariant: every kind is written by one of the six"),
+        },
     };
     out[at] = kind;
     Ok(())
@@ -193,7 +204,11 @@ pub fn decode(bytes: &[u8], keyring: &Keyring) -> Result<Decoded, DecodeError> {
         return Ok(Decoded::Erased);
     }
     let mut from = Stored { reader, kind, tenant, at, keyring };
-    let what = match message::read(&mut from)? {
+    let found = match message::read(&mut from)? {
+        None => notice::read(&mut from)?,
+        found => found,
+    };
+    let what = match found {
         Some(Found::Erased) => return Ok(Decoded::Erased),
         Some(Found::What(what)) => what,
         None => match (campaign::read(kind, &mut from.reader)?, webhook::read(kind, &mut from.reader)?) {

@@ -2,6 +2,7 @@
 
 use super::campaign::{campaign, command, verb};
 use super::message::{flag, put_cause, put_reports, put_results, read_cause, read_reports, read_results};
+use super::priced::Prices;
 use super::row::{Reader, put_address, put_near, put_signed, put_time_near, put_varint};
 use super::{DecodeError, held, kind};
 use kabar_engine::entry::{Range, What};
@@ -36,8 +37,7 @@ pub(super) fn put(out: &mut Vec<u8>, at: Timestamp, what: &What) -> Option<u8> {
         }
         What::PartStatuses { campaign, statuses } => {
             put_varint(out, campaign.0);
-            put_reports(out, at, statuses, u64::from);
-            kind::PART_STATUSES
+            put_reports(out, at, statuses, (kind::PART_STATUSES, kind::PART_STATUSES_PRICED), u64::from)
         }
         What::PartResolved { campaign, again, ranges } => {
             out.push(u8::from(*again));
@@ -87,8 +87,10 @@ pub(super) fn read(kind: u8, reader: &mut Reader<'_>, at: Timestamp) -> Result<O
         kind::PART_RESULTS => {
             What::PartResults { campaign: campaign(reader)?, results: read_results(reader, at, index)? }
         }
-        kind::PART_STATUSES => {
-            What::PartStatuses { campaign: campaign(reader)?, statuses: read_reports(reader, at, index)? }
+        kind::PART_STATUSES | kind::PART_STATUSES_PRICED => {
+            let campaign = campaign(reader)?;
+            let prices = Prices::read(reader, kind, kind::PART_STATUSES_PRICED)?;
+            What::PartStatuses { campaign, statuses: read_reports(reader, at, prices.as_ref(), index)? }
         }
         kind::PART_RESOLVED => {
             let again = flag(reader)?;

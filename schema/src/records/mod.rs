@@ -5,6 +5,7 @@
 
 mod campaign;
 mod data_key;
+mod health;
 mod import;
 mod import_errors;
 mod key;
@@ -24,6 +25,7 @@ mod tenant;
 
 pub use campaign::{Campaign, Origin, Relation, Timing};
 pub use data_key::DataKey;
+pub use health::SessionHealth;
 pub use import::{Checkpoint, ConsentBasis, Import, ImportState, Problem};
 pub use import_errors::{ErrorRow, ImportErrors};
 pub use key::{Key, KeyLimits, KeyOwner, KeyUse, Scope};

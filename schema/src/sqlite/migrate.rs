@@ -13,8 +13,11 @@ pub enum Kind {
     Records,
 }
 
-const VIEWS: &[&str] =
-    &[include_str!("../../sql/views/001_begin.sql"), include_str!("../../sql/views/002_number.sql")];
+const VIEWS: &[&str] = &[
+    include_str!("../../sql/views/001_begin.sql"),
+    include_str!("../../sql/views/002_number.sql"),
+    include_str!("../../sql/views/003_pricing.sql"),
+];
 const RECORDS: &[&str] =
     &[include_str!("../../sql/records/001_begin.sql"), include_str!("../../sql/records/002_lease.sql")];
 

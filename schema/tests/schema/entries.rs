@@ -47,6 +47,7 @@ pub fn entry(shard: ShardId, position: Position) -> Arc<Entry> {
             at: BEGIN,
             cause: None,
             provider_id: None,
+            pricing: None,
         }]),
         _ => What::PartClaim {
             campaign: CampaignId(id),

@@ -25,6 +25,7 @@ use kabar_engine::schedule::{Zone, zone_of};
 use kabar_engine::status::Status;
 use kabar_schema::records::Campaign;
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use utoipa::{IntoParams, ToSchema};
 
 /// Rows of one piece of an export.
@@ -107,7 +108,7 @@ impl From<&Standing> for Shown {
 #[derive(Clone)]
 struct Wanted {
     status: Option<Status>,
-    cause: Option<Cause>,
+    cause: Option<RangeInclusive<Cause>>,
 }
 
 impl Wanted {
@@ -121,8 +122,8 @@ impl Wanted {
             }
         };
         let known = |text: &str| {
-            let named = || Cause::all().find(|(_, e)| e.code == text).map(|(cause, _)| cause);
-            text.parse().ok().map(Cause).or_else(named)
+            let number = || text.parse().ok().map(Cause).map(|cause| cause..=cause);
+            Cause::named(text).or_else(number)
         };
         let cause = match cause {
             None => None,
@@ -135,7 +136,10 @@ impl Wanted {
 
     fn is(&self, mark: Mark) -> bool {
         self.status.is_none_or(|status| mark.state().status() == status)
-            && self.cause.is_none_or(|cause| mark.cause() == Some(cause))
+            && self
+                .cause
+                .as_ref()
+                .is_none_or(|codes| mark.cause().is_some_and(|cause| codes.contains(&cause)))
     }
 }
 

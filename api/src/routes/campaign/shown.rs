@@ -3,8 +3,10 @@
 use crate::openapi::{content, shapes};
 use crate::page::Time;
 use crate::routes::Explained;
+use crate::routes::pricing::Shown as Pricing;
 use kabar_actors::view::{CampaignState, CampaignView, Wait, WaitReason};
 use kabar_engine::audience::{Audience, Filter};
+use kabar_engine::cause::Cause;
 use kabar_engine::frequency::Purpose;
 use kabar_engine::id::{CampaignId, ImportId, SessionId};
 use kabar_engine::part::Totals;
@@ -137,6 +139,16 @@ struct ShownTotals {
     expired: u64,
     unknown: u64,
     causes: Vec<Counted>,
+    /// Delivered recipients by what they cost in WhatsApp's words, as far as it said it.
+    pricing: Vec<Priced>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = CountedPricing)]
+struct Priced {
+    count: u64,
+    #[serde(flatten)]
+    pricing: Pricing,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -159,6 +171,8 @@ impl From<Totals> for ShownTotals {
         let mut causes: Vec<_> =
             t.causes.into_iter().map(|(cause, count)| Counted { count, cause: cause.into() }).collect();
         causes.sort_by_key(|c| std::cmp::Reverse(c.count));
+        let priced = |(pricing, count)| Priced { count, pricing: Pricing::from(pricing) };
+        let pricing = t.charged.iter().map(|(pricing, count)| priced((pricing, *count))).collect();
         Self {
             recipients: t.recipients,
             waiting: t.waiting,
@@ -172,6 +186,7 @@ impl From<Totals> for ShownTotals {
             expired: t.expired,
             unknown: t.unknown,
             causes,
+            pricing,
         }
     }
 }
@@ -234,7 +249,7 @@ impl From<Audience> for ShownAudience {
                     kind: "unreached",
                     campaign: Some(campaign),
                     statuses: statuses.into_iter().filter_map(|(is, word)| is.then_some(word)).collect(),
-                    causes: causes.into_iter().map(|cause| cause.0).collect(),
+                    causes: causes.into_iter().map(Cause::number).collect(),
                     ..nothing
                 }
             }

@@ -10,6 +10,8 @@ use kabar_engine::event::{About, Kind, OfMessage};
 use kabar_engine::id::{
     CampaignId, ConversationId, EventId, MediaId, MessageId, SessionId, ShardId, TenantId, WebhookId,
 };
+use kabar_engine::notice::Notice;
+use kabar_engine::pricing::Pricing;
 use kabar_engine::time::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -71,8 +73,8 @@ fn sample(kind: Kind) -> Event {
             recipient,
             reported_at,
             cause,
-            tag: None,
             media: (kind == Kind::MediaStored).then_some(MediaId(4)),
+            ..OfMessage::default()
         }))
     };
     let about = match kind {
@@ -97,6 +99,29 @@ fn sample(kind: Kind) -> Event {
         | Kind::CampaignResumed
         | Kind::CampaignCancelled
         | Kind::CampaignFinished => About::Campaign(campaign),
+        Kind::TemplateStatusChanged => notice("message_template_status_update", PAUSED),
+        Kind::TemplateQualityChanged => notice("message_template_quality_update", RATED),
+        Kind::TemplateCategoryChanged => notice("template_category_update", RECATEGORISED),
+        Kind::TemplateComponentsChanged => notice("message_template_components_update", "{}"),
+        Kind::NumberQualityChanged => notice("phone_number_quality_update", UPGRADED),
+        Kind::NumberNameChanged => notice("phone_number_name_update", r#"{"decision": "APPROVED"}"#),
+        Kind::NumberUsernameChanged => notice("business_username_update", r#"{"status": "approved"}"#),
+        Kind::NumberSecurityChanged => notice("security", r#"{"event": "PIN_CHANGED"}"#),
+        Kind::NumberFailed => notice("errors", r#"{"code": 130429, "title": "Rate limit hit"}"#),
+        Kind::AccountUpdated => notice("account_update", RESTRICTED),
+        Kind::AccountReviewed => notice("account_review_update", r#"{"decision": "APPROVED"}"#),
+        Kind::AccountAlerted => notice("account_alerts", r#"{"alert_info": {"alert_type": "OBA_APPROVED"}}"#),
+        Kind::AccountCapabilityChanged => notice("business_capability_update", "{}"),
+        Kind::FlowChanged => notice("flows", r#"{"event": "FLOW_STATUS_CHANGE"}"#),
+        Kind::CallChanged => notice("calls", "{}"),
+        Kind::GroupChanged => notice("group_lifecycle_update", "{}"),
+        Kind::LinkClicked => notice("user_actions", "{}"),
+        Kind::PhoneHistory => notice("history", "{}"),
+        Kind::PhoneEcho => notice("smb_message_echoes", "{}"),
+        Kind::PhoneContact => notice("smb_app_state_sync", "{}"),
+        Kind::AgentStandby => notice("standby", "{}"),
+        Kind::AgentHandover => notice("messaging_handovers", "{}"),
+        Kind::ProviderUnknown => notice("field_of_2030", r#"{"anything": 1}"#),
         Kind::WebhookDisabled => About::Webhook { webhook: WebhookId(8), since: AT.plus_ms(-432_000_000) },
         Kind::CampaignFrozen => About::Frozen {
             campaign,
@@ -108,6 +133,23 @@ fn sample(kind: Kind) -> Event {
         },
     };
     Event { id: EventId::of(ShardId(1), 41, 0), seq: 41, at: AT, kind, about }
+}
+
+const PAUSED: &str =
+    r#"{"event": "PAUSED", "message_template_name": "promo", "message_template_language": "en-US"}"#;
+const RATED: &str =
+    r#"{"new_quality_score": "RED", "message_template_name": "promo", "message_template_language": "en-US"}"#;
+const RECATEGORISED: &str = r#"{"new_category": "MARKETING", "message_template_name": "promo", "message_template_language": "en-US"}"#;
+const UPGRADED: &str =
+    r#"{"event": "THROUGHPUT_UPGRADE", "max_daily_conversations_per_business": "TIER_100K"}"#;
+const RESTRICTED: &str = r#"{"event": "ACCOUNT_RESTRICTION"}"#;
+
+/// A notice of the number or, where it is about a template or an account, of none.
+fn notice(field: &str, value: &str) -> About {
+    let of_none = ["template", "account", "business_capability"].iter().any(|word| field.contains(word));
+    let session = (!of_none).then_some(SessionId(5));
+    let at = Some(AT.plus_ms(-1_000));
+    About::Notice(Box::new(Notice { session, at, ..Notice::new(field, Some("102000000000001"), value) }))
 }
 
 fn shown(event: Event) -> Value {
@@ -127,7 +169,13 @@ fn page() -> String {
          that was told holds; a report that is merely repeated is no event again.\n\nIn `data` of `message.*`: `reported_at` is WhatsApp's own \
          time, where it said one; `campaign` is the campaign and the\nrecipient's `index` in it. A campaign's message \
          that nobody answered has no conversation and no address here: read the\nmessage. `error` is explained in \
-         [errors.md](errors.md).\n\n",
+         [errors.md](errors.md). `pricing` is what WhatsApp says of the price and `referral` (of `message.received`) the \
+         advertisement or post\nthe person came from; both stand there only where they were told.\n\nWhat WhatsApp tells \
+         beside messages (`template.*`, `number.*`, `account.*`, `flow.*`, `call.*`, `group.*`, `link.*`, `phone.*`,\n`agent.*`, \
+         `provider.*`) has in `data`: `field` (WhatsApp's name), `account`, `event` (its word for what happened), \
+         `template`,\n`reported_at`, and `value` as it came, null when it was longer than 20 KiB. `session` is the number \
+         where it names one. A repeat\nwithin seven days is no event again. What such an event says of a number is the \
+         session's `health`.\n\n",
     );
     page.push_str(FOLLOWING);
     page.push_str(WEBHOOKS);
@@ -202,15 +250,49 @@ fn an_events_json_is_golden() {
             "webhook.disabled" => {
                 json!({"webhook": "whk_0000000000008", "since": "2026-12-19T11:00:00.000Z"})
             }
+            _ if matches!(sample(kind).about, About::Notice(_)) => of_notice(&sample(kind)),
             other => panic!("{other} has no golden form"),
         };
-        let numbered = ["message.", "media."].iter().any(|of| kind.word().starts_with(of))
-            || kind == Kind::ConversationOpened;
+        let numbered = sample(kind).session().is_some();
         let session = if numbered { json!("ses_0000000000005") } else { Value::Null };
         let whole = json!({"id": "evt_010000000mg00", "seq": 41, "occurred_at": "2026-12-24T11:00:00.000Z",
             "type": kind.word(), "version": 1, "tenant": "ten_0000000000003", "session": session, "data": data});
         assert_eq!(shown(sample(kind)), whole);
     }
+}
+
+/// The form of every notice: what WhatsApp said, and what Kabar reads in it.
+fn of_notice(event: &Event) -> Value {
+    let About::Notice(notice) = &event.about else { panic!("no notice") };
+    let value: Value = serde_json::from_str(notice.value.as_deref().unwrap()).unwrap();
+    let word = match &*notice.field {
+        "message_template_status_update" => json!("PAUSED"),
+        "message_template_quality_update" => json!("RED"),
+        "template_category_update" => json!("MARKETING"),
+        "phone_number_quality_update" => json!("THROUGHPUT_UPGRADE"),
+        "phone_number_name_update" | "account_review_update" => json!("APPROVED"),
+        "business_username_update" => json!("approved"),
+        "security" => json!("PIN_CHANGED"),
+        "account_update" => json!("ACCOUNT_RESTRICTION"),
+        "account_alerts" => json!("OBA_APPROVED"),
+        "flows" => json!("FLOW_STATUS_CHANGE"),
+        _ => Value::Null,
+    };
+    let promo = json!({"name": "promo", "language": "en_US"});
+    let template = if value.get("message_template_name").is_some() { promo } else { Value::Null };
+    json!({"field": &*notice.field, "account": "102000000000001", "event": word, "template": template,
+        "reported_at": "2026-12-24T10:59:59.000Z", "value": value})
+}
+
+#[test]
+fn a_price_and_a_referral_stand_beside_the_rest() {
+    let pricing = Pricing::from_line("1|PMP|regular|utility|").map(std::sync::Arc::new);
+    let referral = Some(Box::new(json!({"source_id": "1"})));
+    let about = About::Message(Box::new(OfMessage { pricing, referral, ..OfMessage::default() }));
+    let data = &shown(Event { about, ..sample(Kind::MessageDelivered) })["data"];
+    let price =
+        json!({"billable": true, "model": "PMP", "type": "regular", "category": "utility", "origin": null});
+    assert_eq!((&data["pricing"], &data["referral"]), (&price, &json!({"source_id": "1"})));
 }
 
 #[test]

@@ -3,13 +3,16 @@
 use crate::openapi::shapes;
 use crate::page::Time;
 use crate::routes::Explained;
+use crate::routes::pricing::Shown as Pricing;
 use kabar_actors::dispatcher::Event;
 use kabar_engine::entry::ConsentSource;
 use kabar_engine::event::{About, OfMessage};
 use kabar_engine::id::{
     CampaignId, ConversationId, EventId, MediaId, MessageId, SessionId, TenantId, WebhookId,
 };
+use kabar_engine::notice::Notice;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// The version of every type's `data`.
@@ -53,6 +56,7 @@ enum Data {
     Campaign(OfCampaign),
     Frozen(OfFrozen),
     Webhook(OfWebhook),
+    Notice(Box<OfNotice>),
 }
 
 /// Of `message.*` and `media.*`.
@@ -78,6 +82,13 @@ struct OfOneMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<shapes::MediaId>)]
     media: Option<MediaId>,
+    /// What it costs, where WhatsApp said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pricing: Option<Pricing>,
+    /// Of `message.received`: the advertisement or post the person came from, in Meta's shape.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    referral: Option<Value>,
 }
 
 /// A recipient of a campaign.
@@ -131,6 +142,36 @@ struct OfWebhook {
     since: Time,
 }
 
+/// Of `template.*`, `number.*`, `account.*`, `flow.*`, `call.*`, `group.*`, `link.*`, `phone.*`, `agent.*` and
+/// `provider.*`: what WhatsApp told beside messages.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EventOfNotice)]
+struct OfNotice {
+    /// WhatsApp's name for the field.
+    field: String,
+    /// The WhatsApp Business Account, where it is named.
+    account: Option<String>,
+    /// WhatsApp's word for what happened within the field.
+    event: Option<String>,
+    /// The template it is about.
+    template: Option<OfTemplate>,
+    /// When it happened by WhatsApp's clock, where WhatsApp said it.
+    reported_at: Option<Time>,
+    /// As it came; null when it was longer than 20 KiB.
+    #[schema(value_type = Option<Object>)]
+    value: Value,
+}
+
+/// A template at WhatsApp.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = EventTemplate)]
+struct OfTemplate {
+    name: String,
+    language: String,
+}
+
 /// Of `campaign.frozen`.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +218,7 @@ impl From<About> for Data {
                 Self::Contact(OfContact { address: address.to_text(), source: said(source) })
             }
             About::Campaign(campaign) => Self::Campaign(OfCampaign { campaign }),
+            About::Notice(notice) => Self::Notice(Box::new((*notice).into())),
             About::Webhook { webhook, since } => Self::Webhook(OfWebhook { webhook, since: Time(since) }),
             About::Frozen {
                 campaign,
@@ -208,6 +250,23 @@ impl From<OfMessage> for OfOneMessage {
             error: of.cause.map(Explained::from),
             biz_opaque_callback_data: of.tag.as_deref().map(str::to_owned),
             media: of.media,
+            pricing: of.pricing.as_deref().map(Pricing::from),
+            referral: of.referral.map(|referral| *referral),
+        }
+    }
+}
+
+impl From<Notice> for OfNotice {
+    fn from(notice: Notice) -> Self {
+        let value = notice.read();
+        let template = Notice::template(&value).map(|of| OfTemplate { name: of.name, language: of.language });
+        Self {
+            field: notice.field.as_ref().to_owned(),
+            account: notice.account.as_deref().map(str::to_owned),
+            event: Notice::event(&value).map(str::to_owned),
+            template,
+            reported_at: notice.at.map(Time),
+            value,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A session as it is shown: what the tenant said, how it does now, what Meta said of its number. Never its token.
 
+use super::health;
 use crate::openapi::shapes;
 use crate::page::Time;
 use crate::problem::Problem;
@@ -32,6 +33,9 @@ pub(crate) struct Shown {
     live: Option<Live>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     number: Option<AtMeta>,
+    /// How it does in WhatsApp's eyes; told of a session that is read alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<health::Shown>,
 }
 
 /// What is known of it at Meta; told of a session that is read alone.
@@ -100,7 +104,8 @@ impl Shown {
         let number = state.dispatcher.number(tenant, id).await?;
         let unknown = Number::unknown(tenant, id, created);
         let number = Some(AtMeta::from(number.as_deref().unwrap_or(&unknown)));
-        Ok(Self { live, number, ..session.into() })
+        let health = Some(state.node.health(tenant, id).await?.into());
+        Ok(Self { live, number, health, ..session.into() })
     }
 }
 
@@ -141,6 +146,7 @@ impl From<Session> for Shown {
             created: Time(session.created),
             live: None,
             number: None,
+            health: None,
         }
     }
 }

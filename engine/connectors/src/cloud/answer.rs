@@ -2,7 +2,7 @@
 //! carries a Graph error body (its code decides, 5xx included), a 4xx, and what was never written. Everything
 //! else without a message id is ambiguous.
 
-use super::classify::{Class, UNKNOWN_OBJECT, classify};
+use super::classify::{Class, Shape, UNKNOWN_OBJECT, classify};
 use super::wire::{Number, Text};
 use crate::client::{Answer, CallError};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
@@ -73,8 +73,9 @@ fn refused(answer: &Answer) -> SendError {
         return without_body(answer.status, &answer.headers);
     };
     tracing::debug!(code = error.code, trace = error.trace.as_deref(), "Graph error");
-    let cause = Cause(error.code);
-    match classify(error.code, error.subcode, answer.status) {
+    let cause = Cause::of_provider(error.code);
+    let reason = || Reason { cause, detail: error.detail.clone() };
+    match classify(error.code, error.shape(answer.status)) {
         Class::Retry(throttle) => {
             let mut after_ms = retry_after_ms(&answer.headers);
             if throttle == Throttle::RequestLimit {
@@ -82,8 +83,11 @@ fn refused(answer: &Answer) -> SendError {
             }
             SendError::RetryAfter { throttle, after_ms, cause }
         }
-        Class::LinkLost => SendError::LinkLost,
-        Class::Rejected => SendError::Rejected(Reason { cause, detail: error.detail }),
+        Class::Held(throttle) => {
+            SendError::Held { throttle, after_ms: retry_after_ms(&answer.headers), reason: reason() }
+        }
+        Class::LinkLost => SendError::LinkLost(reason()),
+        Class::Rejected => SendError::Rejected(reason()),
     }
 }
 
@@ -104,6 +108,8 @@ fn without_body(status: StatusCode, headers: &HeaderMap) -> SendError {
 pub(super) struct GraphError {
     pub(super) code: u32,
     pub(super) subcode: Option<u32>,
+    /// Meta says itself that it passes.
+    pub(super) transient: bool,
     pub(super) detail: String,
     /// Words for the person in front of the screen: title and text.
     pub(super) user: Option<(String, String)>,
@@ -111,6 +117,10 @@ pub(super) struct GraphError {
 }
 
 impl GraphError {
+    pub(super) fn shape(&self, status: StatusCode) -> Shape {
+        Shape { status, subcode: self.subcode, transient: self.transient }
+    }
+
     /// Failures are rare, so the whole value is built and odd kinds of the lesser fields cost nothing.
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(body).ok()?;
@@ -121,6 +131,7 @@ impl GraphError {
         Some(Self {
             code: number("code")?,
             subcode: number("error_subcode"),
+            transient: error.get("is_transient").and_then(Value::as_bool).unwrap_or(false),
             detail: text(details).or_else(|| text(error.get("message"))).unwrap_or_default(),
             user: text(error.get("error_user_title")).zip(text(error.get("error_user_msg"))),
             trace: text(error.get("fbtrace_id")),
@@ -208,7 +219,8 @@ mod tests {
         for status in [400, 429, 500, 502, 503] {
             assert_eq!(answer(status, &[], &graph(131_056)), retry(Throttle::Pair, 0, 131_056));
             assert_eq!(answer(status, &[], &graph(131_016)), retry(Throttle::Transient, 0, 131_016));
-            assert_eq!(answer(status, &[], &graph(190)), Err(SendError::LinkLost));
+            let reason = Reason { cause: Cause(190), detail: "d".into() };
+            assert_eq!(answer(status, &[], &graph(190)), Err(SendError::LinkLost(reason)));
             let reason = Reason { cause: Cause(131_026), detail: "d".into() };
             assert_eq!(answer(status, &[], &graph(131_026)), Err(SendError::Rejected(reason)));
         }
@@ -236,7 +248,24 @@ mod tests {
         assert_eq!(answer(400, &headers, &graph(80_007)), retry(Throttle::RequestLimit, 180_000, 80_007));
         assert_eq!(answer(400, &headers, &graph(130_429)), retry(Throttle::Throughput, 5_000, 130_429));
         let odd = [(USAGE, "nonsense"), ("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT")];
-        assert_eq!(answer(400, &odd, &graph(4)), retry(Throttle::RequestLimit, 0, 4));
+        assert_eq!(answer(400, &odd, &graph(4)), retry(Throttle::RequestLimit, 0, 10_000_004));
+    }
+
+    #[test]
+    fn a_code_nobody_knows_keeps_its_number_and_metas_words() {
+        let reason = Reason { cause: Cause(131_998), detail: "d".into() };
+        assert_eq!(answer(400, &[], &graph(131_998)), Err(SendError::Rejected(reason)));
+        let passing = r#"{"error":{"code":987654,"message":"m","is_transient":true}}"#;
+        assert_eq!(answer(400, &[], passing), retry(Throttle::Transient, 0, 987_654));
+        // Kabar's own 1 to 8 mean something else.
+        assert_eq!(answer(400, &[], &graph(1)), retry(Throttle::Transient, 0, 10_000_001));
+    }
+
+    #[test]
+    fn what_holds_the_account_keeps_metas_words() {
+        let reason = Reason { cause: Cause(131_042), detail: "d".into() };
+        let held = SendError::Held { throttle: Throttle::Account, after_ms: 9_000, reason };
+        assert_eq!(answer(400, &[("retry-after", "9")], &graph(131_042)), Err(held));
     }
 
     #[test]
@@ -260,7 +289,8 @@ mod tests {
     #[test]
     fn odd_graph_bodies_are_still_read() {
         let body = r#"{"error":{"message":"m","code":"190","error_data":"text","error_subcode":"463"}}"#;
-        assert_eq!(answer(401, &[], body), Err(SendError::LinkLost));
+        let reason = Reason { cause: Cause(190), detail: "m".into() };
+        assert_eq!(answer(401, &[], body), Err(SendError::LinkLost(reason)));
         let long = format!(r#"{{"error":{{"code":100,"message":"{}"}}}}"#, "é".repeat(900));
         let Err(SendError::Rejected(reason)) = answer(400, &[], &long) else { panic!("not rejected") };
         assert_eq!(reason.detail.chars().count(), DETAIL_MAX);

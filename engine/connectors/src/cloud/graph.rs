@@ -347,7 +347,8 @@ fn read(answer: Answer) -> Result<Value, GraphFailure> {
     }
     // A proxy's page: a 4xx refused it, a 5xx says nothing of what is behind it.
     if answer.status.is_client_error() {
-        let error = GraphError { code: 0, subcode: None, detail: String::new(), user: None, trace: None };
+        let (detail, user, trace) = (String::new(), None, None);
+        let error = GraphError { code: 0, subcode: None, transient: false, detail, user, trace };
         return Err(refused(&answer, error));
     }
     Err(GraphFailure::Unclear)
@@ -356,7 +357,7 @@ fn read(answer: Answer) -> Result<Value, GraphFailure> {
 fn refused(answer: &Answer, error: GraphError) -> GraphFailure {
     tracing::debug!(code = error.code, trace = error.trace.as_deref(), "Graph error");
     let bare = error.code == 0 && answer.status != StatusCode::UNAUTHORIZED;
-    let class = classify(error.code, error.subcode, answer.status);
+    let class = classify(error.code, error.shape(answer.status));
     GraphFailure::Refused(Box::new(Refusal {
         status: answer.status.as_u16(),
         code: error.code,

@@ -5,6 +5,7 @@ use super::status::{phone, user_id};
 use super::webhook::{InboundMessage, UserPreference};
 use super::wire::{Seconds, Text};
 use kabar_engine::address::Address;
+use kabar_engine::beside::Beside;
 use kabar_engine::content::Content;
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,12 +23,16 @@ struct ContactWire<'a> {
     wa_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     user_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    parent_user_id: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
 struct Profile<'a> {
     #[serde(borrow, default)]
     name: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    username: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +44,8 @@ struct MessageWire<'a> {
     from: Option<Text<'a>>,
     #[serde(borrow, default)]
     from_user_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    from_parent_user_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     group_id: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -96,33 +103,77 @@ pub(super) fn message(raw: &RawValue, contacts: &Contacts<'_>) -> Option<Inbound
         .or_else(|| user_id(wire.from.as_ref()));
     let phone = phone(wire.from.as_ref())
         .or_else(|| wire.from.is_none().then(|| phone(contact?.wa_id.as_ref())).flatten());
+    let value: Value = serde_json::from_str(raw.get()).ok()?;
+    let parent = [wire.from_parent_user_id.as_ref(), contact.and_then(|c| c.parent_user_id.as_ref())];
+    let mut others: Vec<Address> = parent.into_iter().filter_map(self::user_id).collect();
+    others.extend(moved(&value));
     let (from, alias) = match (phone, user_id) {
         (Some(phone), alias) => (phone, alias),
         (None, Some(user_id)) => (user_id, None),
+        // Who may not show a number and has a new user id is known by the old one.
+        (None, None) if !others.is_empty() => (others.remove(0), None),
         (None, None) => return None,
     };
+    others.retain(|other| *other != from && Some(other) != alias.as_ref());
+    others.dedup();
     let name = contact.and_then(|contact| contact.profile.as_ref()?.name.as_deref());
+    let username = contact.and_then(|contact| contact.profile.as_ref()?.username.as_deref());
     Some(InboundMessage {
         provider_id: wire.id.to_arc(),
         from,
         alias,
         name: name.filter(|name| !name.is_empty()).map(|name| cut(name).to_owned()),
         at: wire.timestamp.0,
-        content: content(raw)?,
+        content: content(&value)?,
+        others,
+        beside: beside(&value, username),
         context: wire.context.and_then(|context| context.id).map(|id| id.to_arc()),
     })
 }
 
-fn content(raw: &RawValue) -> Option<Content> {
-    let value: Value = serde_json::from_str(raw.get()).ok()?;
-    match Content::from_json(&value).ok()? {
+fn content(value: &Value) -> Option<Content> {
+    match Content::from_json(value).ok()? {
         // What Meta could not pass on has its reason beside the payload.
-        Content::Other { kind, value: Value::Null } => {
-            let reason = value.get("errors").cloned().unwrap_or(Value::Null);
-            Some(Content::Other { kind, value: reason })
+        Content::Other { kind, value: payload } => {
+            let value = match (payload, value.get("errors")) {
+                (Value::Null, Some(errors)) => errors.clone(),
+                (Value::Object(mut payload), Some(errors)) => {
+                    payload.entry("errors").or_insert_with(|| errors.clone());
+                    Value::Object(payload)
+                }
+                (payload, _) => payload,
+            };
+            Some(Content::Other { kind, value })
         }
         content => Some(content),
     }
+}
+
+/// What stands beside the content.
+fn beside(value: &Value, username: Option<&str>) -> Option<Box<Beside>> {
+    let context = value.get("context");
+    let flag = |key: &str| context.and_then(|context| context.get(key)?.as_bool()).unwrap_or(false);
+    let piece = |piece: Option<&Value>| piece.cloned().and_then(Beside::piece);
+    let username = username.map(|name| name.trim_start_matches('@')).filter(|name| !name.is_empty());
+    Beside {
+        forwarded: flag("forwarded") || flag("frequently_forwarded"),
+        frequently_forwarded: flag("frequently_forwarded"),
+        referred_product: piece(context.and_then(|context| context.get("referred_product"))),
+        referral: piece(value.get("referral")),
+        username: username.map(|name| cut(name).to_owned()),
+    }
+    .told()
+}
+
+/// The addresses a message of the system names: the old user id, and the new ones.
+fn moved(value: &Value) -> Vec<Address> {
+    let Some(system) = value.get("system").filter(|_| value["type"] == "system") else { return Vec::new() };
+    let text = |key: &str| system.get(key).and_then(Value::as_str);
+    let ids = ["previous_user_id", "previous_parent_user_id", "user_id", "parent_user_id"];
+    let mut found: Vec<Address> =
+        ids.into_iter().filter_map(|key| Address::user_id(text(key)?).ok()).collect();
+    found.extend(text("wa_id").and_then(|digits| Address::phone_digits(digits).ok()));
+    found
 }
 
 /// `None` for another switch than that of marketing messages, or another wish than stop and resume.

@@ -21,6 +21,7 @@ mod webhook;
 mod wire;
 
 pub use block::{BLOCKS_MAX, BlockDone, BlockFailed, BlockOutcome, BlockedPage, BlockedUser};
+pub use classify::{Class, Shape, aftermath, classify};
 pub use graph::{Graph, GraphConfig, GraphFailure, Refusal};
 pub use media::{File, MediaPlace, delete_media, find_media, open_media, read_sha256, upload_media};
 pub use number::{CodeMethod, NumberFacts, Override};

@@ -102,7 +102,9 @@ impl CloudApi {
     }
 
     async fn attempt(&self, m: &Outgoing) -> Result<Accepted, SendError> {
-        let Ok(target) = &self.target else { return Err(SendError::LinkLost) };
+        let Ok(target) = &self.target else {
+            return Err(SendError::link_lost());
+        };
         let mut request = Request::new(Full::new(body(m)?));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target.url.clone();
@@ -114,9 +116,9 @@ impl CloudApi {
         let outcome = self.client.call(request, self.deadline).await;
         match answer::read(&outcome) {
             // An object that is not there is the number, unless the words name media of this message.
-            Err(SendError::LinkLost) => {
-                Err(answer::media_missing(&outcome, &m.content)
-                    .map_or(SendError::LinkLost, SendError::Rejected))
+            Err(SendError::LinkLost(reason)) => {
+                let missing = answer::media_missing(&outcome, &m.content);
+                Err(missing.map_or(SendError::LinkLost(reason), SendError::Rejected))
             }
             told => told,
         }

@@ -6,9 +6,11 @@ use super::wire::{Number, Seconds, Text};
 use kabar_engine::address::Address;
 use kabar_engine::cause::Cause;
 use kabar_engine::outgoing::Reference;
+use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// A status as Meta writes it.
 #[derive(Deserialize)]
@@ -26,6 +28,35 @@ pub(super) struct StatusWire<'a> {
     biz_opaque_callback_data: Option<Text<'a>>,
     #[serde(borrow, default)]
     errors: Option<Vec<ErrorWire<'a>>>,
+    // Read late: a price of an unknown shape is no reason to lose the status.
+    #[serde(borrow, default)]
+    pricing: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    conversation: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct PricingWire<'a> {
+    #[serde(default)]
+    billable: Option<bool>,
+    #[serde(borrow, default)]
+    pricing_model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    r#type: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    category: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ConversationWire<'a> {
+    #[serde(borrow)]
+    origin: OriginWire<'a>,
+}
+
+#[derive(Deserialize)]
+struct OriginWire<'a> {
+    #[serde(borrow)]
+    r#type: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -71,19 +102,37 @@ pub(super) fn read(wire: &StatusWire<'_>) -> Option<InboundStatus> {
         at: wire.timestamp.0,
         detail: cause.and(error).and_then(ErrorWire::detail),
         cause,
+        pricing: pricing(wire),
         recipient: phone(wire.recipient_id.as_ref()).or_else(|| user_id(wire.recipient_user_id.as_ref())),
     })
+}
+
+/// What the status says of its price, and of what began the conversation.
+fn pricing(wire: &StatusWire<'_>) -> Option<Arc<Pricing>> {
+    let price: Option<PricingWire<'_>> = wire.pricing.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let origin: Option<ConversationWire<'_>> =
+        wire.conversation.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let word = |text: Option<&Text<'_>>| Pricing::word(text.map_or("", |text| text));
+    let price = price.as_ref();
+    let pricing = Pricing {
+        billable: price.and_then(|price| price.billable),
+        model: word(price.and_then(|price| price.pricing_model.as_ref())),
+        kind: word(price.and_then(|price| price.r#type.as_ref())),
+        category: word(price.and_then(|price| price.category.as_ref())),
+        origin: word(origin.as_ref().map(|conversation| &conversation.origin.r#type)),
+    };
+    (pricing != Pricing::default()).then(|| Arc::new(pricing))
 }
 
 /// A trouble of the number; `None` without a code.
 pub(super) fn error(raw: &RawValue) -> Option<NumberError> {
     let wire: ErrorWire<'_> = serde_json::from_str(raw.get()).ok()?;
-    Some(NumberError { cause: wire.cause()?, detail: wire.detail() })
+    Some(NumberError { cause: wire.cause()?, detail: wire.detail(), raw: raw.get().to_owned() })
 }
 
 impl ErrorWire<'_> {
     fn cause(&self) -> Option<Cause> {
-        self.code.to_u32().map(Cause)
+        self.code.to_u32().map(Cause::of_provider)
     }
 
     /// The most telling of Meta's words.

@@ -7,12 +7,14 @@
 
 use super::inbound::{self, Contacts};
 use super::status::{self, StatusWire};
-use super::wire::Text;
+use super::wire::{Seconds, Text};
 use crate::metrics;
 use kabar_engine::address::Address;
+use kabar_engine::beside::Beside;
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::outgoing::Reference;
+use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
 use serde::Deserialize;
@@ -33,6 +35,8 @@ pub enum Change {
         raw: String,
         /// The WhatsApp Business Account it is about, when it says so.
         account: Option<String>,
+        /// Meta's time of it, where the entry has one.
+        at: Option<Timestamp>,
     },
 }
 
@@ -41,6 +45,8 @@ pub enum Change {
 pub struct NumberEvents {
     /// Meta's id of the number.
     pub phone_number_id: String,
+    /// The WhatsApp Business Account the number is of, when it says so.
+    pub account: Option<String>,
     /// What became of messages sent.
     pub statuses: Vec<InboundStatus>,
     /// What people wrote.
@@ -70,6 +76,8 @@ pub struct InboundStatus {
     pub detail: Option<String>,
     /// Who it was sent to, when it says so; `None` for groups.
     pub recipient: Option<Address>,
+    /// What it costs, when it says so.
+    pub pricing: Option<Arc<Pricing>>,
 }
 
 /// One message from a person.
@@ -81,6 +89,8 @@ pub struct InboundMessage {
     pub from: Address,
     /// The user id beside a phone.
     pub alias: Option<Address>,
+    /// Further addresses: the parent user id, and the new ones after a change of number.
+    pub others: Vec<Address>,
     /// The name the person shows, at most 512 characters.
     pub name: Option<String>,
     /// Meta's time of it, exact to the second.
@@ -89,6 +99,8 @@ pub struct InboundMessage {
     pub content: Content,
     /// Meta's id of the message it quotes.
     pub context: Option<Arc<str>>,
+    /// What stands beside the content.
+    pub beside: Option<Box<Beside>>,
 }
 
 /// A person used WhatsApp's own switch for marketing messages.
@@ -109,6 +121,8 @@ pub struct NumberError {
     pub cause: Cause,
     /// Meta's words, at most 512 characters.
     pub detail: Option<String>,
+    /// Its JSON as it came.
+    pub raw: String,
 }
 
 /// An item that could not be read.
@@ -147,7 +161,24 @@ struct Envelope<E> {
 struct Entry<'a, C> {
     #[serde(borrow, default)]
     id: Option<Text<'a>>,
+    /// Read late: an odd time costs nothing but itself.
+    #[serde(borrow, default)]
+    time: Option<&'a RawValue>,
     changes: Vec<C>,
+}
+
+impl<C> Entry<'_, C> {
+    fn about(&self) -> About<'_> {
+        let at = self.time.and_then(|raw| serde_json::from_str::<Seconds>(raw.get()).ok());
+        About { account: self.id.as_deref(), at: at.map(|Seconds(at)| at) }
+    }
+}
+
+/// What an entry says of all its changes.
+#[derive(Clone, Copy, Default)]
+struct About<'a> {
+    account: Option<&'a str>,
+    at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -197,8 +228,8 @@ pub fn parse(body: &[u8]) -> Result<Vec<Change>, ParseError> {
     match serde_json::from_slice::<Envelope<Entry<'_, ChangeWire<'_>>>>(body) {
         Ok(envelope) => {
             for entry in envelope.entry {
-                for change in entry.changes {
-                    sheaf.change(entry.id.as_deref(), &change);
+                for change in &entry.changes {
+                    sheaf.change(entry.about(), change);
                 }
             }
         }
@@ -216,13 +247,13 @@ fn piece_by_piece(body: &[u8], sheaf: &mut Sheaf) -> Result<(), ParseError> {
         serde_json::from_str(whole.get()).map_err(|_| ParseError::Envelope)?;
     for raw in envelope.entry {
         let Ok(entry) = serde_json::from_str::<Entry<'_, &RawValue>>(raw.get()) else {
-            sheaf.unknown(None, "entry", raw);
+            sheaf.unknown(About::default(), "entry", raw);
             continue;
         };
-        for raw in entry.changes {
+        for raw in &entry.changes {
             match serde_json::from_str::<ChangeWire<'_>>(raw.get()) {
-                Ok(change) => sheaf.change(entry.id.as_deref(), &change),
-                Err(_) => sheaf.unknown(entry.id.as_deref(), "change", raw),
+                Ok(change) => sheaf.change(entry.about(), &change),
+                Err(_) => sheaf.unknown(entry.about(), "change", raw),
             }
         }
     }
@@ -238,23 +269,23 @@ struct Sheaf {
 }
 
 impl Sheaf {
-    fn change(&mut self, account: Option<&str>, change: &ChangeWire<'_>) {
+    fn change(&mut self, about: About<'_>, change: &ChangeWire<'_>) {
         let read = match &*change.field {
-            "messages" | "user_preferences" => self.value(&change.field, change.value),
+            "messages" | "user_preferences" => self.value(about, &change.field, change.value),
             _ => false,
         };
         if !read {
-            self.unknown(account, &change.field, change.value);
+            self.unknown(about, &change.field, change.value);
         }
     }
 
     /// `false`: not even the number can be read.
-    fn value(&mut self, field: &str, raw: &RawValue) -> bool {
+    fn value(&mut self, about: About<'_>, field: &str, raw: &RawValue) -> bool {
         if let Ok(mut value) = serde_json::from_str::<Value<'_, StatusWire<'_>>>(raw.get()) {
             let wires = value.statuses.take().unwrap_or_default();
             let statuses: Option<Vec<_>> = wires.iter().map(status::read).collect();
             if let Some(mut statuses) = statuses {
-                let events = self.number(&value.metadata.phone_number_id);
+                let events = self.number(&value.metadata.phone_number_id, about);
                 let nothing = statuses.is_empty();
                 events.statuses.append(&mut statuses);
                 if !read_lists(events, &value) && nothing {
@@ -264,7 +295,7 @@ impl Sheaf {
             }
         }
         let Ok(mut value) = serde_json::from_str::<Value<'_, &RawValue>>(raw.get()) else { return false };
-        let events = self.number(&value.metadata.phone_number_id);
+        let events = self.number(&value.metadata.phone_number_id, about);
         for raw in value.statuses.take().unwrap_or_default() {
             match serde_json::from_str(raw.get()).ok().as_ref().and_then(status::read) {
                 Some(status) => events.statuses.push(status),
@@ -275,11 +306,13 @@ impl Sheaf {
         true
     }
 
-    fn number(&mut self, id: &str) -> &mut NumberEvents {
+    fn number(&mut self, id: &str, about: About<'_>) -> &mut NumberEvents {
         let place = match self.places.get(id) {
             Some(place) => *place,
             None => {
-                let events = NumberEvents { phone_number_id: id.to_owned(), ..NumberEvents::default() };
+                let account = about.account.map(str::to_owned);
+                let phone_number_id = id.to_owned();
+                let events = NumberEvents { phone_number_id, account, ..NumberEvents::default() };
                 self.changes.push(Change::Number(events));
                 self.places.insert(id.to_owned(), self.changes.len() - 1);
                 self.changes.len() - 1
@@ -291,9 +324,10 @@ impl Sheaf {
         }
     }
 
-    fn unknown(&mut self, account: Option<&str>, field: &str, raw: &RawValue) {
-        let (field, raw) = (field.to_owned(), raw.get().to_owned());
-        self.changes.push(Change::Unknown { field, raw, account: account.map(str::to_owned) });
+    fn unknown(&mut self, about: About<'_>, field: &str, raw: &RawValue) {
+        let (field, raw, account) =
+            (field.to_owned(), raw.get().to_owned(), about.account.map(str::to_owned));
+        self.changes.push(Change::Unknown { field, raw, account, at: about.at });
     }
 
     fn count(&self) {

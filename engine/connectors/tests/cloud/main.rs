@@ -3,10 +3,13 @@
 
 #[cfg(test)]
 mod account;
+mod beside;
 #[cfg(test)]
 mod cause;
 #[cfg(test)]
 mod client;
+#[cfg(test)]
+mod codes;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]

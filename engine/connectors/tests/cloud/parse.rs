@@ -6,11 +6,13 @@ use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::id::{CampaignId, MessageId};
 use kabar_engine::outgoing::Reference;
+use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 const NUMBER: &str = "106000000000001";
@@ -93,8 +95,16 @@ fn a_status_carries_reference_time_and_recipient() {
         cause: None,
         detail: None,
         recipient: Some(phone(ANA)),
+        pricing: Pricing::from_line("1|PMP|regular|utility|").map(Arc::new),
     };
-    let with = |status, recipient| InboundStatus { reference: None, status, recipient, ..first.clone() };
+    let pricing = None;
+    let with = |status, recipient| InboundStatus {
+        reference: None,
+        status,
+        recipient,
+        pricing: pricing.clone(),
+        ..first.clone()
+    };
     let sent =
         InboundStatus { at: Timestamp(1_790_000_001_000), ..with(Status::Sent, Some(user_id(ANA_ID))) };
     let read = with(Status::Read, Some(phone(ANA)));

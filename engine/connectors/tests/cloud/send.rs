@@ -48,6 +48,11 @@ fn to(index: u32, to: Address) -> Outgoing {
     }
 }
 
+fn lost(code: u32) -> Result<Accepted, SendError> {
+    let detail = "The access token has expired.".to_owned();
+    Err(SendError::LinkLost(Reason { cause: Cause(code), detail }))
+}
+
 fn faulty(faults: Faults) -> Behaviour {
     Behaviour { faults, ..Behaviour::quiet() }
 }
@@ -100,7 +105,7 @@ async fn a_500_with_a_graph_body_is_decided_by_its_code() {
     for (code, expected) in [
         (131_016, retry(Throttle::Transient, 0, 131_016)),
         (131_057, retry(Throttle::Maintenance, 0, 131_057)),
-        (190, Err(SendError::LinkLost)),
+        (190, lost(190)),
     ] {
         let faults = Faults { rate_500_graph: 1.0, graph_500_code: code, ..Faults::default() };
         let (heard, row) = one(faulty(faults), DEADLINE_MS).await;
@@ -170,7 +175,8 @@ async fn a_dead_token_or_a_number_that_is_not_there_loses_the_link() {
         CloudConfig { phone_number_id: "999".into(), ..good.clone() },
         CloudConfig { base_url: "not a url".into(), ..good.clone() },
     ] {
-        assert_eq!(api(broken).send(&message(1)).await, Err(SendError::LinkLost));
+        let heard = api(broken).send(&message(1)).await;
+        assert!(matches!(heard, Err(SendError::LinkLost(_))), "{heard:?}");
     }
     assert_eq!(sandbox.ledger(), []);
 }
@@ -221,7 +227,8 @@ async fn under_mixed_faults_every_answer_agrees_with_the_ledger() {
                 seen[3] += 1;
                 assert_eq!(accepted, None, "{reference} would be called failed");
             }
-            Err(SendError::LinkLost) => panic!("the link is good"),
+            Err(SendError::LinkLost(_)) => panic!("the link is good"),
+            Err(SendError::Held { .. }) => panic!("nothing is held"),
         }
     }
     assert!(rows.is_empty(), "nothing stands in the ledger that was not asked for");

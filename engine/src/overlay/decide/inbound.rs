@@ -4,10 +4,12 @@
 use super::{Answer, Effect, Effects, Received, Refusal, chunk_key, refuse, says_stop, seen_hash};
 use crate::address::Address;
 use crate::cause::Cause;
+use crate::content::Content;
+use crate::conversation::speaks;
 use crate::entry::{ConsentSource, ConversationOpened, Inbound, StatusReport, What};
 use crate::id::{CampaignId, ConversationId, MediaId, MessageId, Sequence, SessionId, TenantId};
 use crate::mark::{MarkState, step};
-use crate::optout;
+use crate::optout::{self, Wish};
 use crate::outgoing::Reference;
 use crate::overlay::Overlay;
 use crate::part::{chunk_of, part_of};
@@ -30,6 +32,7 @@ impl Overlay {
         let mut single: Vec<StatusReport<MessageId>> = Vec::new();
         let mut packed: BTreeMap<CampaignId, Vec<StatusReport<u32>>> = BTreeMap::new();
         let mut stopped = Vec::new();
+        let mut charged: HashSet<(CampaignId, u32)> = HashSet::new();
         for report in reports.iter().filter(|r| r.status.is_reported()) {
             match report.of {
                 Reference::Message(id) if self.news_of_message(tenant, session, id, report) => {
@@ -46,7 +49,12 @@ impl Overlay {
                     {
                         stopped.extend(self.recipient(part, index));
                     }
-                    packed.entry(campaign).or_default().push(of(report, index));
+                    let mut line = of(report, index);
+                    // The same may stand in a body twice: it is counted once.
+                    if !line.counts_price() || !charged.insert((campaign, index)) {
+                        line.pricing = None;
+                    }
+                    packed.entry(campaign).or_default().push(line);
                 }
                 _ => {}
             }
@@ -75,7 +83,13 @@ impl Overlay {
     ) -> bool {
         self.messages.get(&id).filter(|m| m.tenant == tenant && m.session == session).is_some_and(|row| {
             let mut after = row.clone();
-            after.reported(&of(report, id));
+            let mut line = of(report, id);
+            // What it will cost is no news before it is delivered: `sent` comes after the answer to the call, for every
+            // message, and its price comes again with the delivery.
+            if !line.counts_price() {
+                line.pricing = None;
+            }
+            after.reported(&line);
             after != *row
         })
     }
@@ -106,10 +120,7 @@ impl Overlay {
         messages: &[Received],
         now: Timestamp,
     ) -> Vec<Effect> {
-        let abroad = |m: &Received| {
-            let addresses = [Some(&m.from), m.alias.as_ref()];
-            addresses.into_iter().flatten().any(|a| self.leads_abroad(tenant, session, a))
-        };
+        let abroad = |m: &Received| m.addresses().any(|a| self.leads_abroad(tenant, session, a));
         if self.is_foreign(tenant, session) || messages.iter().any(abroad) {
             return refuse(Refusal::NotFound);
         }
@@ -177,7 +188,14 @@ fn of<K>(report: &StatusReport<Reference>, key: K) -> StatusReport<K> {
             .cause
             .or_else(|| (report.status == crate::status::Status::Failed).then_some(Cause::UNREADABLE)),
         provider_id: report.provider_id.clone(),
+        pricing: report.pricing.clone(),
     }
+}
+
+/// What an edited message says now.
+fn edited(content: &Content) -> Option<Content> {
+    let Content::Other { kind, value } = content else { return None };
+    (kind == "edit").then(|| Content::from_json(value.get("message")?).ok())?
 }
 
 /// Works one batch of received messages off, remembering what the batch itself brought.
@@ -198,7 +216,9 @@ impl Desk<'_> {
             return false;
         }
         let conversation = self.conversation(m);
-        self.touch(m, conversation);
+        if speaks(&m.content) {
+            self.touch(m, conversation);
+        }
         let id = MessageId(self.sequence.next(self.overlay.shard, self.effects.now));
         self.effects.append(What::Inbound(Box::new(Inbound {
             id,
@@ -210,14 +230,25 @@ impl Desk<'_> {
             sent_at: m.sent_at,
             content: Arc::clone(&m.content),
             context: m.context.clone(),
+            beside: m.beside.clone(),
         })));
-        if let Some(wish) = m.content.text().and_then(optout::read) {
-            for address in [Some(&m.from), m.alias.as_ref()].into_iter().flatten() {
-                let (address, source) = (address.clone(), ConsentSource::Word);
-                self.effects.append(What::Consent { address, wish, source, once: None });
-            }
-        }
+        self.wishes(m);
         true
+    }
+
+    /// What the person wants from now on. Who opted out under an old number has opted out under the new one.
+    fn wishes(&mut self, m: &Received) {
+        let edited = edited(&m.content);
+        let said = edited.as_ref().unwrap_or(&m.content).text().and_then(optout::read);
+        let moved = m.content.kind() == "system" && self.overlay.opted_out(self.effects.tenant, &m.from);
+        let (wish, source) = match said {
+            Some(wish) => (wish, ConsentSource::Word),
+            None if moved => (Wish::OptOut, ConsentSource::Provider),
+            None => return,
+        };
+        for address in m.addresses() {
+            self.effects.append(What::Consent { address: address.clone(), wish, source, once: None });
+        }
     }
 
     /// A hash that was seen is proof only with the full id in the message it became.
@@ -238,7 +269,7 @@ impl Desk<'_> {
     /// The conversation of the sender; phone and user id meet on one.
     fn conversation(&mut self, m: &Received) -> ConversationId {
         let by_from = self.known(&m.from);
-        let by_alias = m.alias.as_ref().and_then(|a| self.known(a));
+        let by_alias = m.addresses().skip(1).find_map(|a| self.known(a));
         let id = by_from.or(by_alias).unwrap_or_else(|| {
             let id = ConversationId(self.sequence.next(self.overlay.shard, self.effects.now));
             let opened = ConversationOpened { id, session: self.session, address: m.from.clone() };
@@ -246,16 +277,12 @@ impl Desk<'_> {
             self.fresh.insert(m.from.clone(), id);
             id
         });
-        let unknown = |known: Option<ConversationId>| known.is_none();
-        let mut lead = Vec::new();
-        if unknown(self.known(&m.from)) {
-            lead.push(m.from.clone());
-        }
-        if let Some(alias) = m.alias.as_ref().filter(|a| unknown(self.known(a))) {
-            lead.push(alias.clone());
-        }
-        for address in lead {
+        for address in m.addresses() {
+            if self.known(address).is_some() {
+                continue;
+            }
             self.fresh.insert(address.clone(), id);
+            let address = address.clone();
             self.effects.append(What::Alias { session: self.session, conversation: id, address });
         }
         id
@@ -264,8 +291,7 @@ impl Desk<'_> {
     /// The first answer to a campaign joins its message to the conversation, before the answer itself.
     fn touch(&mut self, m: &Received, conversation: ConversationId) {
         let whose = (self.effects.tenant, self.session);
-        let mut addresses = [Some(&m.from), m.alias.as_ref()].into_iter().flatten();
-        let found = addresses.find_map(|address| self.overlay.answered(whose, address));
+        let found = m.addresses().find_map(|address| self.overlay.answered(whose, address));
         let Some((campaign, index, message)) = found else { return };
         let before = self.overlay.mark(campaign, index).is_some_and(crate::mark::Mark::replied);
         if before || !self.touched.insert((campaign, index)) {

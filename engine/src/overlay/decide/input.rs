@@ -1,11 +1,13 @@
 //! What can be asked of a shard, and what the askers bring. Not what is answered, and not how it is decided.
 
 use crate::address::Address;
+use crate::beside::Beside;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::content::Content;
 use crate::entry::{ConsentSource, Frozen, Idempotency, StatusReport};
 use crate::id::{CampaignId, CommandId, KeyId, MediaId, MessageId, SessionId, TenantId, WebhookId};
+use crate::notice::Notice;
 use crate::optout::Wish;
 use crate::outgoing::{Accepted, Reference, SendError};
 use crate::pacing::{Held, Lane};
@@ -135,6 +137,13 @@ pub enum Input {
         webhook: WebhookId,
         /// Since when no delivery has succeeded.
         since: Timestamp,
+    },
+    /// The provider told something of a number (its shard) or an account (a shard by its name).
+    Notice {
+        /// Whose.
+        tenant: TenantId,
+        /// What.
+        notice: Box<Notice>,
     },
     /// Start a campaign (its own shard).
     Launch {
@@ -271,6 +280,8 @@ pub struct Received {
     pub from: Address,
     /// Another address of the same person.
     pub alias: Option<Address>,
+    /// Further ones: of the person's organisation, or the new ones after a change of number.
+    pub others: Vec<Address>,
     /// The name shown.
     pub name: Option<String>,
     /// The provider's time.
@@ -279,6 +290,15 @@ pub struct Received {
     pub content: Arc<Content>,
     /// The quoted message's provider id.
     pub context: Option<Arc<str>>,
+    /// What stands beside it.
+    pub beside: Option<Box<Beside>>,
+}
+
+impl Received {
+    /// Every address of the person, the sender's first.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.from).chain(&self.alias).chain(&self.others)
+    }
 }
 
 /// A campaign's command to a part; carries the part's begin, so that it can be repeated alone.

@@ -166,7 +166,8 @@ impl Overlay {
         let mut stopped = Vec::new();
         for (place, (id, result)) in results.iter().enumerate() {
             let Some(row) = self.owned_message(tenant, session, *id) else { continue };
-            let outcome = outcome(result, u32::from(row.attempts), random.rotate_left(place as u32), now);
+            let tried = (u32::from(row.attempts), row.valid_until);
+            let outcome = outcome(result, tried, random.rotate_left(place as u32), now);
             if matches!(outcome, Outcome::Failed(cause) if says_stop(cause)) {
                 stopped.push(row.address.clone());
             }

@@ -16,10 +16,11 @@ use crate::address::Address;
 use crate::cause::Cause;
 use crate::chunk::{Chunk, ChunkKey};
 use crate::entry::{ConsentSource, Entry, Outcome, What};
-use crate::id::{CampaignId, CommandId, MessageId, SessionId, TenantId};
+use crate::id::{CampaignId, CommandId, EventId, MessageId, SessionId, TenantId};
+use crate::notice::Notice;
 use crate::optout::Wish;
 use crate::outgoing::{Accepted, Outgoing, SendError};
-use crate::pacing::backoff;
+use crate::pacing::{Throttle, backoff};
 use crate::part::PartRow;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -85,6 +86,13 @@ pub enum Answer {
         new: usize,
         /// Known already, or about nothing of ours.
         known: usize,
+    },
+    /// A notice stands in the journal.
+    Noticed {
+        /// Its event.
+        event: EventId,
+        /// Whether it was told for the first time.
+        new: bool,
     },
     /// The campaign's command.
     Commanded(CommandId),
@@ -222,6 +230,7 @@ impl Overlay {
                 effects.append(What::WebhookDisabled { webhook: *webhook, since: *since });
                 effects.done()
             }
+            Input::Notice { tenant, notice } => self.notice(*tenant, notice, now),
             Input::Launch { tenant, campaign, .. } => self.launch(*tenant, *campaign, once, now),
             Input::Freeze { tenant, frozen } => self.freeze(*tenant, frozen, now),
             Input::Move { tenant, campaign, verb, .. } => {
@@ -256,6 +265,21 @@ impl Overlay {
         [outbox, parts].into_iter().flatten().any(|owner| owner != tenant)
     }
 
+    /// A notice the provider gave before is journaled no second time.
+    fn notice(&self, tenant: TenantId, notice: &Notice, now: Timestamp) -> Vec<Effect> {
+        let seen = self.seen.get(&(notice.session.unwrap_or_default(), notice.hash()));
+        let mut effects = Effects::new(tenant, now);
+        let (position, new) = match seen {
+            // Of a notice the row names its place in the journal.
+            Some(row) => (row.message.0, false),
+            None => {
+                effects.append(What::Notice(Box::new(notice.clone())));
+                (self.position.plus(1).0, true)
+            }
+        };
+        effects.reply(Ok(Answer::Noticed { event: EventId::of(self.shard, position, 0), new }))
+    }
+
     /// Whether the address leads to a conversation of another tenant.
     fn leads_abroad(&self, tenant: TenantId, session: SessionId, address: &Address) -> bool {
         self.addresses.get(&(session, address.clone())).is_some_and(|row| row.tenant != tenant)
@@ -263,23 +287,33 @@ impl Overlay {
 }
 
 /// What an answer comes to, for a message tried `attempts` times.
-fn outcome(result: &Result<Accepted, SendError>, attempts: u32, random: u64, now: Timestamp) -> Outcome {
-    match result {
-        Ok(accepted) => Outcome::Accepted(Arc::clone(&accepted.provider_id)),
-        Err(SendError::Rejected(reason)) => Outcome::Failed(reason.cause),
-        Err(SendError::Ambiguous) => Outcome::Ambiguous,
-        Err(SendError::LinkLost) => {
-            Outcome::Retry { due: now.plus_ms(LINK_LOST_WAIT_MS), cause: Cause::LINK_LOST }
+fn outcome(
+    result: &Result<Accepted, SendError>,
+    (attempts, valid_until): (u32, Timestamp),
+    random: u64,
+    now: Timestamp,
+) -> Outcome {
+    let (throttle, after_ms, cause) = match result {
+        Ok(accepted) => return Outcome::Accepted(Arc::clone(&accepted.provider_id)),
+        Err(SendError::Rejected(reason)) => return Outcome::Failed(reason.cause),
+        Err(SendError::Ambiguous) => return Outcome::Ambiguous,
+        Err(SendError::LinkLost(reason)) => {
+            return Outcome::Retry { due: now.plus_ms(LINK_LOST_WAIT_MS), cause: reason.cause };
         }
-        Err(SendError::RetryAfter { throttle, after_ms, cause }) => {
-            match backoff(*throttle, attempts.saturating_sub(1), random) {
-                Some(wait) => {
-                    let wait = i64::try_from(wait.max(*after_ms)).unwrap_or(i64::MAX);
-                    Outcome::Retry { due: now.plus_ms(wait), cause: *cause }
-                }
-                None => Outcome::Failed(Cause::GAVE_UP),
+        Err(SendError::RetryAfter { throttle, after_ms, cause }) => (*throttle, *after_ms, *cause),
+        Err(SendError::Held { throttle, after_ms, reason }) => (*throttle, *after_ms, reason.cause),
+    };
+    let wait = backoff(throttle, attempts.saturating_sub(1), random);
+    match wait.filter(|_| cause.most_tries().is_none_or(|most| attempts < most)) {
+        Some(wait) => {
+            let due = now.plus_ms(i64::try_from(wait.max(after_ms)).unwrap_or(i64::MAX));
+            // A person who has had enough for longer than the message is good for: it says more than that it expired.
+            if throttle == Throttle::Person && due > valid_until {
+                return Outcome::Failed(cause);
             }
+            Outcome::Retry { due, cause }
         }
+        None => Outcome::Failed(if throttle == Throttle::Person { cause } else { Cause::GAVE_UP }),
     }
 }
 

@@ -196,8 +196,8 @@ impl Overlay {
         let mut outcomes: Vec<(u32, Outcome)> = Vec::with_capacity(results.len());
         let mut stopped = Vec::new();
         for (at, result) in results.iter().filter(|(at, _)| part.message(*at).is_some()) {
-            let tries = index.map_or(1, |i| i.tries(*at) + 1);
-            let outcome = outcome(result, tries, random.rotate_left(at % 64), now);
+            let tried = (index.map_or(1, |i| i.tries(*at) + 1), part.start.valid_until);
+            let outcome = outcome(result, tried, random.rotate_left(at % 64), now);
             if matches!(outcome, Outcome::Failed(cause) if says_stop(cause)) {
                 stopped.extend(self.recipient(part, *at));
             }

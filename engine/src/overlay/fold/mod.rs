@@ -7,10 +7,11 @@ use super::{AddressRow, DiscoveredRow, IdempotencyRow, Overlay, SeenRow};
 use crate::campaign::{CampaignRow, Verb};
 use crate::cause::Cause;
 use crate::consent::SuppressedRow;
-use crate::conversation::ConversationRow;
+use crate::conversation::{ConversationRow, speaks};
 use crate::entry::{ConversationOpened, Entry, Inbound, Intent, Position, What};
 use crate::id::{ConversationId, MessageId, SessionId, TenantId};
 use crate::message::{MessageRow, Stage};
+use crate::notice::Notice;
 use crate::once::Once;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -39,6 +40,7 @@ impl Overlay {
             | What::MediaStored { .. }
             | What::MediaFailed { .. }
             | What::WebhookDisabled { .. } => {}
+            What::Notice(notice) => self.noticed(stamp, notice),
             What::Conversation(opened) => self.opened(stamp, opened),
             What::Alias { session, conversation, address } => {
                 self.alias(stamp, (*session, *conversation), address);
@@ -145,8 +147,11 @@ impl Overlay {
         let place = match behind {
             Some(true) => self.conversations.edit(&conversation, |c| {
                 c.upto = at;
-                if let Some(inbound) = heard {
+                if let Some(inbound) = heard.filter(|inbound| speaks(&inbound.content)) {
                     c.heard(inbound.sent_at, inbound.name.as_deref());
+                }
+                if let Some((inbound, beside)) = heard.and_then(|i| Some((i, i.beside.as_deref()?))) {
+                    c.learned(beside, inbound.sent_at);
                 }
                 c.joined(id)
             }),
@@ -200,6 +205,14 @@ impl Overlay {
             self.discovered.put(key, DiscoveredRow { tenant, address, name, session, at, upto: stamp.at });
         }
         self.join(stamp.at, MessageRow::received(stamp.tenant, stamp.now, inbound), Some(inbound));
+    }
+
+    /// What it says is the number's health, a record; here a repeat is recognised by it, and its place found again.
+    fn noticed(&mut self, stamp: Stamp, notice: &Notice) {
+        let (session, hash) = (notice.session.unwrap_or_default(), notice.hash());
+        let message = MessageId(stamp.at.0);
+        let row = SeenRow { session, hash, message, at: stamp.now, upto: stamp.at };
+        self.seen.put((session, hash), row);
     }
 
     fn campaign_entry(&mut self, stamp: Stamp, what: &What) {

@@ -1,7 +1,7 @@
 //! What an entry means for a part and its recipients' marks. Not the campaign's phase, not single messages.
 
 use super::Stamp;
-use crate::entry::{Outcome, Position, Range, What};
+use crate::entry::{Outcome, Position, Range, StatusReport, What};
 use crate::id::CampaignId;
 use crate::mark::{Mark, MarksRow, step};
 use crate::message::{MessageRow, Stage, Times};
@@ -9,6 +9,7 @@ use crate::overlay::parts::Brief;
 use crate::overlay::{Overlay, RunRow};
 use crate::pacing::Lane;
 use crate::part::{PartRow, PartStart, chunk_of};
+use crate::pricing::Pricing;
 use crate::status::Status;
 use crate::time::{Step, Timestamp};
 use std::collections::BTreeMap;
@@ -64,9 +65,22 @@ impl Overlay {
                     let heard = |m: &mut Mark, step| m.heard(s.status, step, s.cause);
                     self.move_mark(&mut pass, s.of, s.at, heard);
                 }
+                self.priced(stamp, *campaign, statuses);
             }
             What::Touched { .. } => self.touched(stamp, what),
             _ => {}
+        }
+    }
+
+    /// Counts what was charged: one report a recipient says it beside its delivery.
+    fn priced(&mut self, stamp: Stamp, campaign: CampaignId, statuses: &[StatusReport<u32>]) {
+        let mut parts: BTreeMap<(CampaignId, u32), Vec<&Pricing>> = BTreeMap::new();
+        for report in statuses.iter().filter(|report| report.counts_price()) {
+            let key = self.part_key_of(campaign, report.of);
+            parts.entry(key).or_default().extend(report.pricing.as_deref());
+        }
+        for (key, list) in parts {
+            self.edit_part(stamp, key, |part| list.into_iter().for_each(|pricing| part.charged(pricing)));
         }
     }
 
@@ -239,6 +253,8 @@ impl Overlay {
             cause: None,
             context: None,
             tag: None,
+            beside: None,
+            pricing: None,
             campaign: Some((*campaign, *index)),
             prev: None,
             number: 0,

@@ -45,6 +45,8 @@ pub(crate) fn unpack(
         address,
         aliases,
         name: None,
+        username: None,
+        referrals: None,
         last: reader.option("last", |r| r.varint("last").map(MessageId))?,
         count: reader.varint("count")?,
         unread: reader.small("unread")?,

@@ -12,8 +12,10 @@ use kabar_engine::message::{MessageRow, Stage, Times};
 use kabar_engine::overlay::{DiscoveredRow, IdempotencyRow, OutboxKey, OutboxLine};
 use kabar_engine::pacing::Lane;
 use kabar_engine::part::{ChunkLine, PartPhase, PartRow, PartStart};
+use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use kabar_engine::time::{ID_EPOCH_MS, Timestamp};
+use std::collections::BTreeMap;
 
 const TENANT: TenantId = TenantId(1);
 const SESSION: SessionId = SessionId(2);
@@ -56,6 +58,8 @@ fn a_message() {
         cause: Some(Cause(131_026)),
         context: Some("c".into()),
         tag: None,
+        beside: None,
+        pricing: None,
         campaign: Some((CampaignId(7), 8)),
         prev: Some(MessageId(id.0 - 1)),
         number: 300,
@@ -63,7 +67,11 @@ fn a_message() {
     };
     let bytes = message::pack(&row);
     assert_eq!(hex(&bytes), MESSAGE);
-    assert_eq!(message::unpack(id, &bytes), Ok(row));
+    assert_eq!(message::unpack(id, &bytes), Ok(row.clone()));
+    let priced = MessageRow { pricing: Some(std::sync::Arc::new(price())), ..row };
+    let more = message::pack(&priced);
+    assert_eq!(hex(&more), format!("{MESSAGE}{PRICED}"), "a price stands behind what was there before");
+    assert_eq!(message::unpack(id, &more), Ok(priced));
     assert_eq!(message::unpack(id, &[2]), Err(DecodeError::Invalid("form")));
     for end in 0..bytes.len() {
         assert!(message::unpack(id, &bytes[..end]).is_err(), "cut at {end}");
@@ -80,6 +88,8 @@ fn a_conversation() {
         address: phone(),
         aliases: vec![Address::user_id("ID.9").unwrap()],
         name: None,
+        username: None,
+        referrals: None,
         last: Some(MessageId(12)),
         count: 13,
         unread: 14,
@@ -132,10 +142,26 @@ fn a_campaign_and_a_part() {
         command: CommandId(5),
     };
     let (phase, command) = (PartPhase::Paused, CommandId(6));
-    let row = PartRow { tenant: TENANT, start, phase, command, finished: true, upto: Position(7) };
+    let row = PartRow {
+        tenant: TENANT,
+        start,
+        phase,
+        command,
+        finished: true,
+        charged: BTreeMap::new(),
+        upto: Position(7),
+    };
     let bytes = part::pack(&row);
     assert_eq!(hex(&bytes), PART);
-    assert_eq!(part::unpack(id, 1, &bytes), Ok(row));
+    assert_eq!(part::unpack(id, 1, &bytes), Ok(row.clone()));
+    let charged = PartRow { charged: [(price(), 600)].into(), ..row };
+    let more = part::pack(&charged);
+    assert_eq!(hex(&more), format!("{PART}{CHARGED}"), "a price stands behind what was there before");
+    assert_eq!(part::unpack(id, 1, &more), Ok(charged));
+}
+
+fn price() -> Pricing {
+    Pricing::from_line("1|PMP|regular|utility|").unwrap()
 }
 
 #[test]
@@ -164,6 +190,8 @@ const MESSAGE: &str = "01010205010c3632383132303030303030310007030302d00f0001c80
 const CONVERSATION: &str = "010102010c36323831323030303030303101020449442e390102aabb010c0d0e011e10";
 const CAMPAIGN: &str = "010103010208010a060300ac02012a0101d804020305050505050505050505050505050505050505050505050505050505050505050102d80408";
 const PART: &str = "010102060201061a0102040501010c3632383132303030303030318004808080800807";
+const PRICED: &str = "16317c504d507c726567756c61727c7574696c6974797c";
+const CHARGED: &str = "1916317c504d507c726567756c61727c7574696c6974797cd804";
 const OUTBOX: &str = "01010202d804";
 const IDEMPOTENCY: &str = "0100000000000000000000000000000008040a06";
 const DISCOVERED: &str = "01fffffffffffffffd0a060101cc";

@@ -8,6 +8,7 @@ use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
 use kabar_engine::message::{MessageRow, Stage, Times};
 use kabar_engine::pacing::Lane;
+use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
 use std::sync::Arc;
@@ -52,6 +53,10 @@ pub(crate) fn pack(row: &MessageRow) -> Vec<u8> {
     put_option(&mut out, row.prev.as_ref(), |out, prev| put_by(out, row.id, prev.0));
     put_varint(&mut out, row.number);
     put_varint(&mut out, row.upto.0);
+    // Known since later; where nobody said it there is nothing, as before.
+    if let Some(pricing) = &row.pricing {
+        put_text(&mut out, &pricing.to_line());
+    }
     out
 }
 
@@ -73,7 +78,7 @@ fn read_times(reader: &mut Reader<'_>, begun: Timestamp) -> Result<Times, Decode
 pub(crate) fn unpack(id: MessageId, bytes: &[u8]) -> Result<MessageRow, DecodeError> {
     let mut reader = opened(bytes)?;
     let begun = id.at();
-    let row = MessageRow {
+    let mut row = MessageRow {
         id,
         tenant: TenantId(reader.varint("tenant")?),
         session: SessionId(reader.varint("session")?),
@@ -91,12 +96,18 @@ pub(crate) fn unpack(id: MessageId, bytes: &[u8]) -> Result<MessageRow, DecodeEr
         cause: reader.option("cause", |r| r.small("cause").map(Cause))?,
         context: reader.option("context", |r| r.text("context").map(Arc::from))?,
         tag: None,
+        beside: None,
+        pricing: None,
         campaign: reader
             .option("campaign", |r| Ok((CampaignId(r.varint("campaign")?), r.small("campaign's index")?)))?,
         prev: reader.option("prev", |r| by(r, id, "prev").map(MessageId))?,
         number: reader.varint("number")?,
         upto: Position(reader.varint("upto")?),
     };
+    if !reader.rest().is_empty() {
+        let line = reader.text("pricing")?;
+        row.pricing = Some(Arc::new(Pricing::from_line(line).ok_or(DecodeError::Invalid("pricing"))?));
+    }
     reader.finish()?;
     Ok(row)
 }

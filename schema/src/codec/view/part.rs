@@ -2,11 +2,13 @@
 
 use super::{FORM, choice, flag, opened};
 use crate::codec::DecodeError;
-use crate::codec::row::{put_address, put_bytes, put_near, put_time, put_varint};
+use crate::codec::row::{Reader, put_address, put_bytes, put_near, put_text, put_time, put_varint};
 use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, CommandId, MessageId, SessionId, TenantId};
 use kabar_engine::part::{ChunkLine, PartPhase, PartRow, PartStart};
+use kabar_engine::pricing::Pricing;
 use kabar_engine::time::Timestamp;
+use std::collections::BTreeMap;
 
 /// Everything but campaign and part.
 pub(crate) fn pack(row: &PartRow) -> Vec<u8> {
@@ -18,7 +20,32 @@ pub(crate) fn pack(row: &PartRow) -> Vec<u8> {
     put_varint(&mut out, row.command.0);
     put_bytes(&mut out, &pack_start(&row.start));
     put_varint(&mut out, row.upto.0);
+    // Counted since later; where nothing was charged there is nothing, as before.
+    if !row.charged.is_empty() {
+        put_bytes(&mut out, &pack_charged(&row.charged));
+    }
     out
+}
+
+/// Counts by price.
+pub(crate) fn pack_charged(charged: &BTreeMap<Pricing, u64>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (pricing, count) in charged {
+        put_text(&mut out, &pricing.to_line());
+        put_varint(&mut out, *count);
+    }
+    out
+}
+
+/// The counts.
+pub(crate) fn unpack_charged(bytes: &[u8]) -> Result<BTreeMap<Pricing, u64>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let mut charged = BTreeMap::new();
+    while !reader.rest().is_empty() {
+        let pricing = Pricing::from_line(reader.text("price")?).ok_or(DecodeError::Invalid("price"))?;
+        charged.insert(pricing, reader.varint("count")?);
+    }
+    Ok(charged)
 }
 
 /// The row.
@@ -32,8 +59,10 @@ pub(crate) fn unpack(campaign: CampaignId, part: u32, bytes: &[u8]) -> Result<Pa
     let command = CommandId(reader.varint("command")?);
     let start = unpack_start(&fixed, reader.bytes("start")?)?;
     let upto = Position(reader.varint("upto")?);
+    let charged =
+        if reader.rest().is_empty() { BTreeMap::new() } else { unpack_charged(reader.bytes("charged")?)? };
     reader.finish()?;
-    Ok(PartRow { tenant, start, phase, command, finished, upto })
+    Ok(PartRow { tenant, start, phase, command, finished, charged, upto })
 }
 
 /// What of a start stands in columns of its own.

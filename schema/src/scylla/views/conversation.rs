@@ -2,12 +2,13 @@
 
 use super::flush::Phase;
 use super::{CqlViews, at_most, read};
+use crate::codec::body;
 use crate::codec::view::conversation::{pack, unpack};
 use crate::error::StoreError;
 use crate::scylla::cell::cells;
 use crate::scylla::slices;
 use crate::seal::Keyring;
-use crate::sealing::{Place, open_text, seal};
+use crate::sealing::{Place, open, seal};
 use futures::{StreamExt, TryStreamExt, stream};
 use kabar_engine::conversation::ConversationRow;
 use kabar_engine::id::{ConversationId, SessionId, TenantId};
@@ -25,9 +26,9 @@ pub(super) fn put(
 ) -> Result<(), StoreError> {
     let sql = to.sql;
     let mut sealed = Vec::new();
-    let kept = match &row.name {
-        Some(name) => seal(keyring, row.tenant, Place::ConversationName(row.id.0), &mut sealed, |out| {
-            out.extend_from_slice(name.as_bytes());
+    let kept = match body::profile(row) {
+        Some(profile) => seal(keyring, row.tenant, Place::ConversationName(row.id.0), &mut sealed, |out| {
+            out.extend_from_slice(&profile);
         })?,
         None => false,
     };
@@ -46,8 +47,14 @@ pub(super) fn put(
 pub(super) async fn one(views: &CqlViews, id: ConversationId) -> Result<Option<ConversationRow>, StoreError> {
     let found: Option<(Vec<u8>,)> = views.cluster.row(&views.reads.conversation, cells![id.0]).await?;
     let Some((state,)) = found else { return Ok(None) };
-    let (mut row, name) = read(unpack(id, &state))?;
-    row.name = open_text(&views.keyring, row.tenant, Place::ConversationName(id.0), name)?;
+    let (mut row, profile) = read(unpack(id, &state))?;
+    let plain = match profile {
+        Some(sealed) => open(&views.keyring, row.tenant, Place::ConversationName(id.0), sealed)?,
+        None => None,
+    };
+    if let Some(plain) = plain {
+        read(body::read_profile(&mut row, &plain))?;
+    }
     Ok(Some(row))
 }
 

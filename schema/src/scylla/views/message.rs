@@ -3,9 +3,9 @@
 
 use super::flush::Phase;
 use super::{CqlViews, conversation, read};
+use crate::codec::body;
 use crate::codec::view::message::{pack, unpack};
 use crate::error::StoreError;
-use crate::said;
 use crate::scylla::cell::cells;
 use crate::scylla::fault::damaged;
 use crate::seal::Keyring;
@@ -38,7 +38,7 @@ pub(super) fn put(
     let mut sealed = Vec::new();
     let kept = match row.content.as_ref().filter(|_| fresh) {
         Some(content) => seal(keyring, row.tenant, Place::Content(row.id.0), &mut sealed, |out| {
-            said::write(out, content, row.tag.as_deref());
+            body::write(out, content, row.beside.as_deref(), row.tag.as_deref());
         })?,
         None => false,
     };
@@ -68,8 +68,8 @@ fn message(
         None => None,
     };
     if let Some(plain) = plain {
-        let (content, tag) = said::read(&plain).map_err(|_| damaged("a content has another form"))?;
-        (row.content, row.tag) = (Some(Arc::new(content)), tag);
+        let (content, beside, tag) = body::read(&plain).map_err(|_| damaged("a content has another form"))?;
+        (row.content, row.beside, row.tag) = (Some(Arc::new(content)), beside.map(Arc::new), tag);
     }
     Ok(row)
 }

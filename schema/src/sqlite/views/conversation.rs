@@ -3,8 +3,9 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
 use super::{at_most, collect, one};
+use crate::codec::body;
 use crate::seal::Keyring;
-use crate::sealing::{Place, open_text, seal};
+use crate::sealing::{Place, open, seal};
 use kabar_engine::address::Address;
 use kabar_engine::conversation::ConversationRow;
 use kabar_engine::entry::Position;
@@ -27,10 +28,10 @@ pub(super) fn write(
     let mut put = tx.prepare_cached(UPSERT)?;
     let mut sealed = Vec::new();
     for (_, row) in rows {
-        let kept = match &row.name {
-            Some(name) => {
+        let kept = match body::profile(row) {
+            Some(profile) => {
                 let place = Place::ConversationName(row.id.0);
-                seal(keyring, row.tenant, place, &mut sealed, |out| out.extend_from_slice(name.as_bytes()))?
+                seal(keyring, row.tenant, place, &mut sealed, |out| out.extend_from_slice(&profile))?
             }
             None => false,
         };
@@ -94,17 +95,25 @@ fn conversation(row: &Row<'_>, keyring: &Keyring) -> Result<ConversationRow, Fau
     let aliases = row.get_ref(4)?.as_str_or_null().map_err(|_| damaged("aliases are no text"))?;
     let aliases = aliases.map_or(Ok(Vec::new()), |text| text.lines().map(Address::from_key).collect());
     let sealed = row.get_ref(5)?.as_blob_or_null().map_err(|_| damaged("a name is no blob"))?;
-    Ok(ConversationRow {
+    let mut row = ConversationRow {
         id,
         tenant,
         session: SessionId(row.id(2)?),
         address: row.address(3)?,
         aliases: aliases.map_err(|_| damaged("an alias has another form"))?,
-        name: open_text(keyring, tenant, Place::ConversationName(id.0), sealed)?,
+        name: None,
+        username: None,
+        referrals: None,
         last: row.id_option(6)?.map(MessageId),
         count: row.id(7)?,
         unread: row.get(8)?,
         window_until: row.time_option(9)?,
         upto: Position(row.id(10)?),
-    })
+    };
+    if let Some(sealed) = sealed
+        && let Some(plain) = open(keyring, tenant, Place::ConversationName(id.0), sealed)?
+    {
+        body::read_profile(&mut row, &plain).map_err(|_| damaged("a profile has another form"))?;
+    }
+    Ok(row)
 }

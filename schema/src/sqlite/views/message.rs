@@ -4,7 +4,7 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
 use super::{Current, one};
-use crate::said;
+use crate::codec::body;
 use crate::seal::Keyring;
 use crate::sealing::{Place, open, seal};
 use kabar_engine::cause::Cause;
@@ -12,6 +12,7 @@ use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
 use kabar_engine::message::{MessageRow, Stage, Times};
 use kabar_engine::pacing::Lane;
+use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, params};
 use std::sync::Arc;
@@ -21,21 +22,22 @@ const INSERT: &str = "INSERT OR IGNORE INTO message (id, tenant, session, conver
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
 const UPSERT: &str = "INSERT INTO message_state (id, status, stage, attempts, due, claimed, parked, sent, \
-     delivered, read, ended, provider_id, cause, upto) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+     delivered, read, ended, provider_id, cause, upto, pricing) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
      ON CONFLICT (id) DO UPDATE SET status = excluded.status, stage = excluded.stage, \
      attempts = excluded.attempts, due = excluded.due, claimed = excluded.claimed, parked = excluded.parked, \
      sent = excluded.sent, delivered = excluded.delivered, read = excluded.read, ended = excluded.ended, \
-     provider_id = excluded.provider_id, cause = excluded.cause, upto = excluded.upto \
+     provider_id = excluded.provider_id, cause = excluded.cause, upto = excluded.upto, pricing = excluded.pricing \
      WHERE excluded.upto > upto";
 
 const UPDATE: &str = "UPDATE message_state SET status = ?2, stage = ?3, attempts = ?4, due = ?5, claimed = ?6, \
-     parked = ?7, sent = ?8, delivered = ?9, read = ?10, ended = ?11, provider_id = ?12, cause = ?13, upto = ?14 \
+     parked = ?7, sent = ?8, delivered = ?9, read = ?10, ended = ?11, provider_id = ?12, cause = ?13, upto = ?14, \
+     pricing = ?15 \
      WHERE id = ?1 AND upto < ?14";
 
 const READ: &str = "SELECT m.id, m.tenant, m.session, m.conversation, m.address, m.lane, m.accepted, \
      m.valid_until, m.context, m.campaign, m.campaign_index, m.prev, m.content, s.status, s.stage, s.attempts, \
-     s.due, s.claimed, s.parked, s.sent, s.delivered, s.read, s.ended, s.provider_id, s.cause, s.upto, m.number \
+     s.due, s.claimed, s.parked, s.sent, s.delivered, s.read, s.ended, s.provider_id, s.cause, s.upto, m.number, s.pricing \
      FROM message m JOIN message_state s ON s.id = m.id WHERE m.id = ?1";
 
 struct Writer<'t> {
@@ -80,7 +82,7 @@ impl Writer<'_> {
         execute_state(&mut self.upsert, row)?;
         let kept = match &row.content {
             Some(content) => seal(keyring, row.tenant, Place::Content(row.id.0), &mut self.sealed, |out| {
-                said::write(out, content, row.tag.as_deref());
+                body::write(out, content, row.beside.as_deref(), row.tag.as_deref());
             })?,
             None => false,
         };
@@ -121,6 +123,7 @@ fn execute_state(statement: &mut CachedStatement<'_>, row: &MessageRow) -> Resul
         row.provider_id.as_deref(),
         row.cause.map(|c| c.0),
         int(row.upto.0),
+        row.pricing.as_ref().map(|pricing| pricing.to_line()),
     ])?)
 }
 
@@ -164,12 +167,15 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
     let sealed = row.get_ref(12)?.as_blob_or_null().map_err(|_| damaged("a content is no blob"))?;
     let said = match sealed {
         Some(sealed) => open(keyring, tenant, Place::Content(id.0), sealed)?
-            .map(|plain| said::read(&plain))
+            .map(|plain| body::read(&plain))
             .transpose()
             .map_err(|_| damaged("a content has another form"))?,
         None => None,
     };
-    let (content, tag) = said.map_or((None, None), |(content, tag)| (Some(content), tag));
+    let (content, beside, tag) = match said {
+        Some((content, beside, tag)) => (Some(Arc::new(content)), beside.map(Arc::new), tag),
+        None => (None, None, None),
+    };
     let campaign = match (row.id_option(9)?, row.get::<_, Option<u32>>(10)?) {
         (Some(campaign), Some(index)) => Some((CampaignId(campaign), index)),
         _ => None,
@@ -189,7 +195,7 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
         session: SessionId(row.id(2)?),
         conversation: ConversationId(row.id(3)?),
         address: row.address(4)?,
-        content: content.map(Arc::new),
+        content,
         tag,
         lane: row.choice(5, Lane::from_byte)?,
         status: row.choice(13, Status::from_byte)?,
@@ -201,6 +207,8 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
         provider_id: row.get::<_, Option<Arc<str>>>(23)?,
         cause: row.get::<_, Option<u32>>(24)?.map(Cause),
         context: row.get::<_, Option<Arc<str>>>(8)?,
+        beside,
+        pricing: row.get::<_, Option<String>>(27)?.and_then(|line| Pricing::from_line(&line)).map(Arc::new),
         campaign,
         prev: row.id_option(11)?.map(MessageId),
         number: row.id(26)?,

@@ -3,21 +3,23 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
 use super::{at_most, collect, one};
-use crate::codec::view::part::{Fixed, pack_start, unpack_start};
+use crate::codec::view::part::{Fixed, pack_charged, pack_start, unpack_charged, unpack_start};
 use crate::views::SESSION_PARTS_MAX;
 use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, CommandId, SessionId, ShardId, TenantId};
 use kabar_engine::part::{PartPhase, PartRow};
 use rusqlite::{Row, Transaction, params};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const UPSERT: &str = "INSERT INTO part (campaign, part, shard, tenant, session, launched, phase, command, finished, \
-     start, upto) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+     start, upto, charged) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
      ON CONFLICT (campaign, part) DO UPDATE SET phase = excluded.phase, command = excluded.command, \
-     finished = excluded.finished, start = excluded.start, upto = excluded.upto WHERE excluded.upto > upto";
+     finished = excluded.finished, start = excluded.start, upto = excluded.upto, \
+     charged = excluded.charged WHERE excluded.upto > upto";
 
 const COLUMNS: &str =
-    "campaign, part, tenant, session, launched, phase, command, finished, start, upto FROM part";
+    "campaign, part, tenant, session, launched, phase, command, finished, start, upto, charged FROM part";
 
 /// Writes parts.
 pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &PartRow)]) -> Result<(), Fault> {
@@ -35,6 +37,7 @@ pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &PartRow)]) -> Resul
             row.finished,
             pack_start(&row.start),
             int(row.upto.0),
+            (!row.charged.is_empty()).then(|| pack_charged(&row.charged)),
         ])?;
     }
     Ok(())
@@ -67,6 +70,8 @@ pub(super) fn open(tx: &Transaction<'_>, shard: ShardId) -> Result<Vec<Arc<PartR
 
 fn part(row: &Row<'_>) -> Result<PartRow, Fault> {
     let start = row.get_ref(8)?.as_blob().map_err(|_| damaged("a part's start is no blob"))?;
+    let charged = row.get_ref(10)?.as_blob_or_null().map_err(|_| damaged("a part's prices are no blob"))?;
+    let charged = charged.map_or(Ok(BTreeMap::new()), unpack_charged);
     let fixed = Fixed {
         campaign: CampaignId(row.id(0)?),
         part: row.get(1)?,
@@ -79,6 +84,7 @@ fn part(row: &Row<'_>) -> Result<PartRow, Fault> {
         phase: row.choice(5, PartPhase::from_byte)?,
         command: CommandId(row.id(6)?),
         finished: row.get(7)?,
+        charged: charged.map_err(|_| damaged("a part's prices are damaged"))?,
         upto: Position(row.id(9)?),
     })
 }

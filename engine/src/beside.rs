@@ -1,0 +1,120 @@
+//! What stands beside a received message's content: forwarded, the product it asks about, the advertisement it came from,
+//! the names its sender goes by. Not the content, and not the quoted message, which every message may have.
+
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Bytes of a referral or a product's reference that are kept as they came.
+pub const PIECE_BYTES: usize = 4 * 1024;
+/// What is kept of a referral that is longer.
+const REFERRAL_KEYS: [&str; 4] = ["source_id", "source_type", "source_url", "ctwa_clid"];
+
+/// What stands beside a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// It was forwarded.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub forwarded: bool,
+    /// It was forwarded more than five times.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub frequently_forwarded: bool,
+    /// The catalogue's product it asks about, in Meta's shape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referred_product: Option<Value>,
+    /// The advertisement or post the person came from, in Meta's shape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referral: Option<Value>,
+    /// The name the person chose at WhatsApp; it may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field by reference")]
+fn is_not(flag: &bool) -> bool {
+    !*flag
+}
+
+impl Beside {
+    /// `None` when it says nothing.
+    #[must_use]
+    pub fn told(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+
+    /// A piece in Meta's shape as far as it is kept.
+    #[must_use]
+    pub fn piece(value: Value) -> Option<Value> {
+        let Value::Object(map) = value else { return None };
+        let whole = Value::Object(map);
+        if whole.to_string().len() <= PIECE_BYTES {
+            return Some(whole);
+        }
+        let short = |key: &str| whole.get(key).filter(|v| v.to_string().len() <= PIECE_BYTES / 8).cloned();
+        let kept = REFERRAL_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), short(key)?)));
+        Some(Value::Object(kept.collect()))
+    }
+}
+
+/// A referral with when it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referral {
+    /// In Meta's shape.
+    pub referral: Value,
+    /// When the person wrote, by the provider's clock.
+    pub at: Timestamp,
+}
+
+/// What a conversation knows of where its person came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referrals {
+    /// The first.
+    pub first: Referral,
+    /// The last; the same while there was one.
+    pub last: Referral,
+}
+
+impl Referrals {
+    /// Takes one more over; one that came late changes the first or nothing.
+    pub fn join(slot: &mut Option<Box<Self>>, referral: &Value, at: Timestamp) {
+        let one = Referral { referral: referral.clone(), at };
+        match slot {
+            None => *slot = Some(Box::new(Self { first: one.clone(), last: one })),
+            Some(known) if at < known.first.at => known.first = one,
+            Some(known) if at >= known.last.at => known.last = one,
+            Some(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_first_and_the_last_referral_stay_whatever_the_order() {
+        let one = |n: i64| (json!({"source_id": n.to_string()}), Timestamp(n));
+        for order in [[1, 2, 3], [3, 1, 2], [2, 3, 1], [3, 2, 1]] {
+            let mut slot = None;
+            for n in order {
+                let (referral, at) = one(n);
+                Referrals::join(&mut slot, &referral, at);
+                Referrals::join(&mut slot, &referral, at);
+            }
+            let known = slot.unwrap();
+            assert_eq!((known.first.at, known.last.at), (Timestamp(1), Timestamp(3)), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_piece_keeps_what_names_it() {
+        let short = json!({"source_id": "1", "headline": "Sepatu"});
+        assert_eq!(Beside::piece(short.clone()), Some(short));
+        let long = json!({"source_id": "1", "ctwa_clid": "c".repeat(9_000), "body": "x".repeat(9_000)});
+        assert_eq!(Beside::piece(long), Some(json!({"source_id": "1"})));
+        assert_eq!(Beside::piece(json!("text")), None);
+        assert_eq!(Beside::default().told(), None);
+        assert_eq!(serde_json::to_string(&Beside::default()).unwrap(), "{}");
+    }
+}

@@ -1,0 +1,117 @@
+//! A provider's notice: what it tells of a number, a template or an account beside messages and their statuses, kept as it
+//! came. Not what it comes to for a number: that is its health.
+
+use crate::health::TemplateName;
+use crate::id::SessionId;
+use crate::time::Timestamp;
+use serde_json::Value;
+use std::sync::Arc;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Bytes of a value that stand in the journal; a longer one is kept as a stray.
+pub const VALUE_BYTES: usize = 20 * 1024;
+/// Characters of the provider's words for a field or an account that are kept.
+const WORD_CHARS: usize = 64;
+
+/// One notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The number it is about, when it names one of ours.
+    pub session: Option<SessionId>,
+    /// The WhatsApp Business Account it is about, when it says so; at most 64 characters.
+    pub account: Option<Arc<str>>,
+    /// The provider's word for the kind, e.g. `account_update`; at most 64 characters.
+    pub field: Arc<str>,
+    /// The value's JSON as it came; `None` when it was too long and is a stray.
+    pub value: Option<Arc<str>>,
+    /// The stray that has the rest.
+    pub stray: Option<u64>,
+    /// When it happened by the provider's clock, where it says so.
+    pub at: Option<Timestamp>,
+}
+
+impl Notice {
+    /// A notice of this field; words are cut to what is kept.
+    #[must_use]
+    pub fn new(field: &str, account: Option<&str>, value: &str) -> Self {
+        let cut = |text: &str| text.chars().take(WORD_CHARS).collect::<String>().into();
+        Self {
+            session: None,
+            account: account.map(cut),
+            field: cut(field),
+            value: Some(value.into()),
+            stray: None,
+            at: None,
+        }
+    }
+
+    /// What a repeat is recognised by, 63 bits: the provider sends the same again after days.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        let mut bytes = b"notice:".to_vec();
+        for part in [Some(&self.field), self.account.as_ref(), self.value.as_ref()] {
+            bytes.extend_from_slice(part.map_or("", |text| text).as_bytes());
+            bytes.push(0);
+        }
+        let session = self.session.map_or(0, |session| session.0);
+        let (stray, at) = (self.stray.unwrap_or(0).to_be_bytes(), self.at.unwrap_or_default().0);
+        for number in [session.to_be_bytes(), stray, at.to_be_bytes()] {
+            bytes.extend_from_slice(&number);
+        }
+        xxh3_64(&bytes) >> 1
+    }
+
+    /// The value, read; null when it is not here.
+    #[must_use]
+    pub fn read(&self) -> Value {
+        self.value.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
+    }
+
+    /// The provider's word for what happened, within the field.
+    #[must_use]
+    pub fn event(value: &Value) -> Option<&str> {
+        ["event", "decision", "new_quality_score", "new_category", "status"]
+            .iter()
+            .find_map(|key| value.get(key)?.as_str())
+            .or_else(|| value.get("alert_info")?.get("alert_type")?.as_str())
+    }
+
+    /// The template it names.
+    #[must_use]
+    pub fn template(value: &Value) -> Option<TemplateName> {
+        let text = |key: &str| value.get(key)?.as_str();
+        let name = text("message_template_name")?;
+        Some(TemplateName::new(name, text("message_template_language").unwrap_or_default()))
+    }
+
+    /// The number it names, as digits.
+    #[must_use]
+    pub fn display_phone_number(value: &Value) -> Option<String> {
+        let text = value
+            .get("display_phone_number")
+            .or_else(|| value.get("metadata")?.get("display_phone_number"))
+            .and_then(Value::as_str)?;
+        Some(text.chars().filter(char::is_ascii_digit).collect::<String>())
+            .filter(|digits| !digits.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_again_is_recognised_and_another_is_not() {
+        let notice = Notice::new("account_update", Some("102"), r#"{"event":"X"}"#);
+        assert_eq!(notice.hash(), notice.clone().hash());
+        for other in [
+            Notice { session: Some(SessionId(1)), ..notice.clone() },
+            Notice { at: Some(Timestamp(1)), ..notice.clone() },
+            Notice { account: None, ..notice.clone() },
+            Notice { value: None, stray: Some(3), ..notice.clone() },
+        ] {
+            assert_ne!(other.hash(), notice.hash(), "{other:?}");
+        }
+        assert_eq!(Notice::new(&"é".repeat(200), None, "{}").field.chars().count(), WORD_CHARS);
+    }
+}
