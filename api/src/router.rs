@@ -42,36 +42,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/apps/{id}", routes!(app::get, app::patch))
         .at("/v1/sessions", routes!(session::post, session::list))
         .at("/v1/sessions/{id}", routes!(session::get, session::change::patch, session::change::delete))
-        .at("/v1/sessions/{id}/check", routes!(session::change::check))
-        .at("/v1/sessions/{id}/profile", routes!(session::profile::get, session::profile::put))
-        .at(
-            "/v1/sessions/{id}/blocks",
-            routes!(session::block::list, session::block::post, session::block::delete),
-        )
-        .at(
-            "/v1/sessions/{id}/registration",
-            routes!(session::registration::post, session::registration::delete),
-        )
-        .at("/v1/sessions/{id}/registration/code", routes!(session::registration::code))
-        .at("/v1/sessions/{id}/registration/verify", routes!(session::registration::verify))
-        .at("/v1/sessions/{id}/two-step", routes!(session::registration::two_step))
-        .at(
-            "/v1/sessions/{id}/subscribed-apps",
-            routes!(
-                session::subscribed_app::list,
-                session::subscribed_app::post,
-                session::subscribed_app::delete
-            ),
-        )
-        .at(
-            "/v1/sessions/{id}/provider-templates",
-            routes!(provider_template::list, provider_template::post, provider_template::delete_named),
-        )
-        .at(
-            "/v1/sessions/{id}/provider-templates/{template}",
-            routes!(provider_template::get, provider_template::patch, provider_template::delete),
-        )
-        .at("/v1/sessions/{id}/provider-templates/{template}/unpause", routes!(provider_template::unpause))
+        .merge(at_meta())
         .at("/v1/contacts", routes!(contact::post, contact::list))
         .at("/v1/contacts/{id}", routes!(contact::get, contact::patch, contact::delete))
         .at("/v1/contacts/import/preview", routes!(import::preview::post))
@@ -104,6 +75,41 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/campaigns/{id}/recipients", routes!(campaign::recipient::list))
         .at("/v1/campaigns/{id}/{verb}", routes!(campaign::act))
         .at("/v1/optouts", routes!(optout::list, optout::post, optout::delete))
+}
+
+/// What is kept at Meta for a number and its account.
+fn at_meta() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .at("/v1/sessions/{id}/check", routes!(session::change::check))
+        .at("/v1/sessions/{id}/profile", routes!(session::profile::get, session::profile::put))
+        .at(
+            "/v1/sessions/{id}/blocks",
+            routes!(session::block::list, session::block::post, session::block::delete),
+        )
+        .at(
+            "/v1/sessions/{id}/registration",
+            routes!(session::registration::post, session::registration::delete),
+        )
+        .at("/v1/sessions/{id}/registration/code", routes!(session::registration::code))
+        .at("/v1/sessions/{id}/registration/verify", routes!(session::registration::verify))
+        .at("/v1/sessions/{id}/two-step", routes!(session::registration::two_step))
+        .at(
+            "/v1/sessions/{id}/subscribed-apps",
+            routes!(
+                session::subscribed_app::list,
+                session::subscribed_app::post,
+                session::subscribed_app::delete
+            ),
+        )
+        .at(
+            "/v1/sessions/{id}/provider-templates",
+            routes!(provider_template::list, provider_template::post, provider_template::delete_named),
+        )
+        .at(
+            "/v1/sessions/{id}/provider-templates/{template}",
+            routes!(provider_template::get, provider_template::patch, provider_template::delete),
+        )
+        .at("/v1/sessions/{id}/provider-templates/{template}/unpause", routes!(provider_template::unpause))
 }
 
 /// What reads or writes a whole file or audience takes as long as it takes: no deadline.

@@ -55,9 +55,9 @@ pub(super) fn check_buttons(found: &mut Found, path: &str, buttons: &Value, cate
     }
     // Runs of quick replies: more than one is a mixture.
     let is_reply = |kind: &String| kind == "QUICK_REPLY";
-    let starts =
+    let mut starts =
         (0..kinds.len()).filter(|at| is_reply(&kinds[*at]) && (*at == 0 || !is_reply(&kinds[*at - 1])));
-    if let Some(second) = starts.skip(1).next() {
+    if let Some(second) = starts.nth(1) {
         found.push(not_allowed(
             format!("{root}[{second}]"),
             "quick replies stand together, before or behind all other buttons",
