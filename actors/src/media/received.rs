@@ -269,7 +269,12 @@ async fn attempt(node: &Arc<Node>, fetch: &MediaFetch, tries: u32) -> Result<Med
         sha256: said.or(place.sha256),
     };
     let kept = intake::keep(node, fetch.tenant, link::source(reading), wanted).await;
-    kept.map(|kept| kept.media.media_id()).map_err(|error| match error {
+    kept.map(|kept| kept.media.media_id()).map_err(|error| spoilt(&error, tries))
+}
+
+/// What it means that a file did not come as it should.
+fn spoilt(error: &MediaError, tries: u32) -> Miss {
+    match error {
         MediaError::Source(SourceError::OtherHash) if tries < DAMAGED_MAX => Miss::Later("damaged"),
         MediaError::Source(SourceError::OtherHash) => Miss::Never(Cause::MEDIA_DAMAGED),
         MediaError::Source(SourceError::TooLarge(_)) | MediaError::Unfit(_) => {
@@ -278,7 +283,7 @@ async fn attempt(node: &Arc<Node>, fetch: &MediaFetch, tries: u32) -> Result<Med
         MediaError::Source(SourceError::Broken(_)) => Miss::Later("broken off"),
         MediaError::Store(_) => Miss::Later("store"),
         MediaError::Link(_) => Miss::Later("link"),
-    })
+    }
 }
 
 /// What a provider's refusal means for a file: one that it does not know is gone for good.
@@ -351,6 +356,33 @@ mod tests {
         assert_eq!((of(1), of(2)), (PER_SESSION, 1));
         queue.free(SessionId(1));
         assert!(queue.take(Timestamp(5)).is_some());
+    }
+
+    #[test]
+    fn what_comes_to_nothing_is_tried_again_unless_it_never_can_be() {
+        let refusal = |code, subcode, retryable| {
+            missed(GraphFailure::Refused(Box::new(Refusal {
+                status: 400,
+                code,
+                subcode,
+                detail: String::new(),
+                user: None,
+                trace: None,
+                after_ms: 0,
+                link_lost: code == 190,
+                retryable,
+            })))
+        };
+        assert_eq!(refusal(100, Some(33), false), Miss::Never(Cause::MEDIA_EXPIRED));
+        assert_eq!(refusal(131_009, None, false), Miss::Never(Cause::MEDIA_WITHHELD));
+        for passing in [refusal(4, None, true), refusal(190, None, false), missed(GraphFailure::Unclear)] {
+            assert!(matches!(passing, Miss::Later(_)), "{passing:?}");
+        }
+        let large = MediaError::Source(SourceError::TooLarge(1));
+        assert_eq!(spoilt(&large, 0), Miss::Never(Cause::MEDIA_TOO_LARGE));
+        let other = MediaError::Source(SourceError::OtherHash);
+        assert!(matches!(spoilt(&other, 0), Miss::Later(_)));
+        assert_eq!(spoilt(&other, DAMAGED_MAX), Miss::Never(Cause::MEDIA_DAMAGED));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use crate::exit::Failure;
 use clap::{Args, ValueEnum};
 use kabar_sandbox::{Behaviour, NumberConfig, Sandbox, SandboxConfig};
+use serde_json::Value;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// How it behaves.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -33,28 +36,103 @@ pub(super) struct SandboxArgs {
     /// Messages a second its number may send.
     #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     messages_per_second: u32,
+    /// Knobs of the behaviour to turn, as JSON: '{"integrity": {"marketing_cap": 2}}'.
+    #[arg(long, value_name = "JSON")]
+    set: Option<String>,
+    /// Goes on where the file was saved, if it is there, and saves it at the end.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// When its clock starts, Unix seconds; otherwise now.
+    #[arg(long, value_name = "SECONDS")]
+    starts_at: Option<i64>,
+    /// What URLs of media begin with, where callers reach it by another name.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Prints the OpenAPI document of its control API and ends.
+    #[arg(long)]
+    openapi: bool,
 }
 
-/// Runs until Ctrl-C.
+/// Runs until Ctrl-C or SIGTERM.
 pub(super) async fn run(args: SandboxArgs) -> Result<(), Failure> {
-    let number = NumberConfig { messages_per_second: args.messages_per_second, ..NumberConfig::default() };
-    let config = SandboxConfig {
-        seed: args.seed,
-        listen: args.listen,
-        webhook_url: args.webhook,
-        numbers: vec![number],
-        behaviour: match args.behaviour {
-            Pace::Demo => Behaviour::demo(),
-            Pace::Realistic => Behaviour::realistic(),
-            Pace::Quiet => Behaviour::quiet(),
-        },
-        ..SandboxConfig::default()
+    if args.openapi {
+        let document = serde_json::to_string_pretty(&kabar_sandbox::openapi());
+        println!("{}", document.map_err(|error| Failure::failed(error.to_string()))?);
+        return Ok(());
+    }
+    let config = config(&args)?;
+    let sandbox = match args.state.as_deref().map(read).transpose()?.flatten() {
+        Some(saved) => Sandbox::start_from(config, &saved).await,
+        None => Sandbox::start(config).await,
     };
-    let sandbox = Sandbox::start(config).await;
     let sandbox = sandbox.map_err(|error| Failure::usage(format!("the sandbox does not start: {error}")))?;
     println!("{}\nCtrl-C ends it.", sandbox.banner());
-    // A signal that cannot be waited for ends it as if it had come.
-    let _ = tokio::signal::ctrl_c().await;
+    end().await;
+    if let Some(file) = &args.state {
+        write(file, &sandbox.state().await.map_err(Failure::failed)?)?;
+    }
     sandbox.stop().await;
     Ok(())
+}
+
+fn config(args: &SandboxArgs) -> Result<SandboxConfig, Failure> {
+    let number = NumberConfig { messages_per_second: args.messages_per_second, ..NumberConfig::default() };
+    let pace = match args.behaviour {
+        Pace::Demo => Behaviour::demo(),
+        Pace::Realistic => Behaviour::realistic(),
+        Pace::Quiet => Behaviour::quiet(),
+    };
+    let behaviour = match &args.set {
+        None => pace,
+        Some(text) => {
+            let part = serde_json::from_str(text);
+            let part: Value = part.map_err(|error| Failure::usage(format!("--set is not JSON: {error}")))?;
+            pace.merged(&part).map_err(|error| Failure::usage(format!("--set: {error}")))?
+        }
+    };
+    Ok(SandboxConfig {
+        seed: args.seed,
+        listen: args.listen,
+        webhook_url: args.webhook.clone(),
+        public_url: args.public_url.clone(),
+        starts_at_ms: args.starts_at.map(|seconds| seconds.saturating_mul(1_000)),
+        numbers: vec![number],
+        behaviour,
+        ..SandboxConfig::default()
+    })
+}
+
+/// A saved state; `None` if the file is not there yet.
+fn read(file: &Path) -> Result<Option<Value>, Failure> {
+    let wrong = |what: String| Failure::usage(format!("the state {} cannot be read: {what}", file.display()));
+    match std::fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| wrong(error.to_string())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(wrong(error.to_string())),
+    }
+}
+
+/// Writes a state beside its place and moves it there, so that a whole one is there at any time.
+fn write(file: &Path, saved: &Value) -> Result<(), Failure> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".partial");
+    let written = std::fs::write(&beside, saved.to_string()).and_then(|()| std::fs::rename(&beside, file));
+    written
+        .map_err(|error| Failure::failed(format!("the state {} cannot be written: {error}", file.display())))
+}
+
+/// Waits for Ctrl-C or SIGTERM; a signal that cannot be waited for ends it as if it had come.
+async fn end() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
 }

@@ -12,22 +12,18 @@
 //! 132015. A template whose name contains `promo` or `marketing` is priced as marketing, `otp` or
 //! `auth` as authentication, every other one as utility.
 //!
+//! # What it knows of an account
+//!
+//! Media with their sizes, hashes and lives; resumable uploads; templates with rules, review, quality and pauses;
+//! numbers with registration, verification, profile, settings and blocks; receivers per account and number; tokens with
+//! permissions and ends. Templates called `reject_…` are rejected, `pause_…` pause after a few sends. Names an account
+//! never had pass unchecked until `strict_templates` is on.
+//!
 //! # Control API
 //!
-//! Everything under `/_sim/` needs `Authorization: Bearer <control_token>`.
-//!
-//! | call | does |
-//! |---|---|
-//! | `GET /_sim/stats` | [`Stats`] |
-//! | `GET /_sim/ledger?after=&limit=` | `{"rows":[LedgerRow],"next":seq,"total":n}`, `limit` ≤ 10,000 |
-//! | `GET /_sim/recipients` | `{"<to>": messages accepted}` |
-//! | `POST /_sim/inbound` | [`Inbound`] → `{"id":"wamid…"}`: a user writes |
-//! | `POST /_sim/status` | [`StatusOrder`] → an arbitrary status webhook |
-//! | `GET /_sim/behaviour`, `POST /_sim/behaviour` | read, merge a part of [`Behaviour`] |
-//! | `POST /_sim/webhook` | `{"url":…,"verify":true}`: handshake, then set; `null` unsubscribes |
-//! | `POST /_sim/pause_webhooks`, `/_sim/resume_webhooks` | hold webhooks back, let them go |
-//! | `POST /_sim/clock` | `{"advance_ms":n}`: the sandbox's clock jumps ahead |
-//! | `POST /_sim/reset` | forgets everything but configuration, behaviour and receiver |
+//! Everything under `/_sim/` needs `Authorization: Bearer <control_token>`. [`openapi`] is its document, also at
+//! `GET /_sim/openapi.json`: counters and ledger, users that write, statuses, phones and their scripts, numbers,
+//! templates, tokens, news of accounts, the clock, behaviour, and the whole state saved and loaded.
 
 mod behaviour;
 mod config;
@@ -37,7 +33,9 @@ mod sandbox;
 
 pub use behaviour::{Behaviour, BehaviourError, Delay, Escape, Faults, Integrity, OverLimit, UserIds};
 pub use config::{NumberConfig, SandboxConfig};
-pub use graph::control::{AccountEvent, Inbound, InboundMedia, NumberOrder, StatusOrder, TemplateOrder};
+pub use graph::control::{
+    AccountEvent, Inbound, InboundMedia, NumberOrder, StatusOrder, TemplateOrder, openapi,
+};
 pub use graph::delivery::WebhookRefused;
 pub use graph::number::VERIFICATION_CODE;
 pub use graph::script::{Rule, Then, When};

@@ -69,13 +69,18 @@ impl Sandbox {
     }
 
     /// Starts a sandbox where another was when its [`state`](Sandbox::state) was saved: seed, numbers, clock, behaviour
-    /// and receiver are the state's, secrets and the address the configuration's.
+    /// and receiver (unless one is configured) are the state's, secrets and the address the configuration's.
     pub async fn start_from(mut config: SandboxConfig, saved: &serde_json::Value) -> io::Result<Self> {
         let invalid = |sentence: String| io::Error::new(io::ErrorKind::InvalidInput, sentence);
         let saved = state::read(saved).map_err(invalid)?;
         (config.seed, config.numbers) = (saved.seed, saved.numbers.clone());
+        let receiver = config.webhook_url.clone();
         let sandbox = Self::start(config).await?;
         sandbox.graph.load(saved).map_err(invalid)?;
+        if let Some(url) = receiver {
+            let refused = |refused: WebhookRefused| invalid(format!("webhook_url: {refused}"));
+            sandbox.graph.delivery.subscribe(Some(&url)).map_err(refused)?;
+        }
         Ok(sandbox)
     }
 

@@ -1,8 +1,11 @@
 //! The Graph face as a client sees it: Meta's shapes, tokens, limits, webhooks, the control API.
 
 mod account;
+mod control;
 mod faults;
 mod harness;
+mod policy;
+mod script;
 
 use harness::{Client, NUMBER, Receiver, items, sandbox, seeded, swift, text, until};
 use hyper::Method;

@@ -63,6 +63,37 @@ const REACHED: &[(Cause, &str, &str, &str)] = &[
         include_str!("campaigns.rs"),
         "a_lost_chunk_fails_its_recipients_instead_of_holding_the_part_up",
     ),
+    (
+        Cause::MEDIA_GONE,
+        "MEDIA_GONE",
+        include_str!("../../../tests/e2e/media.rs"),
+        "a_file_that_is_refused_or_gone_fails_its_message_and_leaves_no_doubt",
+    ),
+    (
+        Cause::MEDIA_EXPIRED,
+        "MEDIA_EXPIRED",
+        include_str!("../../../tests/e2e/received.rs"),
+        "what_the_provider_no_longer_has_says_so",
+    ),
+    (
+        Cause::MEDIA_DAMAGED,
+        "MEDIA_DAMAGED",
+        include_str!("../../../tests/e2e/received.rs"),
+        "bytes_that_are_not_those_announced_are_not_kept",
+    ),
+    // No provider of ours does that: what its answer means is asked for.
+    (
+        Cause::MEDIA_WITHHELD,
+        "MEDIA_WITHHELD",
+        include_str!("../../../actors/src/media/received.rs"),
+        "what_comes_to_nothing_is_tried_again_unless_it_never_can_be",
+    ),
+    (
+        Cause::MEDIA_TOO_LARGE,
+        "MEDIA_TOO_LARGE",
+        include_str!("../../../actors/src/media/received.rs"),
+        "what_comes_to_nothing_is_tried_again_unless_it_never_can_be",
+    ),
 ];
 
 #[test]

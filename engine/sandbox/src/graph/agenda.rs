@@ -55,10 +55,13 @@ impl Errand {
     }
 }
 
+/// Errands by due time and order, and the last order given.
+type Open = (BTreeMap<(u64, u64), Errand>, u64);
+
 /// Errands by their time, in nanoseconds of the sandbox's clock.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
-    open: Mutex<(BTreeMap<(u64, u64), Errand>, u64)>,
+    open: Mutex<Open>,
     wake: Notify,
 }
 

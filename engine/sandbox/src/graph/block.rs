@@ -89,7 +89,9 @@ impl Graph {
                 failed.push(refused(131_009));
                 continue;
             };
-            match if adds { self.block_one(number, &wa_id) } else { Ok(self.unblock_one(number, &wa_id)) } {
+            let outcome =
+                if adds { self.block_one(number, &wa_id) } else { self.unblock_one(number, &wa_id) };
+            match outcome {
                 Ok(()) => done.push(json!({"input": input, "wa_id": wa_id})),
                 Err(code) => {
                     full |= code == 139_101;
@@ -107,7 +109,7 @@ impl Graph {
 
     fn block_one(&self, number: usize, user: &str) -> Result<(), u32> {
         let now = self.now_ms();
-        if !self.network.last_heard(number, user).is_some_and(|at| now - at < DAY_MS) {
+        if self.network.last_heard(number, user).is_none_or(|at| now - at >= DAY_MS) {
             return Err(131_047);
         }
         let mut lists = self.blocks.lists.lock();
@@ -121,10 +123,11 @@ impl Graph {
         Ok(())
     }
 
-    fn unblock_one(&self, number: usize, user: &str) {
+    fn unblock_one(&self, number: usize, user: &str) -> Result<(), u32> {
         let mut lists = self.blocks.lists.lock();
         if lists.get_mut(number).is_some_and(|list| list.remove(user).is_some()) {
             self.blocks.count.fetch_sub(1, Ordering::Relaxed);
         }
+        Ok(())
     }
 }

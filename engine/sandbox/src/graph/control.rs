@@ -2,11 +2,12 @@
 //! what did; no part of Meta's contract.
 
 mod inbound;
+mod operation;
 mod order;
 
+use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -21,7 +22,10 @@ use crate::network::stats::Stats;
 use crate::network::wamid;
 
 pub use inbound::{Inbound, InboundMedia};
+pub use operation::openapi;
 pub use order::{AccountEvent, NumberOrder, TemplateOrder};
+
+use operation::Call;
 
 const PAGE_DEFAULT: usize = 1_000;
 const PAGE_LIMIT: usize = 10_000;
@@ -88,43 +92,55 @@ impl Graph {
         let Some(raw) = collect(body, UPLOAD_LIMIT * 2).await else {
             return wrong(StatusCode::BAD_REQUEST, "the body could not be read");
         };
-        let outcome = match (&head.method, call) {
-            (&Method::GET, "stats") => to_value(&self.stats()),
-            (&Method::GET, "ledger") => self.page(head),
-            (&Method::GET, "recipients") => to_value(&self.network.recipients()),
-            (&Method::GET, "behaviour") => to_value(&*self.network.behaviour.get()),
-            (&Method::POST, "inbound") => {
-                from(&raw).and_then(|order| self.inbound(&order)).map(|id| json!({"id": id}))
+        let operation = match operation::find(head.method.as_str(), call) {
+            Ok(operation) => operation,
+            Err(true) => {
+                return wrong(StatusCode::METHOD_NOT_ALLOWED, "this control call has another method");
             }
-            (&Method::POST, "status") => from(&raw).and_then(|order| self.order(&order)),
-            (&Method::POST, "token") => from(&raw).and_then(|order| self.order_token(order)),
-            (&Method::POST, "number") => from(&raw).and_then(|order| self.order_number(&order)),
-            (&Method::POST, "template") => from(&raw).and_then(|order| self.order_template(&order)),
-            (&Method::POST, "phone") => from(&raw).and_then(|order| self.order_phone(&order)),
-            (&Method::GET, "phones") => {
-                to_value(&self.network.set_phones()).map(|phones| json!({"phones": phones}))
-            }
-            (&Method::GET, "scripts") => to_value(&self.scripts.rules()).map(|rules| json!({"rules": rules})),
-            (&Method::POST, "scripts") => from(&raw).and_then(|given: Given| self.order_scripts(given.rules)),
-            (&Method::GET, "state") => self.save().await,
-            (&Method::POST, "state") => from(&raw)
-                .and_then(|saved: Value| self.load(state::read(&saved)?))
-                .map(|()| json!({"loaded": true})),
-            (&Method::POST, "event") => from(&raw).and_then(|order| self.order_event(&order)),
-            (&Method::POST, "behaviour") => from(&raw).and_then(|part| self.turn(&part)),
-            (&Method::POST, "webhook") => self.receiver(&raw).await,
-            (&Method::POST, "pause_webhooks") => self.hold(true),
-            (&Method::POST, "resume_webhooks") => self.hold(false),
-            (&Method::POST, "clock") => from(&raw).map(|jump: Jump| self.advance(jump.advance_ms)),
-            (&Method::POST, "reset") => {
-                self.reset();
-                Ok(json!({"reset": true}))
-            }
-            _ => return wrong(StatusCode::NOT_FOUND, "no such control call"),
+            Err(false) => return wrong(StatusCode::NOT_FOUND, "no such control call"),
         };
+        let outcome = self.perform_call(operation.call, head, &raw).await;
         match outcome {
             Ok(value) => answer_json(StatusCode::OK, value.to_string()),
             Err(sentence) => wrong(StatusCode::BAD_REQUEST, &sentence),
+        }
+    }
+
+    async fn perform_call(&self, call: Call, head: &Parts, raw: &[u8]) -> Result<Value, String> {
+        match call {
+            Call::OpenApi => Ok(openapi()),
+            Call::Stats => to_value(&self.stats()),
+            Call::Ledger => self.page(head),
+            Call::Recipients => to_value(&self.network.recipients()),
+            Call::Behaviour => to_value(&*self.network.behaviour.get()),
+            Call::Turn => from(raw).and_then(|part| self.turn(&part)),
+            Call::Inbound => from(raw).and_then(|order| self.inbound(&order)).map(|id| json!({"id": id})),
+            Call::Status => from(raw).and_then(|order| self.order(&order)),
+            Call::Webhook => self.receiver(raw).await,
+            Call::Pause => self.hold(true),
+            Call::Resume => self.hold(false),
+            Call::Clock => Ok(json!({"unix_ms": self.now_ms()})),
+            Call::Advance => from(raw).map(|jump: Jump| self.advance(jump.advance_ms)),
+            Call::Reset => {
+                self.reset();
+                Ok(json!({"reset": true}))
+            }
+            Call::Numbers => Ok(self.numbers_shown()),
+            Call::Number => from(raw).and_then(|order| self.order_number(&order)),
+            Call::Templates => Ok(json!({"templates": self.templates.shown()})),
+            Call::Template => from(raw).and_then(|order| self.order_template(&order)),
+            Call::Token => from(raw).and_then(|order| self.order_token(order)),
+            Call::Phones => to_value(&self.network.set_phones()).map(|phones| json!({"phones": phones})),
+            Call::Phone => from(raw).and_then(|order| self.order_phone(&order)),
+            Call::Scripts => to_value(&self.scripts.rules()).map(|rules| json!({"rules": rules})),
+            Call::SetScripts => from(raw).and_then(|given: Given| self.order_scripts(given.rules)),
+            Call::Event => from(raw).and_then(|event| self.order_event(&event)),
+            Call::State => self.save().await,
+            Call::Load => {
+                let saved: Value = from(raw)?;
+                self.load(state::read(&saved)?)?;
+                Ok(json!({"loaded": true}))
+            }
         }
     }
 

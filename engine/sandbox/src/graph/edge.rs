@@ -72,7 +72,7 @@ impl Graph {
                 show_usage(&mut answer, account, 100, left_ms);
                 return answer;
             }
-            used = Some((account, if limit > 0 { calls * 100 / limit } else { 0 }));
+            used = Some((account, (calls * 100).checked_div(limit).unwrap_or(0)));
         }
         let mut answer = match self.call(nodes, head, body).await {
             Ok(value) => answer_json(StatusCode::OK, value.to_string()),

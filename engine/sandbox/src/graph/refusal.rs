@@ -12,10 +12,16 @@ pub(crate) struct Refusal {
     subcode: Option<u32>,
     message: String,
     details: Option<String>,
+    more: Option<Box<More>>,
+}
+
+/// What few refusals carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum More {
     /// Title and text meant for people.
-    user: Option<(&'static str, String)>,
-    /// Further keys of `error_data`'s neighbourhood: partial results.
-    beside: Option<(&'static str, Value)>,
+    User(&'static str, String),
+    /// A key beside `error`: what was done all the same.
+    Beside(&'static str, Value),
 }
 
 impl Refusal {
@@ -28,14 +34,13 @@ impl Refusal {
             subcode: (number == 130_429).then_some(2_494_055),
             message: format!("(#{number}) {}", known.title),
             details: Some(known.details.to_owned()),
-            user: None,
-            beside: None,
+            more: None,
         }
     }
 
     /// Any code with its own message and no details.
     pub(crate) fn plain(http: u16, code: u32, message: impl Into<String>) -> Self {
-        Self { http, code, subcode: None, message: message.into(), details: None, user: None, beside: None }
+        Self { http, code, subcode: None, message: message.into(), details: None, more: None }
     }
 
     /// Code 100 with its own message.
@@ -51,7 +56,7 @@ impl Refusal {
     /// Code 100 with a subcode and words for people, as templates are refused.
     pub(crate) fn told(subcode: u32, title: &'static str, text: impl Into<String>) -> Self {
         Self {
-            user: Some((title, text.into())),
+            more: Some(Box::new(More::User(title, text.into()))),
             ..Self::plain(400, 100, "Invalid parameter").subcode(subcode)
         }
     }
@@ -109,7 +114,7 @@ impl Refusal {
 
     /// The same with a key beside `error`: what was done all the same.
     pub(crate) fn beside(self, key: &'static str, value: Value) -> Self {
-        Self { beside: Some((key, value)), ..self }
+        Self { more: Some(Box::new(More::Beside(key, value))), ..self }
     }
 
     /// The JSON body.
@@ -126,12 +131,12 @@ impl Refusal {
         if let Some(details) = &self.details {
             error["error_data"] = json!({"messaging_product": "whatsapp", "details": details});
         }
-        if let Some((title, text)) = &self.user {
+        if let Some(More::User(title, text)) = self.more.as_deref() {
             error["error_user_title"] = Value::from(*title);
             error["error_user_msg"] = Value::from(text.as_str());
         }
         let mut body = json!({ "error": error });
-        if let Some((key, value)) = &self.beside {
+        if let Some(More::Beside(key, value)) = self.more.as_deref() {
             body[*key] = value.clone();
         }
         body.to_string()

@@ -59,7 +59,7 @@ pub struct When {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Then {
-    /// Milliseconds after the message arrived.
+    /// Milliseconds after the message arrived, at least 1.
     pub after_ms: u64,
     /// Says this.
     pub text: Option<String>,
@@ -181,7 +181,7 @@ impl Graph {
         let (steps, arrives_ms, wamid) = play;
         let arrives = self.due_in(arrives_ms);
         for then in steps {
-            let due = arrives.saturating_add(ms(then.after_ms));
+            let due = arrives.saturating_add(ms(then.after_ms.max(1)));
             if then.block {
                 let (user, template) = (draft.to.to_string(), known.map_or(0, |known| known.id));
                 self.agenda.add(due, Errand::Block { number, user, template });

@@ -162,6 +162,17 @@ impl Templates {
         Some((done, template.clone()))
     }
 
+    /// All of them, as they show themselves, with their account.
+    pub(crate) fn shown(&self) -> Vec<Value> {
+        let shelf = self.shelf.read();
+        let with_account = |template: &Template| {
+            let mut shown = template.show();
+            shown["waba_id"] = template.account.as_str().into();
+            shown
+        };
+        shelf.all.values().map(with_account).collect()
+    }
+
     /// Ids of a name's languages, by account and name.
     pub(crate) fn named(&self, account: &str, name: &str) -> Vec<u64> {
         self.shelf.read().ids(account, name).to_vec()

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::super::Graph;
 use super::super::agenda::Errand;
 use super::super::envelope::Update;
+use super::super::number::VERIFICATION_CODE;
 use super::super::script::Rule;
 use super::super::template::{Template, TemplateStatus};
 use super::super::token::TokenOrder;
@@ -79,6 +80,21 @@ impl Graph {
         let shown = super::to_value(&order)?;
         self.tokens.set(order);
         Ok(shown)
+    }
+
+    pub(super) fn numbers_shown(&self) -> Value {
+        let number = |at: usize| {
+            let mut shown = self.describe(at);
+            let own = self.numbers.read(at, |state| (state.pin.clone(), state.registered, state.restriction));
+            let (pin, registered, restriction) = own.unwrap_or_default();
+            shown["pin"] = pin.into();
+            shown["registered"] = registered.into();
+            shown["restriction"] = restriction.into();
+            shown["verification_code"] = VERIFICATION_CODE.into();
+            shown["waba_id"] = self.network.numbers[at].waba_id.as_str().into();
+            shown
+        };
+        json!({"numbers": (0..self.network.numbers.len()).map(number).collect::<Vec<_>>()})
     }
 
     /// Replaces the rules phones answer by.
