@@ -163,7 +163,13 @@ pub async fn campaign(
     if !ended {
         report.wrong(format!("{campaign}: still {:?}", shown.state));
     }
-    let totals = Totals { replied: 0, causes: sum.causes.clone(), ..shown.totals.clone() };
+    // What was charged is no mark's to tell: each delivered recipient once, whatever came twice, where prices are told.
+    let charged: u64 = shown.totals.charged.values().sum();
+    if charged != 0 && charged != sum.delivered {
+        report.wrong(format!("{campaign}: {charged} charged of {} delivered", sum.delivered));
+    }
+    let told = shown.totals.clone();
+    let totals = Totals { replied: 0, causes: sum.causes.clone(), charged: sum.charged.clone(), ..told };
     if totals != sum || shown.totals.causes != sum.causes {
         report.wrong(format!("{campaign}: the totals {:?} are not the sum {sum:?}", shown.totals));
     }

@@ -82,90 +82,71 @@ impl<'a> Desk<'a> {
 
     /// Every field of the reference, the type of its event, and whether it names the number.
     fn fields(&self) -> Vec<(&'static str, Value, &'static str, bool)> {
-        let display = |value: Value| {
-            let mut value = value;
+        let numbered = OF_NUMBER.iter().map(|(field, kind, value)| {
+            let mut value: Value = serde_json::from_str(value).unwrap();
             value["display_phone_number"] = json!(self.display);
-            value
-        };
-        let promo = |key: &str, word: &str| {
-            json!({key: word, "message_template_id": 1_689_556_908_129_832_u64, "message_template_name": "promo",
-                "message_template_language": "en-US"})
-        };
-        let of_number = |key: &str| self.value(json!({key: [{"anything": 1}]}));
-        vec![
-            ("message_template_status_update", promo("event", "APPROVED"), "template.status_changed", false),
-            (
-                "message_template_quality_update",
-                promo("new_quality_score", "GREEN"),
-                "template.quality_changed",
-                false,
-            ),
-            (
-                "template_category_update",
-                promo("new_category", "MARKETING"),
-                "template.category_changed",
-                false,
-            ),
-            (
-                "message_template_components_update",
-                promo("message_template_element", "x"),
-                "template.components_changed",
-                false,
-            ),
-            (
-                "phone_number_quality_update",
-                display(json!({"event": "ONBOARDING"})),
-                "number.quality_changed",
-                true,
-            ),
-            (
-                "phone_number_name_update",
-                display(json!({"decision": "APPROVED"})),
-                "number.name_changed",
-                true,
-            ),
-            (
-                "business_username_update",
-                display(json!({"username": "toko", "status": "approved"})),
-                "number.username_changed",
-                true,
-            ),
-            (
-                "security",
-                display(json!({"event": "PIN_CHANGED", "requester": "1"})),
-                "number.security_changed",
-                true,
-            ),
-            ("account_update", json!({"event": "PARTNER_ADDED"}), "account.updated", false),
-            ("account_review_update", json!({"decision": "APPROVED"}), "account.reviewed", false),
-            (
-                "account_alerts",
-                json!({"alert_info": {"alert_type": "OBA_APPROVED"}}),
-                "account.alerted",
-                false,
-            ),
-            (
-                "business_capability_update",
-                json!({"max_phone_numbers_per_waba": 25}),
-                "account.capability_changed",
-                false,
-            ),
-            ("flows", json!({"event": "FLOW_STATUS_CHANGE", "flow_id": "1"}), "flow.changed", false),
-            ("calls", of_number("calls"), "call.changed", true),
-            ("group_lifecycle_update", of_number("groups"), "group.changed", true),
-            ("group_participants_update", of_number("groups"), "group.changed", true),
-            ("group_settings_update", of_number("groups"), "group.changed", true),
-            ("group_status_update", of_number("groups"), "group.changed", true),
-            ("history", of_number("history"), "phone.history", true),
-            ("smb_message_echoes", of_number("message_echoes"), "phone.echo", true),
-            ("smb_app_state_sync", of_number("state_sync"), "phone.contact", true),
-            ("standby", of_number("messages"), "agent.standby", true),
-            ("messaging_handovers", of_number("handovers"), "agent.handover", true),
-            ("payment_configuration_update", json!({"status": "x"}), "provider.unknown", false),
-            ("field_of_2030", json!({"anything": {"deep": [1, 2]}}), "provider.unknown", false),
-        ]
+            (*field, value, *kind, true)
+        });
+        let listed = LISTED
+            .iter()
+            .map(|(field, kind, list)| (*field, self.value(json!({*list: [{"anything": 1}]})), *kind, true));
+        let others = OF_ACCOUNT
+            .iter()
+            .map(|(field, kind, value)| (*field, serde_json::from_str(value).unwrap(), *kind, false));
+        numbered.chain(listed).chain(others).collect()
     }
 }
+
+/// Fields that name the number by its digits: field, type of the event, value.
+const OF_NUMBER: [(&str, &str, &str); 4] = [
+    ("phone_number_quality_update", "number.quality_changed", r#"{"event": "ONBOARDING"}"#),
+    ("phone_number_name_update", "number.name_changed", r#"{"decision": "APPROVED"}"#),
+    ("business_username_update", "number.username_changed", r#"{"username": "toko", "status": "approved"}"#),
+    ("security", "number.security_changed", r#"{"event": "PIN_CHANGED", "requester": "1"}"#),
+];
+/// Fields that name it by its id: field, type, the list in them.
+const LISTED: [(&str, &str, &str); 10] = [
+    ("calls", "call.changed", "calls"),
+    ("group_lifecycle_update", "group.changed", "groups"),
+    ("group_participants_update", "group.changed", "groups"),
+    ("group_settings_update", "group.changed", "groups"),
+    ("group_status_update", "group.changed", "groups"),
+    ("history", "phone.history", "history"),
+    ("smb_message_echoes", "phone.echo", "message_echoes"),
+    ("smb_app_state_sync", "phone.contact", "state_sync"),
+    ("standby", "agent.standby", "messages"),
+    ("messaging_handovers", "agent.handover", "handovers"),
+];
+/// Fields of an account, and what nobody knows: field, type, value.
+const OF_ACCOUNT: [(&str, &str, &str); 11] = [
+    (
+        "message_template_status_update",
+        "template.status_changed",
+        r#"{"event": "APPROVED", "message_template_id": 1689556908129832, "message_template_name": "promo", "message_template_language": "en-US"}"#,
+    ),
+    (
+        "message_template_quality_update",
+        "template.quality_changed",
+        r#"{"new_quality_score": "GREEN", "message_template_name": "promo", "message_template_language": "en-US"}"#,
+    ),
+    (
+        "template_category_update",
+        "template.category_changed",
+        r#"{"new_category": "MARKETING", "message_template_name": "promo", "message_template_language": "en-US"}"#,
+    ),
+    (
+        "message_template_components_update",
+        "template.components_changed",
+        r#"{"message_template_name": "promo", "message_template_element": "x"}"#,
+    ),
+    ("account_update", "account.updated", r#"{"event": "PARTNER_ADDED"}"#),
+    ("account_review_update", "account.reviewed", r#"{"decision": "APPROVED"}"#),
+    ("account_alerts", "account.alerted", r#"{"alert_info": {"alert_type": "OBA_APPROVED"}}"#),
+    ("business_capability_update", "account.capability_changed", r#"{"max_phone_numbers_per_waba": 25}"#),
+    ("flows", "flow.changed", r#"{"event": "FLOW_STATUS_CHANGE", "flow_id": "1"}"#),
+    ("payment_configuration_update", "provider.unknown", r#"{"status": "x"}"#),
+    ("field_of_2030", "provider.unknown", r#"{"anything": {"deep": [1, 2]}}"#),
+];
 
 #[tokio::test]
 async fn every_field_meta_tells_is_an_event_of_its_type_with_the_raw_value_and_a_repeat_is_none() {
@@ -241,31 +222,36 @@ async fn a_value_too_long_for_an_entry_is_told_and_kept_aside() {
     sandbox.stop().await;
 }
 
+/// What says something of every part of a number's health.
+async fn tell_health(house: &House, desk: &Desk<'_>) {
+    let upgrade = json!({"display_phone_number": desk.display, "event": "THROUGHPUT_UPGRADE",
+        "max_daily_conversations_per_business": "TIER_100K"});
+    desk.tell(house, "phone_number_quality_update", upgrade).await;
+    let flagged =
+        json!({"display_phone_number": desk.display, "event": "FLAGGED", "current_limit": "TIER_1K"});
+    desk.tell(house, "phone_number_quality_update", flagged).await;
+    desk.tell(
+        house,
+        "phone_number_name_update",
+        json!({"display_phone_number": desk.display, "decision": "REJECTED"}),
+    )
+    .await;
+    desk.tell(house, "account_review_update", json!({"decision": "APPROVED"})).await;
+    let paused = json!({"event": "PAUSED", "message_template_name": "promo", "message_template_language": "en-US",
+        "other_info": {"title": "FIRST_PAUSE"}});
+    desk.tell(house, "message_template_status_update", paused).await;
+    let locked =
+        json!({"errors": [{"code": 131_031, "title": "locked", "error_data": {"details": "See Manager"}}]});
+    desk.tell(house, "messages", desk.value(locked)).await;
+}
+
 #[tokio::test]
 async fn a_numbers_health_is_shown_with_evidence_and_time_and_survives_a_restart() {
     let (store, sandbox) = (Store::memory(), sandbox().await);
     let house = House::on(store.clone(), |_| {}).await;
     let desk = Desk::open(&house, &sandbox).await;
     assert_eq!(desk.session().await["health"]["quality"], Value::Null);
-    let upgrade = json!({"display_phone_number": desk.display, "event": "THROUGHPUT_UPGRADE",
-        "max_daily_conversations_per_business": "TIER_100K"});
-    desk.tell(&house, "phone_number_quality_update", upgrade).await;
-    let flagged =
-        json!({"display_phone_number": desk.display, "event": "FLAGGED", "current_limit": "TIER_1K"});
-    desk.tell(&house, "phone_number_quality_update", flagged).await;
-    desk.tell(
-        &house,
-        "phone_number_name_update",
-        json!({"display_phone_number": desk.display, "decision": "REJECTED"}),
-    )
-    .await;
-    desk.tell(&house, "account_review_update", json!({"decision": "APPROVED"})).await;
-    let paused = json!({"event": "PAUSED", "message_template_name": "promo", "message_template_language": "en-US",
-        "other_info": {"title": "FIRST_PAUSE"}});
-    desk.tell(&house, "message_template_status_update", paused).await;
-    let locked =
-        json!({"errors": [{"code": 131_031, "title": "locked", "error_data": {"details": "See Manager"}}]});
-    desk.tell(&house, "messages", desk.value(locked)).await;
+    tell_health(&house, &desk).await;
     let events: BTreeMap<String, Value> = desk
         .events("")
         .await

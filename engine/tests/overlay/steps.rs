@@ -2,11 +2,11 @@
 
 use crate::action::{Action, Scope};
 use crate::cast::{ANA, ATTEMPT, BUDI, Desk, person, template, text, user_id};
-use crate::wire::Fate;
+use crate::wire::{Fate, lost, reported};
 use crate::world::World;
 use kabar_engine::campaign::Verb;
 use kabar_engine::cause::Cause;
-use kabar_engine::entry::{Frozen, Idempotency, PartLine, StatusReport};
+use kabar_engine::entry::{Frozen, Idempotency, PartLine};
 use kabar_engine::id::{CampaignId, ShardId, TenantId};
 use kabar_engine::outgoing::{Accepted, Reason, Reference, SendError};
 use kabar_engine::overlay::decide::{Draft, PartClaim, PartOrder, Received};
@@ -190,10 +190,7 @@ impl World {
             4 => (refused(131_050), Fate::Never, false),
             5 => (later(Throttle::Pair, 5_000, 131_056), Fate::Never, false),
             6 => (later(Throttle::Transient, 0, 131_016), Fate::Never, false),
-            7 => {
-                let reason = Reason { cause: Cause::LINK_LOST, detail: String::new() };
-                (Err(SendError::LinkLost(reason)), Fate::Never, false)
-            }
+            7 => (lost(), Fate::Never, false),
             _ => (later(Throttle::Throughput, 90_000, 130_429), Fate::Never, false),
         };
         self.wire.landed(reference, fate, taken);
@@ -253,14 +250,7 @@ impl World {
                 let known = [Status::Sent, Status::Delivered, Status::Read, Status::Failed, Status::Played];
                 let status = known[usize::from(*status) % known.len()];
                 let cause = (status == Status::Failed).then_some(Cause(131_050));
-                reports.push(StatusReport {
-                    of,
-                    status,
-                    at: self.now,
-                    cause,
-                    provider_id: None,
-                    pricing: None,
-                });
+                reports.push(reported(of, status, cause, self.now));
             }
         }
         let (tenant, session) = (desk.tenant, desk.session);
@@ -386,14 +376,7 @@ impl World {
     fn forged(&self, what: u8, tenant: TenantId, (target, desk): (Reference, Desk)) -> Input {
         let (proof_ms, session) = (0, desk.session);
         let yes = || Ok(Accepted { provider_id: "stolen".into(), held: false });
-        let report = |status| StatusReport {
-            of: target,
-            status,
-            at: self.now,
-            cause: None,
-            provider_id: None,
-            pricing: None,
-        };
+        let report = |status| reported(target, status, None, self.now);
         let reports = vec![report(Status::Failed), report(Status::Read)];
         match (target, what % 7) {
             (_, 0) => Input::Statuses { tenant, session, reports },

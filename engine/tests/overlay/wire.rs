@@ -1,7 +1,11 @@
 //! The provider's side: which references are on the wire, what it took, and what may be told of it. It keeps
 //! the ledger of handings against which sending once is judged.
 
-use kabar_engine::outgoing::Reference;
+use kabar_engine::cause::Cause;
+use kabar_engine::entry::StatusReport;
+use kabar_engine::outgoing::{Accepted, Reason, Reference, SendError};
+use kabar_engine::status::Status;
+use kabar_engine::time::Timestamp;
 use std::collections::BTreeMap;
 
 /// What became of one call.
@@ -96,4 +100,19 @@ impl Wire {
     pub fn handed(&self, reference: Reference) -> usize {
         self.tracks.get(&reference).map_or(0, |t| t.calls.len())
     }
+}
+
+/// A status as the provider tells it.
+pub fn reported(
+    of: Reference,
+    status: Status,
+    cause: Option<Cause>,
+    at: Timestamp,
+) -> StatusReport<Reference> {
+    StatusReport { of, status, at, cause, provider_id: None, pricing: None }
+}
+
+/// What is answered over a dead link.
+pub fn lost() -> Result<Accepted, SendError> {
+    Err(SendError::LinkLost(Reason { cause: Cause::LINK_LOST, detail: String::new() }))
 }
