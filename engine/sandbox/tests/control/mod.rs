@@ -96,11 +96,11 @@ fn lively() -> Behaviour {
     }
 }
 
-/// Sends that hear as many ids and codes.
+/// The first forty once more, which are other messages: as many ids and codes.
 async fn answers(client: &mut Client) -> Vec<(u16, u64, String)> {
     let mut heard = Vec::new();
     for n in 0..40 {
-        let answer: Heard = client.send(&text(&format!("62812000{n:04}"), &format!("second {n}"))).await;
+        let answer: Heard = client.send(&text(&format!("62812000{n:04}"), &format!("first {n}"))).await;
         heard.push((answer.status, answer.code(), answer.wamid()));
     }
     heard
