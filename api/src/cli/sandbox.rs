@@ -136,3 +136,56 @@ async fn end() {
     }
     let _ = tokio::signal::ctrl_c().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: SandboxArgs,
+    }
+
+    fn args(line: &[&str]) -> SandboxArgs {
+        Line::parse_from(std::iter::once("sandbox").chain(line.iter().copied())).args
+    }
+
+    #[test]
+    fn knobs_turn_the_behaviour_and_a_wrong_one_is_the_callers_to_mend() {
+        let turned =
+            config(&args(&["--behaviour", "quiet", "--set", r#"{"integrity": {"marketing_cap": 2}}"#]));
+        let behaviour = turned.expect("a knob there is").behaviour;
+        assert_eq!(behaviour.integrity.marketing_cap, 2);
+        assert_eq!(behaviour.statuses, Behaviour::quiet().statuses);
+        for wrong in [r#"{"marketing_cap": 2}"#, "quiet", r#"{"reply_rate": 2}"#] {
+            let refused = config(&args(&["--set", wrong])).expect_err(wrong);
+            assert_eq!(refused.code, crate::exit::USAGE, "{wrong}");
+        }
+        let started = config(&args(&["--starts-at", "1790000000"])).expect("a moment");
+        assert_eq!(started.starts_at_ms, Some(1_790_000_000_000));
+    }
+
+    #[tokio::test]
+    async fn a_state_is_written_whole_and_the_next_sandbox_goes_on_from_it() {
+        let folder = tempfile::tempdir().expect("a folder of its own");
+        let file = folder.path().join("state.json");
+        assert!(read(&file).expect("not there yet").is_none());
+        let quick = args(&["--listen", "127.0.0.1:0", "--seed", "7"]);
+        let first = Sandbox::start(config(&quick).expect("plain")).await.expect("it starts");
+        first.advance(86_400_000);
+        write(&file, &first.state().await.expect("a state")).expect("written");
+        first.stop().await;
+        let saved = read(&file).expect("readable").expect("there");
+        let other = args(&["--listen", "127.0.0.1:0", "--seed", "8", "--webhook", "http://127.0.0.1:1/hook"]);
+        let next = Sandbox::start_from(config(&other).expect("plain"), &saved).await.expect("it starts");
+        assert_eq!(next.config().seed, 7, "the seed is the state's");
+        let again = next.state().await.expect("a state");
+        assert!(again["clock_ms"].as_i64() >= saved["clock_ms"].as_i64());
+        assert_eq!(again["webhooks"]["url"], "http://127.0.0.1:1/hook", "a receiver that is named now");
+        std::fs::write(&file, "{").expect("broken off");
+        assert_eq!(read(&file).expect_err("no state").code, crate::exit::USAGE);
+        assert!(!folder.path().join("state.json.partial").exists());
+    }
+}

@@ -40,6 +40,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::behaviour::Behaviour;
 use crate::config::SandboxConfig;
 use crate::network::clock::ms;
 use crate::network::dice::{Dice, Stream};
@@ -177,7 +178,8 @@ impl Graph {
     }
 
     async fn messages(&self, number: &str, head: &Parts, body: Incoming) -> Result<Answer, Cut> {
-        if let Err(refusal) = self.authorise(head, MESSAGING) {
+        let behaviour = self.network.behaviour.get();
+        if let Err(refusal) = self.authorise(head, MESSAGING, &behaviour) {
             return Ok(self.stranger(&refusal));
         }
         let Some(number) = self.network.number(number) else {
@@ -189,7 +191,7 @@ impl Graph {
         let Ok(body) = serde_json::from_slice::<Value>(&raw) else {
             return Ok(self.refused(&Refusal::parameter("The request body is not valid JSON.")));
         };
-        let rewrites = self.network.behaviour.get().integrity.rewrite_wa_ids;
+        let rewrites = behaviour.integrity.rewrite_wa_ids;
         match draft::read(&body, &self.network.numbers[number], &self.network.phones, rewrites) {
             Ok(Wanted::Receipt(id)) => {
                 if !self.network.has_heard(number, id, self.now_ms()) {
@@ -202,7 +204,7 @@ impl Graph {
                 self.network.receipt(number);
                 Ok(answer_json(StatusCode::OK, r#"{"success":true}"#.to_owned()))
             }
-            Ok(Wanted::Message(draft)) => match self.inspect(number, &draft) {
+            Ok(Wanted::Message(draft)) => match self.inspect(number, &draft, &behaviour) {
                 Ok(found) => self.send(number, &draft, &found).await,
                 Err(refusal) => {
                     self.write_refusal(number, &body, &refusal);
@@ -217,7 +219,7 @@ impl Graph {
     }
 
     /// What must be known of more than the words: the number's state, its blocks, its media, its templates.
-    fn inspect(&self, number: usize, draft: &Draft<'_>) -> Result<Found, Refusal> {
+    fn inspect(&self, number: usize, draft: &Draft<'_>, behaviour: &Behaviour) -> Result<Found, Refusal> {
         if let Some(code) = self.numbers.gate(number) {
             return Err(Refusal::of(code));
         }
@@ -228,7 +230,7 @@ impl Graph {
         match draft.kind {
             Kind::Template => {
                 let account = &self.network.numbers[number].waba_id;
-                found.template = self.inspect_template(account, draft.object, draft.by_user_id)?;
+                found.template = self.inspect_template(account, draft, behaviour.strict_templates)?;
                 found.doom = self.inspect_media(number, draft.kind, draft.object)?;
             }
             Kind::Image | Kind::Video | Kind::Audio | Kind::Document | Kind::Sticker | Kind::Interactive => {

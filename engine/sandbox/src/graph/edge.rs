@@ -14,6 +14,7 @@ use super::argument::Arguments;
 use super::refusal::Refusal;
 use super::token::{APP_ID, MANAGEMENT, MESSAGING};
 use super::{Answer, Graph, answer_json};
+use crate::behaviour::Behaviour;
 
 const HOUR_MS: i64 = 3_600 * 1_000;
 /// Edges of an account that count towards its requests per hour.
@@ -53,9 +54,13 @@ impl Graph {
             }
             _ => MANAGEMENT,
         };
+        let behaviour = self.network.behaviour.get();
         // a token may ask about itself whatever it is good for
-        let outcome =
-            if *nodes == ["debug_token"] { self.authorise_any(head) } else { self.authorise(head, scope) };
+        let outcome = if *nodes == ["debug_token"] {
+            self.authorise_any(head, &behaviour)
+        } else {
+            self.authorise(head, scope, &behaviour)
+        };
         if let Err(refusal) = outcome {
             return self.stranger(&refusal);
         }
@@ -65,10 +70,10 @@ impl Graph {
         let counted = nodes.get(1).is_none_or(|edge| COUNTED.contains(edge));
         let mut used = None;
         if let Some(account) = account.filter(|_| counted) {
-            let limit = self.network.behaviour.get().management_limit_per_hour;
+            let limit = behaviour.management_limit_per_hour;
             let (calls, left_ms) = self.usage.count(account, self.now_ms());
             if limit > 0 && calls > limit {
-                let mut answer = self.throttled(80_007, self.network.behaviour.get().throttle_status);
+                let mut answer = self.throttled(80_007, behaviour.throttle_status);
                 show_usage(&mut answer, account, 100, left_ms);
                 return answer;
             }
@@ -85,8 +90,8 @@ impl Graph {
         answer
     }
 
-    fn authorise_any(&self, head: &Parts) -> Result<(), Refusal> {
-        self.authorise(head, MANAGEMENT).or_else(|_| self.authorise(head, MESSAGING))
+    fn authorise_any(&self, head: &Parts, behaviour: &Behaviour) -> Result<(), Refusal> {
+        self.authorise(head, MANAGEMENT, behaviour).or_else(|_| self.authorise(head, MESSAGING, behaviour))
     }
 
     fn is_account(&self, id: &str) -> bool {

@@ -59,6 +59,9 @@ pub(crate) fn read(saved: &Value) -> Result<Saved, String> {
 impl Graph {
     /// Everything; webhooks are held back and those in flight waited for meanwhile.
     pub(crate) async fn save(&self) -> Result<Value, String> {
+        while self.network.is_telling() {
+            tokio::task::yield_now().await;
+        }
         let webhooks = self.delivery.save().await;
         let (media_made, media) = self.media.save();
         let clock = &self.network.clock;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::refusal::Refusal;
 use super::{Graph, bearer, envelope, query};
+use crate::behaviour::Behaviour;
 
 /// The app every token of the sandbox belongs to.
 pub const APP_ID: &str = "100000000000001";
@@ -58,7 +59,7 @@ impl Tokens {
     }
 
     /// Whether a token may do this now.
-    fn check(&self, token: &str, scope: &str, now_s: i64) -> Result<(), Refusal> {
+    fn check(&self, token: &str, scope: &str, now_s: impl Fn() -> i64) -> Result<(), Refusal> {
         let known = self.base.contains(token);
         if !self.changed.load(Ordering::Relaxed) {
             return if known { Ok(()) } else { Err(Refusal::token()) };
@@ -67,7 +68,7 @@ impl Tokens {
             None if known => Ok(()),
             None => Err(Refusal::token()),
             Some(order) if !order.valid => Err(Refusal::token().subcode(467)),
-            Some(order) if order.expires_at != 0 && order.expires_at <= now_s => {
+            Some(order) if order.expires_at != 0 && order.expires_at <= now_s() => {
                 Err(expired(order.expires_at))
             }
             Some(order) if !order.scopes.iter().any(|own| own == scope) => {
@@ -102,14 +103,14 @@ fn expired(at: i64) -> Refusal {
 
 impl Graph {
     /// Whether the caller may do what needs this permission; the proof of the secret is looked at when it is there.
-    pub(super) fn authorise(&self, head: &Parts, scope: &str) -> Result<(), Refusal> {
+    pub(super) fn authorise(&self, head: &Parts, scope: &str, behaviour: &Behaviour) -> Result<(), Refusal> {
         let token = token_of(head).ok_or_else(Refusal::token)?;
-        self.tokens.check(token, scope, self.now_ms() / 1_000)?;
+        self.tokens.check(token, scope, || self.now_ms() / 1_000)?;
         match query(head, "appsecret_proof") {
             Some(proof) if proof != self.proof(token) => {
                 Err(Refusal::plain(400, 100, "Invalid appsecret_proof provided in the API argument"))
             }
-            None if self.network.behaviour.get().require_appsecret_proof => {
+            None if behaviour.require_appsecret_proof => {
                 Err(Refusal::plain(400, 100, "API calls from the server require an appsecret_proof argument"))
             }
             _ => Ok(()),

@@ -60,6 +60,11 @@ impl SavedAct {
 }
 
 impl Network {
+    /// Whether something is just happening that neither ledger nor plans tell of.
+    pub(crate) fn is_telling(&self) -> bool {
+        self.schedule.is_telling()
+    }
+
     pub(crate) fn save(&self) -> SavedNetwork {
         let ms_of = |ns: u64| self.clock.unix_ms(ns);
         let event = |event: Event| SavedEvent {

@@ -103,6 +103,12 @@ impl Schedule {
         self.heap.lock().0.peek().map(|first| first.0.0)
     }
 
+    /// Whether events were taken and are not told yet.
+    pub(crate) fn is_telling(&self) -> bool {
+        let waiting = self.heap.lock().0.len() as u64;
+        self.open() > waiting
+    }
+
     /// That many taken events have been told.
     pub(crate) fn done(&self, events: usize) {
         self.open.fetch_sub(events as u64, Ordering::SeqCst);

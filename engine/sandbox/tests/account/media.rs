@@ -1,5 +1,7 @@
 //! Media and uploads: what is kept, for how long, for whom; and what a send with an id needs.
 
+#![expect(clippy::unwrap_used, reason = "test code: a panic is the report")]
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;

@@ -1,5 +1,7 @@
 //! What WhatsApp weighs over many messages: limits, quality, pacing, prices, lives; and how long webhooks are repeated.
 
+#![expect(clippy::unwrap_used, reason = "test code: a panic is the report")]
+
 use kabar_sandbox::{Behaviour, Delay, Inbound, Integrity, OverLimit, Sandbox, SandboxConfig, Stats};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

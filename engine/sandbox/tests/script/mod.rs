@@ -1,6 +1,8 @@
 //! Phones that answer by script: what a rule looks for, and everything a phone can do about it; and every kind of message
 //! a user may send.
 
+#![expect(clippy::unwrap_used, reason = "test code: a panic is the report")]
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kabar_sandbox::{Behaviour, Inbound, Sandbox, Stats};

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::rules::variables;
 use super::{Template, TemplateStatus};
 use crate::graph::Graph;
+use crate::graph::draft::Draft;
 use crate::graph::refusal::Refusal;
 use crate::network::message::Category;
 
@@ -30,10 +31,10 @@ impl Graph {
     pub(in crate::graph) fn inspect_template(
         &self,
         account: &str,
-        sent: &Value,
-        by_user_id: bool,
+        draft: &Draft<'_>,
+        strict: bool,
     ) -> Result<Option<Known>, Refusal> {
-        let strict = self.network.behaviour.get().strict_templates;
+        let sent = draft.object;
         if !strict && self.templates.seen.load(std::sync::atomic::Ordering::Relaxed) == 0 {
             return Ok(None);
         }
@@ -60,7 +61,7 @@ impl Graph {
                     .detail(format!("template name ({name}) has not been approved in {language}")));
             }
         }
-        if template.category == "AUTHENTICATION" && by_user_id {
+        if template.category == "AUTHENTICATION" && draft.by_user_id {
             return Err(Refusal::of(131_062));
         }
         fits(template, sent)?;
