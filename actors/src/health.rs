@@ -3,6 +3,7 @@
 
 use crate::metrics;
 use crate::node::Node;
+use crate::provider_template;
 use crate::shard::DoorError;
 use kabar_engine::health::{Health, Trouble};
 use kabar_engine::id::{SessionId, ShardId, TenantId};
@@ -116,6 +117,9 @@ pub(crate) async fn hear(
     };
     if new {
         metrics::notice(kabar_engine::event::Kind::of_notice(&notice).word());
+    }
+    if new {
+        provider_template::hear(node, tenant, &notice).await?;
     }
     let now = Timestamp(node.clock().now_ms());
     // Also of a repeat: the first may have ended between the journal and the record.

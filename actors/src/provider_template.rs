@@ -11,9 +11,11 @@ pub(crate) use keep::{DELETED, keep};
 use crate::node::Node;
 use kabar_connectors::cloud::ProviderTemplate as Told;
 use kabar_engine::id::TenantId;
+use kabar_engine::notice::Notice;
 use kabar_engine::time::Timestamp;
 use kabar_schema::error::StoreError;
 use kabar_schema::records::{Evidence, ProviderTemplate};
+use serde_json::Value;
 
 /// Tries to write what others write at the same time.
 const TRIES: u32 = 5;
@@ -83,6 +85,31 @@ pub async fn note_status(
         }
     };
     change(node, tenant, of, heard).await.map(|_| ())
+}
+
+/// Takes over what a notice says of a template; of any other it says nothing.
+pub(crate) async fn hear(node: &Node, tenant: TenantId, notice: &Notice) -> Result<(), StoreError> {
+    let value = notice.read();
+    let (Some(waba), Some(named)) = (notice.account.as_deref(), Notice::template(&value)) else {
+        return Ok(());
+    };
+    let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let news = match (&*notice.field, Notice::event(&value)) {
+        ("message_template_components_update", _) => TemplateNews::Components,
+        ("template_category_update", Some(category)) => TemplateNews::Category(category.to_owned()),
+        (_, Some(_)) if value.get("new_quality_score").is_some() => {
+            TemplateNews::Quality(text("new_quality_score").unwrap_or_default())
+        }
+        ("message_template_status_update", Some(event)) => {
+            TemplateNews::Status { event: event.to_owned(), reason: text("reason") }
+        }
+        _ => return Ok(()),
+    };
+    // Management webhooks write ids as numbers.
+    let id =
+        value.get("message_template_id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+    let of = TemplateName { waba, name: &named.name, language: &named.language, id: id.as_deref() };
+    note_status(node, tenant, of, &news).await
 }
 
 /// What an event makes of a template; `None`: what it was.

@@ -143,7 +143,7 @@ pub(super) async fn name(
         named(value, 0, &mut found);
     }
     for holder in HOLDERS {
-        found.extend(message.get(holder).and_then(|object| id_of(object)));
+        found.extend(message.get(holder).and_then(id_of));
     }
     let mut own = Vec::new();
     for id in found {

@@ -6,8 +6,7 @@ use crate::auth::For;
 use crate::body::{Json, Query};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
-use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::extract::{Request, State};
 use kabar_schema::records::{Number, Session};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -39,8 +38,7 @@ pub(super) async fn get(
     whom: For,
     Node(id): Node,
     Query(asked): Query<Asked>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<axum::Json<Value>, Problem> {
     match session(&state, &whom, &id).await {
         Ok(session) => {
@@ -50,7 +48,7 @@ pub(super) async fn get(
         Err(problem) if problem.code() == Code::NotFound => {}
         Err(problem) => return Err(problem),
     }
-    if let Some(file) = media::described(&state, &whom, (&id, &uri, &headers)).await? {
+    if let Some(file) = media::described(&state, &whom, (&id, request.uri(), request.headers())).await? {
         return Ok(axum::Json(selected(file, asked.fields())));
     }
     let found = template::one(&state, &whom, &id, asked.fields()).await?;

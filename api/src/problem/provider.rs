@@ -7,6 +7,8 @@ use kabar_actors::provider_template::TemplateBarrier;
 use kabar_engine::content::ContentError;
 use serde_json::{Map, Value, json};
 
+/// Meta's codes for a number's registration and certificate.
+const REGISTRATION: std::ops::RangeInclusive<u32> = 131_045..=133_016;
 /// Meta's codes for a permission that is missing.
 const PERMISSION: [std::ops::RangeInclusive<u32>; 2] = [10..=10, 200..=299];
 
@@ -47,7 +49,8 @@ impl From<GraphFailure> for Problem {
                         Code::TokenLacksPermission
                     }
                     _ if said.retryable => Code::ProviderUnreachable,
-                    _ if said.link_lost => Code::TokenRefused,
+                    // A number that is not registered loses its link as well, and its token is good.
+                    _ if said.link_lost && !REGISTRATION.contains(&said.code) => Code::TokenRefused,
                     _ => Code::ProviderRefused,
                 };
                 Self::new(code, sentence(&said, code.entry().title)).said(&said)

@@ -105,6 +105,24 @@ async fn a_template_is_made_listed_changed_and_deleted_at_meta_and_known_here() 
 }
 
 #[tokio::test]
+async fn what_metas_webhooks_tell_of_a_template_is_known_without_asking() {
+    let house = House::open().await;
+    let shop = Shop::open(&house).await;
+    let id = shop.approved().await;
+    shop.order(json!({"id": id, "status": "PAUSED"})).await;
+    let list = format!("/v1/sessions/{}/provider-templates", shop.session);
+    let paused =
+        |page: &Value| page["data"][0]["status"] == "PAUSED" && page["data"][0]["evidence"] == "webhook";
+    shop.tenant.until(&list, paused).await;
+    let refused = shop
+        .tenant
+        .call("POST /v1/messages", message(&shop.session, json!([text("Ana"), text("A-81")])))
+        .await;
+    assert_eq!(refused.problem().1, "template_unusable", "{refused:?}");
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_meta_would_refuse_is_refused_before_it_is_asked_with_everything_that_is_wrong() {
     let house = House::open().await;
     let shop = Shop::open(&house).await;

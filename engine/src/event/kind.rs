@@ -133,23 +133,23 @@ impl Kind {
     /// Whether Meta's webhooks have words for it: what they told themselves, and what becomes of messages.
     #[must_use]
     pub fn is_metas(self) -> bool {
-        match self {
+        !matches!(
+            self,
             Self::MessageAccepted
-            | Self::MessageUnknown
-            | Self::MediaStored
-            | Self::MediaFailed
-            | Self::ConversationOpened
-            | Self::ContactOptedOut
-            | Self::ContactOptedIn
-            | Self::CampaignLaunched
-            | Self::CampaignPaused
-            | Self::CampaignResumed
-            | Self::CampaignCancelled
-            | Self::CampaignFrozen
-            | Self::CampaignFinished
-            | Self::WebhookDisabled => false,
-            _ => true,
-        }
+                | Self::MessageUnknown
+                | Self::MediaStored
+                | Self::MediaFailed
+                | Self::ConversationOpened
+                | Self::ContactOptedOut
+                | Self::ContactOptedIn
+                | Self::CampaignLaunched
+                | Self::CampaignPaused
+                | Self::CampaignResumed
+                | Self::CampaignCancelled
+                | Self::CampaignFrozen
+                | Self::CampaignFinished
+                | Self::WebhookDisabled
+        )
     }
 
     /// The kind a word names.

@@ -225,10 +225,9 @@ impl Missing<'_> {
             | Input::Obey { campaign, .. }
             | Input::Finish { campaign, .. } => self.campaign(*campaign),
             Input::Order(order) => _ = self.part(order.campaign, order.part),
-            Input::PartAdopt { campaign, part, .. } | Input::PartDue { campaign, part, .. } => {
-                _ = self.part(*campaign, *part)
-            }
-            Input::PartRelease { campaign, part, .. } => _ = self.part(*campaign, *part),
+            Input::PartAdopt { campaign, part, .. }
+            | Input::PartDue { campaign, part, .. }
+            | Input::PartRelease { campaign, part, .. } => _ = self.part(*campaign, *part),
             Input::PartAnswers { campaign, part, results, .. } => {
                 _ = self.part(*campaign, *part);
                 for (index, result) in results {

@@ -99,6 +99,23 @@ fn sample(kind: Kind) -> Event {
         | Kind::CampaignResumed
         | Kind::CampaignCancelled
         | Kind::CampaignFinished => About::Campaign(campaign),
+        Kind::WebhookDisabled => About::Webhook { webhook: WebhookId(8), since: AT.plus_ms(-432_000_000) },
+        Kind::CampaignFrozen => About::Frozen {
+            campaign,
+            contacts: 40,
+            opted_out: 1,
+            missing_variable: 4,
+            frequency_capped: 0,
+            recipients: 35,
+        },
+        kind => told(kind),
+    };
+    Event { id: EventId::of(ShardId(1), 41, 0), seq: 41, at: AT, kind, about }
+}
+
+/// What Meta tells.
+fn told(kind: Kind) -> About {
+    match kind {
         Kind::TemplateStatusChanged => notice("message_template_status_update", PAUSED),
         Kind::TemplateQualityChanged => notice("message_template_quality_update", RATED),
         Kind::TemplateCategoryChanged => notice("template_category_update", RECATEGORISED),
@@ -122,17 +139,8 @@ fn sample(kind: Kind) -> Event {
         Kind::AgentStandby => notice("standby", "{}"),
         Kind::AgentHandover => notice("messaging_handovers", "{}"),
         Kind::ProviderUnknown => notice("field_of_2030", r#"{"anything": 1}"#),
-        Kind::WebhookDisabled => About::Webhook { webhook: WebhookId(8), since: AT.plus_ms(-432_000_000) },
-        Kind::CampaignFrozen => About::Frozen {
-            campaign,
-            contacts: 40,
-            opted_out: 1,
-            missing_variable: 4,
-            frequency_capped: 0,
-            recipients: 35,
-        },
-    };
-    Event { id: EventId::of(ShardId(1), 41, 0), seq: 41, at: AT, kind, about }
+        kind => panic!("{kind:?} has no sample"),
+    }
 }
 
 const PAUSED: &str =

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod account;
+#[cfg(test)]
 mod beside;
 #[cfg(test)]
 mod cause;
