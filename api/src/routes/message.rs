@@ -296,6 +296,7 @@ pub(crate) async fn delete(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kabar_engine::content::Content;
     use serde_json::json;
 
     fn read(body: Value) -> Result<Asked, Problem> {
