@@ -342,8 +342,14 @@ async fn a_paused_template_holds_its_messages_and_no_others() {
         json!({"id": ACCOUNT, "time": now + after,
         "changes": [{"field": "message_template_status_update", "value": value}]})
     };
+    // Accepted before anybody knew of the pause; what is asked for after that is refused at once.
+    let mut early = template(&desk.session, "6281234567890");
+    let soon = kabar_engine::time::Timestamp(i64::try_from(now).unwrap() * 1_000 + 3_000);
+    early["options"] = json!({"send_at": soon.to_rfc3339()});
+    let held = desk.tenant.call("POST /v1/messages", early).await.id();
     desk.later(&house, entry(status("PAUSED", "FIRST_PAUSE"), 0)).await;
-    let held = desk.tenant.call("POST /v1/messages", template(&desk.session, "6281234567890")).await.id();
+    let late = desk.tenant.call("POST /v1/messages", template(&desk.session, "6281234567892")).await;
+    assert_eq!(late.problem(), (422, "template_unusable".into()));
     let mut other = template(&desk.session, "6281234567891");
     other["template"]["name"] = json!("lain");
     let other = desk.tenant.call("POST /v1/messages", other).await.id();
