@@ -64,6 +64,12 @@ const REACHED: &[(Cause, &str, &str, &str)] = &[
         "a_lost_chunk_fails_its_recipients_instead_of_holding_the_part_up",
     ),
     (
+        Cause::SESSION_REMOVED,
+        "SESSION_REMOVED",
+        include_str!("causes.rs"),
+        "what_waits_for_a_number_that_is_removed_fails_and_what_is_on_the_wire_does_not",
+    ),
+    (
         Cause::MEDIA_GONE,
         "MEDIA_GONE",
         include_str!("../../../tests/e2e/media.rs"),
@@ -164,4 +170,20 @@ fn a_lost_link_keeps_the_message_waiting_and_says_why() {
     assert!(Cause::LINK_LOST.explain().retryable);
     world.now = world.now.plus_ms(60_000);
     assert_eq!(claimed(&mut world), 1);
+}
+
+#[test]
+fn what_waits_for_a_number_that_is_removed_fails_and_what_is_on_the_wire_does_not() {
+    let mut world = World::plain();
+    let on_the_wire = accepted(&mut world);
+    assert_eq!(claimed(&mut world), 1);
+    let waits = accepted(&mut world);
+    let desk = world.desks[0];
+    world
+        .ask(desk.shard, &Input::Clear { tenant: desk.tenant, session: desk.session })
+        .reply
+        .expect("it is done");
+    assert_eq!(state(&mut world, waits), (Status::Failed, Stage::Done, Some(Cause::SESSION_REMOVED)));
+    assert_eq!(state(&mut world, on_the_wire).1, Stage::Claimed);
+    assert_eq!(claimed(&mut world), 0);
 }
