@@ -19,7 +19,6 @@ pub use account::{Removal, RemoveError};
 pub use contact::ContactWalk;
 pub use event::{Event, EventAsk, EventError, EventPage, EventPlace};
 pub use follow::{Follow, Follower};
-pub use receipt::ReceiptError;
 pub use subscription::{Replay, Replayed};
 pub use why::{Attempt, Explanation, Missing};
 

@@ -52,6 +52,7 @@ fn described() -> OpenApiRouter<ApiState> {
         .at("/v1/messages", routes!(message::post))
         .at("/v1/messages/batch", routes!(batch::post))
         .at("/v1/messages/{id}", routes!(message::get, message::delete))
+        .at("/v1/messages/{id}/read", routes!(message::read::post))
         .at("/v1/messages/{id}/why", routes!(message::why::get))
         .at("/v1/conversations", routes!(conversation::list))
         .at("/v1/conversations/{id}", routes!(conversation::get))

@@ -59,7 +59,7 @@ const TABLE: &[(Demand, &[&str])] = &[
             "unsubscribeApp",
         ],
     ),
-    (Demand::Scope(S::MessagesSend), &["sendMessage", "sendMessages", "cancelMessage"]),
+    (Demand::Scope(S::MessagesSend), &["sendMessage", "sendMessages", "cancelMessage", "markRead"]),
     (Demand::Scope(S::MessagesRead), &["getMessage", "explainMessage"]),
     (Demand::Scope(S::MediaRead), &["listMedia", "getMedia", "getMediaContent"]),
     (Demand::Scope(S::MediaWrite), &["createMedia", "deleteMedia"]),

@@ -3,7 +3,6 @@
 use super::wamid;
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
-use kabar_actors::dispatcher::ReceiptError;
 use kabar_schema::records::Session;
 use serde_json::{Map, Value, json};
 
@@ -33,15 +32,4 @@ pub(super) async fn mark(
     };
     state.dispatcher.mark_read((session.tenant, session.id), id, typing).await?;
     Ok(axum::Json(json!({"success": true})))
-}
-
-impl From<ReceiptError> for Problem {
-    fn from(error: ReceiptError) -> Self {
-        match error {
-            ReceiptError::Refused { code, detail } => {
-                Self::new(Code::InvalidValue, format!("WhatsApp refused it with code {code}: {detail}"))
-            }
-            ReceiptError::Failed(error) => error.into(),
-        }
-    }
 }

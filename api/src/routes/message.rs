@@ -1,6 +1,7 @@
 //! `/v1/messages`: single messages out, and any message with its timeline. The body is Meta's message object with
 //! our `session` and `options` beside it.
 
+pub(crate) mod read;
 mod shown;
 pub(crate) mod why;
 

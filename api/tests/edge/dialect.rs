@@ -253,6 +253,8 @@ async fn a_subscriber_is_told_in_metas_words_signed_as_meta_signs_with_the_ids_i
     let mark = json!({"messaging_product": "whatsapp", "status": "read", "message_id": received,
         "typing_indicator": {"type": "text"}});
     assert_eq!(graph(&tenant, &post, mark).await.json(), json!({"success": true}));
+    let unknown = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.nobody"});
+    assert_eq!(error(&graph(&tenant, &post, unknown).await).1, 131_009, "Meta's own code is passed on");
     for quoted in [received, &sent] {
         let mut reply = text("6281234567890", "Ada!");
         reply["context"] = json!({"message_id": quoted});

@@ -64,6 +64,27 @@ async fn a_message_that_waits_can_be_cancelled_and_one_that_went_cannot() {
 }
 
 #[tokio::test]
+async fn a_received_message_is_marked_as_read_and_no_other() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    let session = tenant.link(&sandbox).await;
+    let said = json!({"phone_number_id": sandbox.config().numbers[0].phone_number_id, "from": "6281234567890", "text": "Halo"});
+    sandbox.inbound(&serde_json::from_value(said).unwrap()).unwrap();
+    let heard = |page: &Value| page["data"].as_array().is_some_and(|all| !all.is_empty());
+    let events = tenant.until("/v1/events?types=message.received", heard).await;
+    let received = events["data"][0]["data"]["message"].as_str().unwrap().to_owned();
+    let mark = |id: &str| format!("POST /v1/messages/{id}/read");
+    for body in [json!({}), json!({"typing": true})] {
+        assert_eq!(tenant.call(&mark(&received), body).await.status, 204);
+    }
+    assert_eq!(sandbox.stats().receipts, 2);
+    let sent = tenant.call("POST /v1/messages", template(&session, "6281234567890")).await.id();
+    assert_eq!(tenant.call(&mark(&sent), json!({})).await.problem(), (422, "invalid_value".into()));
+    house.running.shutdown().await;
+    sandbox.stop().await;
+}
+
+#[tokio::test]
 async fn who_opted_out_gets_nothing_until_they_opt_in() {
     let house = House::open().await;
     let tenant = house.tenant("A").await;

@@ -151,6 +151,7 @@ fn body(operation: &str, own: &Things, digits: &str) -> Value {
             "message": {"type": "template", "template": halo}}),
         "cloneCampaign" | "retryCampaign" => json!({"senders": [session]}),
         "sendMessage" => message(),
+        "markRead" => json!({}),
         "sendMessages" => json!({"messages": [message()]}),
         "optIn" | "optOut" => json!({"address": "+6281299990000", "session": session}),
         "createSession" => json!({"name": "s", "app": own["AppId"], "phone_number_id": "106000000009999",
