@@ -49,8 +49,11 @@ pub(crate) struct Wanted {
 #[schema(as = MediaForm)]
 #[expect(dead_code, reason = "only its shape is of interest: forms are read as they come")]
 pub(crate) struct Form {
-    #[schema(value_type = Option<shapes::MediaKind>)]
+    /// A text, one of MediaKind; a form has no other types.
+    #[schema(value_type = Value, required = false)]
     kind: Option<String>,
+    /// A text.
+    #[schema(value_type = Value, required = false)]
     filename: Option<String>,
     #[schema(value_type = String, format = Binary)]
     file: Vec<u8>,

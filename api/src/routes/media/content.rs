@@ -23,8 +23,8 @@ use kabar_schema::records::Media;
 #[utoipa::path(get, path = "/v1/media/{id}/content", tag = "media", operation_id = "getMediaContent", summary = "Read a file's bytes",
     params(("id" = shapes::MediaId, Path, description = "The file."),
         ("Range" = Option<String>, Header, description = "One range of bytes, as in `bytes=0-1023`.")),
-    responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "The bytes, with their own Content-Type."),
-        (status = 206, body = Vec<u8>, content_type = "application/octet-stream", description = "The range that was asked for."),
+    responses((status = 200, body = Vec<u8>, content_type = "*/*", description = "The bytes, with their own Content-Type."),
+        (status = 206, body = Vec<u8>, content_type = "*/*", description = "The range that was asked for."),
         (status = 304, description = "The ETag of `If-None-Match` is the file's.")),
     extensions(("x-problems" = json!(["range_not_satisfiable"]))))]
 pub(crate) async fn get(
