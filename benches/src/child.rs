@@ -1,6 +1,6 @@
 //! The other process of a bench, on the other core: the simulated WhatsApp, and the load that calls the API.
 
-use crate::{cpu, hooks, load, steady};
+use crate::{callers, cpu, hooks, load, steady, stub};
 use anyhow::{Context, Result, bail, ensure};
 use kabar_sandbox::{Behaviour, NumberConfig, Sandbox, SandboxConfig};
 use std::io::{BufRead, BufReader, Write};
@@ -29,7 +29,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
         Some("gets") => runtime.block_on(load::gets(&arguments[1..])),
         Some("steady") => runtime.block_on(steady::child()),
         Some("hooks") => runtime.block_on(hooks::child(&arguments[1..])),
-        _ => bail!("a child is `sandbox`, `load`, `gets`, `steady` or `hooks`"),
+        Some("stub") => runtime.block_on(stub::child()),
+        Some("callers") => runtime.block_on(callers::child(&arguments[1..])),
+        _ => bail!("a child is `sandbox`, `load`, `gets`, `steady`, `hooks`, `stub` or `callers`"),
     }
 }
 

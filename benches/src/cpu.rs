@@ -6,6 +6,9 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use std::time::Duration;
 
+/// The kernel's ticks in a second, as it tells them to user space on every machine this runs on.
+const TICKS: u64 = 100;
+
 /// Ties this process, and every thread it starts from here on, to one core.
 pub fn pin(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
@@ -29,6 +32,16 @@ pub fn check_pinned(core: usize) -> Result<usize> {
 /// Processor time of this process, all threads.
 pub fn spent() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+/// Processor time all of the machine has spent on anything, waiting for the disk and for the host left out.
+pub fn everybody() -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let ticks: Vec<u64> = fields.map(|f| f.parse().unwrap_or(0)).collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let busy = [0, 1, 2, 5, 6].map(|at| ticks.get(at).copied().unwrap_or(0)).iter().sum::<u64>();
+    Duration::from_millis(busy * 1_000 / TICKS)
 }
 
 /// Peak resident memory in MB.

@@ -106,7 +106,8 @@ impl Order {
     }
 }
 
-fn sign(secret: &str, body: &[u8]) -> Result<String> {
+/// The header of a signature.
+pub fn sign(secret: &str, body: &[u8]) -> Result<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).context("a key of any length")?;
     mac.update(body);
     let mut header = String::from("sha256=");

@@ -20,7 +20,7 @@ const CORE: usize = 0;
 /// Webhooks at once.
 const CONNECTIONS: u64 = 64;
 /// Of the benches' app.
-const SECRET: &str = "bench-app-secret";
+pub const SECRET: &str = "bench-app-secret";
 /// What must hold: Meta wants a median of 250 ms; this is asked of the slowest hundredth.
 const P99_MAX_MS: f64 = 250.0;
 const FLOOR: f64 = 4_000.0;
@@ -86,7 +86,7 @@ pub fn run(options: Options) -> Result<()> {
 }
 
 /// How an app's id is written.
-fn app(id: u64) -> String {
+pub fn app(id: u64) -> String {
     let text = kabar_engine::id::TenantId(id).to_string();
     format!("app{}", &text[kabar_engine::id::TenantId::PREFIX.len()..])
 }

@@ -5,6 +5,7 @@
 //! ten times too much load costs in memory; `fairness` how long a small tenant waits beside a large campaign; `reads` how long a read takes when much is stored; `import` what a row of a
 //! contact file costs.
 
+mod callers;
 mod child;
 mod cpu;
 mod fairness;
@@ -18,11 +19,13 @@ mod machine;
 mod outbound;
 mod overload;
 mod pacing;
+mod raw;
 mod reads;
 mod steady;
 mod store;
 mod store_cql;
 mod store_paths;
+mod stub;
 
 use anyhow::{Context, Result, bail};
 
@@ -33,7 +36,8 @@ const USAGE: &str = "usage: kabar-benches <store|outbound|inbound|overload|fairn
              acknowledgement at 15,000/s, restart with 100,000 pending
   store --cql  the same paths on one Apache Cassandra node that is started for it (Java and Maven are needed): CPU of
              client and server, acknowledgements, frames, and the bare driver beside them
-  outbound   a bare HTTP client loop, API sends and campaign sends, everything of Kabar on one core
+  outbound   a bare HTTP client loop, API sends and campaign sends with three webhooks for each message, everything of Kabar on
+             one core, 60 s each and until all is written
   inbound    signed webhooks of one message or one status each, answered when durable, beside a bare axum server that
              reads and verifies; ends with 1 below 4,000 a second or with a p99 of 250 ms or more
   overload   memory under ten times the load the edge takes up, beside the load it does take up
@@ -43,13 +47,14 @@ const USAGE: &str = "usage: kabar-benches <store|outbound|inbound|overload|fairn
              what a provider that enforces all three throttles; ends with 1 below 97 % or above 1 %
   reads      p50, p99 and CPU of every kind of read over HTTP when N messages are stored (--messages, 1,000,000)
   import     rows per second, CPU per row and memory of a contact file through the importer (--rows, 1,000,000)
+  --noisy    `outbound` measures although others use more than a tenth of the processor
   --quick    a tenth of the load, to see that it runs
   --json     one JSON object as the last line of standard output";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let flag = |name: &str| arguments.iter().any(|a| a == name);
-    let options = Options { json: flag("--json"), quick: flag("--quick") };
+    let options = Options { json: flag("--json"), quick: flag("--quick"), noisy: flag("--noisy") };
     match arguments.first().map(String::as_str) {
         Some("store") if flag("--cql") => store_cql::run(options),
         Some("store") => store::run(options),
@@ -81,6 +86,8 @@ pub struct Options {
     pub json: bool,
     /// A tenth of the load.
     pub quick: bool,
+    /// Measure although others use the processor.
+    pub noisy: bool,
 }
 
 impl Options {
