@@ -9,8 +9,6 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
-use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -162,12 +160,11 @@ impl FromRequestParts<ApiState> for Idempotent {
 }
 
 /// Refuses a write whose key cannot be used, also where a repeat comes to the same by itself.
-pub(crate) async fn check_key(request: Request, next: Next) -> Result<Response, Problem> {
+pub(crate) fn check_key(request: &Request) -> Result<(), Problem> {
     match request.headers().get(KEY) {
-        Some(key) if request.method() != Method::GET => _ = Idempotent::check(key.as_bytes())?,
-        _ => {}
+        Some(key) if request.method() != Method::GET => Idempotent::check(key.as_bytes()).map(drop),
+        _ => Ok(()),
     }
-    Ok(next.run(request).await)
 }
 
 impl Idempotent {

@@ -4,6 +4,7 @@
 pub(crate) mod admission;
 pub(crate) mod flow;
 mod pulse;
+pub(crate) mod threshold;
 mod wire;
 
 use crate::config::Edge as Limits;
@@ -219,7 +220,7 @@ fn endless(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use crate::problem;
-    use axum::middleware::from_fn;
+    use axum::middleware::{Next, from_fn};
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -247,8 +248,8 @@ mod tests {
         let router = Router::new()
             .route("/broken", get(broken))
             .route("/whole", get(|| async { "well" }))
-            .layer(from_fn(admission::guarded))
-            .layer(from_fn(problem::render));
+            .layer(from_fn(|request, next: Next| admission::guarded(next.run(request))))
+            .layer(from_fn(|request, next: Next| problem::render(request, |request| next.run(request))));
         let (at, server) = served(router).await;
         for _ in 0..2 {
             let text = asked(at, "/broken").await;

@@ -2,10 +2,12 @@
 //! scrape. Labels are words of closed sets: routes as they stand in `router.rs`, methods, status codes.
 
 mod catalogue;
+mod tally;
+
+pub(crate) use tally::Tallies;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::Response;
 use kabar_actors::NodeStats;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -178,15 +180,17 @@ fn method(given: &Method) -> &'static str {
 }
 
 /// Counts and times every request under its route.
-pub(crate) async fn measure(request: Request, next: Next) -> Response {
+pub(crate) async fn measure<F: Future<Output = Response>>(
+    tallies: &Tallies,
+    request: Request,
+    inner: impl FnOnce(Request) -> F,
+) -> Response {
     let begin = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let method = method(request.method());
-    let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
-    metrics::counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status)
-        .increment(1);
-    metrics::histogram!(SECONDS, "route" => route).record(begin.elapsed().as_secs_f64());
+    let response = inner(request).await;
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    tallies.count((route, method, response.status().as_u16()), begin.elapsed().as_secs_f64());
     response
 }
 

@@ -1,26 +1,22 @@
 //! Every route on one page. What a route does stands in `routes/<noun>.rs`.
 
 use crate::auth::gate::{self, Demands, Gate};
-use crate::body;
 use crate::dialect;
-use crate::edge::admission;
-use crate::metrics;
+use crate::edge::threshold::{self, Threshold};
+use crate::metrics::Tallies;
 use crate::openapi;
-use crate::problem;
 use crate::routes::{
     app, batch, campaign, contact, conversation, docs, event, health, import, key, media, message, optout,
     provider_template, reseller, session, subscription, template, tenant, webhook,
 };
 use crate::state::ApiState;
 use axum::Router;
-use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use bytes::Bytes;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
@@ -146,8 +142,7 @@ pub(crate) fn description() -> Value {
 
 /// What every operation of `/v1` has in front of it.
 fn guarded(routes: OpenApiRouter<ApiState>, gate: &Gate) -> Router<ApiState> {
-    let routes = routes.split_for_parts().0.layer(from_fn(body::check_key));
-    routes.layer(from_fn_with_state(gate.clone(), gate::pass))
+    routes.split_for_parts().0.layer(from_fn_with_state(gate.clone(), gate::pass))
 }
 
 /// The whole API.
@@ -170,13 +165,15 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/docs/errors", get(docs::errors))
         .route(openapi::PATH, get(move || docs::description(document.clone())))
         // For programs written for Meta.
-        .merge(dialect::router(&state))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, deadline));
+        .merge(dialect::router(&state));
+    let tallies = Arc::<Tallies>::default();
+    let across = |limit| {
+        let threshold = Threshold { state: state.clone(), tallies: Arc::clone(&tallies), limit };
+        from_fn_with_state(threshold, threshold::cross)
+    };
     timed
-        .merge(guarded(untimed(), &gate))
-        .fallback(health::nowhere)
-        .layer(from_fn_with_state(state.clone(), admission::admit))
-        .layer(from_fn(metrics::measure))
-        .layer(from_fn(problem::render))
+        .layer(across(Some(deadline)))
+        .merge(guarded(untimed(), &gate).layer(across(None)))
+        .merge(Router::new().fallback(health::nowhere).layer(across(None)))
         .with_state(state)
 }

@@ -29,6 +29,10 @@ mod stub;
 
 use anyhow::{Context, Result, bail};
 
+/// The one of the binary `kabar`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "usage: kabar-benches <store|outbound|inbound|overload|fairness|pacing|reads|import> [--json] [--quick] [--messages N] [--rows N]
                      [--recipients N] [--senders N]
 

@@ -347,7 +347,17 @@ fn print(options: Options, ceiling: &Line, api: &Line, campaign: &Line, threads:
     println!("outbound: Kabar on core {CORE} ({threads} threads, each checked), the rest on another core");
     println!(
         "{:<18}{:>10}{:>8}{:>11}{:>11}{:>9}{:>9}{:>9}{:>12}{:>12}{:>10}",
-        "", "messages", "s", "per second", "CPU us/msg", "% ceil.", "p50 ms", "p99 ms", "syncs/s", "hooks/s", "foreign %"
+        "",
+        "messages",
+        "s",
+        "per second",
+        "CPU us/msg",
+        "% ceil.",
+        "p50 ms",
+        "p99 ms",
+        "syncs/s",
+        "hooks/s",
+        "foreign %"
     );
     for (name, line) in [("bare HTTP client", ceiling), ("API sends", api), ("campaign sends", campaign)] {
         println!(

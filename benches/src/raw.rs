@@ -87,9 +87,9 @@ impl Raw {
 
 /// How long the body is.
 fn length(head: &[u8]) -> Result<usize> {
-    let line = head.split(|b| *b == b'\n').find(|line| {
-        line.len() > LENGTH.len() && line[..LENGTH.len()].eq_ignore_ascii_case(LENGTH)
-    });
+    let line = head
+        .split(|b| *b == b'\n')
+        .find(|line| line.len() > LENGTH.len() && line[..LENGTH.len()].eq_ignore_ascii_case(LENGTH));
     let Some(line) = line else { return Ok(0) };
     Ok(std::str::from_utf8(&line[LENGTH.len()..])?.trim().parse()?)
 }

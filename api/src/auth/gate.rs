@@ -5,6 +5,7 @@
 use super::demand::Demand;
 use super::ring::{Pass, Rate};
 use super::{Caller, PREFIX, origin};
+use crate::body::check_key;
 use crate::metrics;
 use crate::problem::{Code, Problem};
 use crate::secret;
@@ -75,7 +76,7 @@ pub(crate) async fn pass(State(gate): State<Gate>, mut request: Request, next: N
     };
     let Caller::Key(pass) = &caller else {
         request.extensions_mut().insert(caller);
-        return next.run(request).await;
+        return enter(request, next).await;
     };
     let pass = Arc::clone(pass);
     let from = peer.and_then(|peer| {
@@ -84,12 +85,20 @@ pub(crate) async fn pass(State(gate): State<Gate>, mut request: Request, next: N
     let mut response = match admit(state, &pass, from, demand) {
         Ok(()) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            enter(request, next).await
         }
         Err(problem) => problem.into_response(),
     };
     pass.tell(state.now(), response.headers_mut());
     response
+}
+
+/// What is the same for every operation is looked at once here: a layer of its own costs each request as much as a handler.
+async fn enter(request: Request, next: Next) -> Response {
+    match check_key(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Who has this key, whether it is still good or not.

@@ -5,11 +5,9 @@
 use crate::config::Config;
 use crate::metrics;
 use crate::problem::{Code, Problem};
-use crate::state::ApiState;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -84,12 +82,15 @@ impl Admission {
     }
 }
 
-/// The gate of every request.
-pub(crate) async fn admit(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+/// The gate of every request; `inner` is what lies behind it.
+pub(crate) async fn admit<F: Future<Output = Response>>(
+    admission: &Arc<Admission>,
+    request: Request,
+    inner: impl FnOnce(Request) -> F,
+) -> Response {
     if WATCHED.contains(&request.uri().path()) {
-        return guarded(request, next).await;
+        return guarded(inner(request)).await;
     }
-    let admission = &state.admission;
     if admission.draining.is_cancelled() {
         metrics::refused("draining");
         return Problem::new(Code::Unavailable, "The server is ending; nothing was done.").into_response();
@@ -102,7 +103,7 @@ pub(crate) async fn admit(State(state): State<ApiState>, request: Request, next:
         metrics::refused("in_flight");
         return Problem::new(Code::Overloaded, "Too many requests are in hand.").into_response();
     };
-    let response = guarded(request, next).await;
+    let response = guarded(inner(request)).await;
     drop(taken);
     response
 }
@@ -116,8 +117,8 @@ fn coded(headers: &HeaderMap) -> bool {
 }
 
 /// A panic ends this request and nothing else. State lives behind the dispatcher, where actors have their own guard.
-pub(super) async fn guarded(request: Request, next: Next) -> Response {
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+pub(super) async fn guarded(answering: impl Future<Output = Response>) -> Response {
+    match AssertUnwindSafe(answering).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
             metrics::panicked();
