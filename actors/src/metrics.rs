@@ -34,7 +34,9 @@ pub fn refused(reason: &'static str) {
 
 /// Items of webhooks by kind.
 pub fn webhook(kind: &'static str, count: usize) {
-    counter!("kabar_webhook_items_total", "kind" => kind).increment(count as u64);
+    if count > 0 {
+        counter!("kabar_webhook_items_total", "kind" => kind).increment(count as u64);
+    }
 }
 
 /// A webhook that nobody signed with the app's secrets.

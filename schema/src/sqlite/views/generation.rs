@@ -9,7 +9,10 @@ use kabar_engine::entry::Position;
 use kabar_engine::id::{MessageId, SessionId, ShardId};
 use kabar_engine::overlay::{IdempotencyRow, Key, SeenRow};
 use kabar_engine::time::{DAY_MS, HOUR_MS, Timestamp};
+use parking_lot::RwLock;
 use rusqlite::{Transaction, params};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A generation of seen ids is closed at this many rows, or after a day.
 const SEEN_ROWS: u64 = 1_000_000;
@@ -24,17 +27,58 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Looks up the tables of the kinds that are asked for.
-    pub(super) fn of(tx: &Transaction<'_>, keys: &[Key]) -> Result<Self, Fault> {
-        let numbers = |kind, wanted: bool| -> Result<Vec<i64>, Fault> {
-            if !wanted {
-                return Ok(Vec::new());
-            }
-            Ok(list(tx, kind)?.into_iter().map(|g| g.number).collect())
-        };
-        let seen = keys.iter().any(|key| matches!(key, Key::Seen(..)));
-        let idempotency = keys.iter().any(|key| matches!(key, Key::Idempotency(..)));
-        Ok(Self { seen: numbers(SEEN, seen)?, idempotency: numbers(IDEMPOTENCY, idempotency)? })
+    fn of(tx: &Transaction<'_>) -> Result<Self, Fault> {
+        let numbers =
+            |kind| -> Result<Vec<i64>, Fault> { Ok(list(tx, kind)?.into_iter().map(|g| g.number).collect()) };
+        Ok(Self { seen: numbers(SEEN)?, idempotency: numbers(IDEMPOTENCY)? })
+    }
+
+    /// Whether a key lies in one of them.
+    pub(super) fn are_of(key: &Key) -> bool {
+        matches!(key, Key::Seen(..) | Key::Idempotency(..))
+    }
+}
+
+/// The tables as they were listed last: listing them for every question costs more than the question. A list may lag behind
+/// by a flush. A table it lacks holds only rows that the overlay still has; one that was dropped is read as empty.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    listed: RwLock<Option<Arc<Tables>>>,
+    changes: AtomicU64,
+}
+
+impl Shelf {
+    /// How often the tables have changed; asked before a snapshot is taken.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// The tables; listed where that is due, and kept when none has changed since the snapshot was taken.
+    pub(super) fn tables(&self, tx: &Transaction<'_>, changes: u64) -> Result<Arc<Tables>, Fault> {
+        if let Some(tables) = self.listed.read().as_ref() {
+            return Ok(Arc::clone(tables));
+        }
+        let tables = Arc::new(Tables::of(tx)?);
+        let mut listed = self.listed.write();
+        if self.changes() == changes {
+            *listed = Some(Arc::clone(&tables));
+        }
+        Ok(tables)
+    }
+
+    /// Tables may have come or gone, and everybody can see it.
+    pub(super) fn changed(&self) {
+        let mut listed = self.listed.write();
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        *listed = None;
+    }
+}
+
+/// What a table says, nothing when it was dropped meanwhile.
+fn unless_dropped<T>(found: Result<Option<T>, Fault>) -> Result<Option<T>, Fault> {
+    match found {
+        Err(Fault::Sql(error)) if error.to_string().contains("no such table") => Ok(None),
+        found => found,
     }
 }
 
@@ -65,10 +109,13 @@ fn keep(tx: &Transaction<'_>, kind: &str, generation: &Generation) -> Result<(),
     Ok(())
 }
 
+/// Whether a table was made.
+pub(super) type Grown = bool;
+
 /// Writes seen ids into the newest generation, sorted by hash.
-pub(super) fn write_seen(tx: &Transaction<'_>, rows: &[(ShardId, &SeenRow)]) -> Result<(), Fault> {
+pub(super) fn write_seen(tx: &Transaction<'_>, rows: &[(ShardId, &SeenRow)]) -> Result<Grown, Fault> {
     let times = || rows.iter().map(|(_, row)| row.at);
-    let (Some(oldest), Some(newest)) = (times().min(), times().max()) else { return Ok(()) };
+    let (Some(oldest), Some(newest)) = (times().min(), times().max()) else { return Ok(false) };
     let last = list(tx, SEEN)?.into_iter().next();
     let open = last.as_ref().filter(|g| g.rows < SEEN_ROWS && newest.since_ms(g.begun) < DAY_MS).is_some();
     let mut generation = match last {
@@ -95,7 +142,8 @@ pub(super) fn write_seen(tx: &Transaction<'_>, rows: &[(ShardId, &SeenRow)]) -> 
         generation.rows += put.execute(parameters)? as u64;
     }
     generation.newest = generation.newest.max(newest);
-    keep(tx, SEEN, &generation)
+    keep(tx, SEEN, &generation)?;
+    Ok(!open)
 }
 
 /// The seen id, if any generation has it.
@@ -106,13 +154,16 @@ pub(super) fn read_seen(
     hash: u64,
 ) -> Result<Option<SeenRow>, Fault> {
     for number in &tables.seen {
-        let mut statement = tx.prepare_cached(&format!(
-            "SELECT message, at, upto FROM seen_{number} WHERE hash = ?1 AND session = ?2"
-        ))?;
-        let found = one(&mut statement, [int(hash), int(session.0)], |row| {
-            let (message, at, upto) = (MessageId(row.id(0)?), row.time(1)?, Position(row.id(2)?));
-            Ok(SeenRow { session, hash, message, at, upto })
-        })?;
+        let look = || {
+            let mut statement = tx.prepare_cached(&format!(
+                "SELECT message, at, upto FROM seen_{number} WHERE hash = ?1 AND session = ?2"
+            ))?;
+            one(&mut statement, [int(hash), int(session.0)], |row| {
+                let (message, at, upto) = (MessageId(row.id(0)?), row.time(1)?, Position(row.id(2)?));
+                Ok(SeenRow { session, hash, message, at, upto })
+            })
+        };
+        let found = unless_dropped(look())?;
         if found.is_some() {
             return Ok(found);
         }
@@ -124,19 +175,21 @@ pub(super) fn read_seen(
 pub(super) fn write_idempotency(
     tx: &Transaction<'_>,
     rows: &[(ShardId, &IdempotencyRow)],
-) -> Result<(), Fault> {
+) -> Result<Grown, Fault> {
     let hour = |row: &IdempotencyRow| row.at.0.div_euclid(HOUR_MS);
     let mut by_hour: Vec<_> = rows.iter().map(|(_, row)| *row).collect();
     by_hour.sort_by_key(|row| hour(row));
+    let mut grown = false;
     for rows in by_hour.chunk_by(|a, b| hour(a) == hour(b)) {
-        write_hour(tx, hour(rows[0]), rows)?;
+        grown |= write_hour(tx, hour(rows[0]), rows)?;
     }
-    Ok(())
+    Ok(grown)
 }
 
-fn write_hour(tx: &Transaction<'_>, hour: i64, rows: &[&IdempotencyRow]) -> Result<(), Fault> {
+fn write_hour(tx: &Transaction<'_>, hour: i64, rows: &[&IdempotencyRow]) -> Result<Grown, Fault> {
     let begun = Timestamp(hour * HOUR_MS);
     let known = list(tx, IDEMPOTENCY)?.into_iter().find(|g| g.number == hour);
+    let grown = known.is_none();
     let mut generation = match known {
         Some(generation) => generation,
         None => {
@@ -160,7 +213,8 @@ fn write_hour(tx: &Transaction<'_>, hour: i64, rows: &[&IdempotencyRow]) -> Resu
         generation.rows += put.execute(parameters)? as u64;
         generation.newest = generation.newest.max(row.at);
     }
-    keep(tx, IDEMPOTENCY, &generation)
+    keep(tx, IDEMPOTENCY, &generation)?;
+    Ok(grown)
 }
 
 /// The used key, if any generation has it.
@@ -171,14 +225,17 @@ pub(super) fn read_idempotency(
     key: u128,
 ) -> Result<Option<IdempotencyRow>, Fault> {
     for number in &tables.idempotency {
-        let mut statement = tx.prepare_cached(&format!(
-            "SELECT body, message, at, upto FROM \"idempotency_{number}\" WHERE key = ?1 AND session = ?2"
-        ))?;
-        let found = one(&mut statement, params![key.to_be_bytes(), int(session.0)], |row| {
-            let body = u128::from_be_bytes(row.get(0)?);
-            let (message, at, upto) = (MessageId(row.id(1)?), row.time(2)?, Position(row.id(3)?));
-            Ok(IdempotencyRow { session, key, body, message, at, upto })
-        })?;
+        let look = || {
+            let mut statement = tx.prepare_cached(&format!(
+                "SELECT body, message, at, upto FROM \"idempotency_{number}\" WHERE key = ?1 AND session = ?2"
+            ))?;
+            one(&mut statement, params![key.to_be_bytes(), int(session.0)], |row| {
+                let body = u128::from_be_bytes(row.get(0)?);
+                let (message, at, upto) = (MessageId(row.id(1)?), row.time(2)?, Position(row.id(3)?));
+                Ok(IdempotencyRow { session, key, body, message, at, upto })
+            })
+        };
+        let found = unless_dropped(look())?;
         if found.is_some() {
             return Ok(found);
         }
@@ -198,4 +255,56 @@ pub(super) fn sweep(tx: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+
+    fn empty() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        let table = "CREATE TABLE generation (kind TEXT, number INTEGER, rows INTEGER, begun INTEGER, \
+                     newest INTEGER, PRIMARY KEY (kind, number))";
+        connection.execute_batch(table).unwrap();
+        connection
+    }
+
+    fn row(at: i64) -> IdempotencyRow {
+        let (session, message) = (SessionId(1), MessageId(2));
+        IdempotencyRow { session, key: 7, body: 8, message, at: Timestamp(at), upto: Position(3) }
+    }
+
+    fn read(tx: &Transaction<'_>, tables: &Tables) -> bool {
+        read_idempotency(tx, tables, SessionId(1), 7).unwrap().is_some()
+    }
+
+    #[test]
+    fn a_list_of_tables_is_kept_until_one_comes_and_a_dropped_one_reads_as_empty() {
+        let (mut connection, shelf) = (empty(), Shelf::default());
+        let tx = connection.transaction().unwrap();
+        let before = shelf.tables(&tx, shelf.changes()).unwrap();
+        assert!(
+            write_idempotency(&tx, &[(ShardId(0), &row(5))]).unwrap(),
+            "the first of an hour makes a table"
+        );
+        assert!(!write_idempotency(&tx, &[(ShardId(0), &row(6))]).unwrap(), "and no second one");
+        assert!(Arc::ptr_eq(&before, &shelf.tables(&tx, shelf.changes()).unwrap()), "the list is kept");
+        shelf.changed();
+        let after = shelf.tables(&tx, shelf.changes()).unwrap();
+        assert!(read(&tx, &after) && !read(&tx, &before));
+        sweep(&tx, Timestamp(5 + IDEMPOTENCY_KEPT_MS + HOUR_MS)).unwrap();
+        assert!(!read(&tx, &after), "dropped under a list that still names it");
+    }
+
+    #[test]
+    fn a_list_from_before_a_change_is_not_kept() {
+        let (mut connection, shelf) = (empty(), Shelf::default());
+        let tx = connection.transaction().unwrap();
+        let changes = shelf.changes();
+        shelf.changed();
+        shelf.tables(&tx, changes).unwrap();
+        write_idempotency(&tx, &[(ShardId(0), &row(5))]).unwrap();
+        assert!(read(&tx, &shelf.tables(&tx, shelf.changes()).unwrap()));
+    }
 }

@@ -21,7 +21,7 @@ use crate::Answer;
 use crate::seal::Keyring;
 use crate::sealing::ensure;
 use crate::views::{ShardFlush, ShardMark, Views, tenants};
-use generation::Tables;
+use generation::{Grown, Shelf, Tables};
 use kabar_engine::address::Address;
 use kabar_engine::campaign::CampaignRow;
 use kabar_engine::consent::SuppressedRow;
@@ -40,13 +40,14 @@ use std::sync::Arc;
 pub struct SqliteViews {
     database: Arc<Database>,
     keyring: Arc<Keyring>,
+    shelf: Arc<Shelf>,
 }
 
 impl SqliteViews {
     /// Views in `database`; the keyring must have loaded the keys of all tenants.
     #[must_use]
     pub fn new(database: Arc<Database>, keyring: Arc<Keyring>) -> Self {
-        Self { database, keyring }
+        Self { database, keyring, shelf: Arc::default() }
     }
 
     fn read<'a, R: Send + 'static>(
@@ -130,7 +131,7 @@ fn sorted<'a, T, K: Ord>(
     list
 }
 
-fn apply(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[ShardFlush]) -> Result<(), Fault> {
+fn apply(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[ShardFlush]) -> Result<Grown, Fault> {
     let mut current = Vec::with_capacity(flushes.len());
     for flush in flushes {
         let stored = mark(tx, flush.mark.shard)?;
@@ -142,8 +143,9 @@ fn apply(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[ShardFlush]) -> Res
     conversation::write(tx, keyring, &sorted(&current, |c| &c.conversations, |r| r.id))?;
     address::write(tx, &sorted(&current, |c| &c.addresses, |r| (r.session, r.address.clone())))?;
     outbox::write(tx, &current)?;
-    generation::write_seen(tx, &sorted(&current, |c| &c.seen, |r| (r.hash, r.session)))?;
-    generation::write_idempotency(tx, &sorted(&current, |c| &c.idempotency, |r| (r.key, r.session)))?;
+    let mut grown = generation::write_seen(tx, &sorted(&current, |c| &c.seen, |r| (r.hash, r.session)))?;
+    grown |=
+        generation::write_idempotency(tx, &sorted(&current, |c| &c.idempotency, |r| (r.key, r.session)))?;
     campaign::write(tx, &sorted(&current, |c| &c.campaigns, |r| r.id))?;
     part::write(tx, &sorted(&current, |c| &c.parts, |r| (r.start.campaign, r.start.part)))?;
     mark::write(tx, &sorted(&current, |c| &c.marks, |r| (r.campaign, r.chunk)))?;
@@ -158,7 +160,7 @@ fn apply(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[ShardFlush]) -> Res
     for Current { flush: ShardFlush { mark, .. }, .. } in &current {
         put.execute(params![mark.shard.0, int(mark.position.0), int(mark.last_id)])?;
     }
-    Ok(())
+    Ok(grown)
 }
 
 fn load(tx: &Transaction<'_>, keyring: &Keyring, tables: &Tables, key: &Key) -> Result<Row, Fault> {
@@ -200,8 +202,12 @@ impl Views for SqliteViews {
 
     fn load(&self, _shard: ShardId, keys: Vec<Key>) -> Answer<'_, Vec<(Key, Row)>> {
         let few = keys.len() <= FEW && keys.iter().all(is_one_row);
+        let (shelf, changes) = (Arc::clone(&self.shelf), self.shelf.changes());
         let work = move |tx: &Transaction<'_>, keyring: &Keyring| {
-            let tables = Tables::of(tx, &keys)?;
+            let tables = match keys.iter().any(Tables::are_of) {
+                true => shelf.tables(tx, changes)?,
+                false => Arc::default(),
+            };
             let answer = |key: Key| load(tx, keyring, &tables, &key).map(|row| (key, row));
             keys.into_iter().map(answer).collect()
         };
@@ -216,7 +222,12 @@ impl Views for SqliteViews {
         Box::pin(async move {
             ensure(&self.keyring, tenants(&flushes)).await?;
             let keyring = Arc::clone(&self.keyring);
-            self.database.write(move |tx| apply(tx, &keyring, &flushes)).await
+            let grown = self.database.write(move |tx| apply(tx, &keyring, &flushes)).await;
+            // What failed may have been done.
+            if grown != Ok(false) {
+                self.shelf.changed();
+            }
+            grown.map(drop)
         })
     }
 
@@ -274,6 +285,10 @@ impl Views for SqliteViews {
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
-        Box::pin(self.database.write(move |tx| generation::sweep(tx, now)))
+        Box::pin(async move {
+            let swept = self.database.write(move |tx| generation::sweep(tx, now)).await;
+            self.shelf.changed();
+            swept
+        })
     }
 }
