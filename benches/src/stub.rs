@@ -60,7 +60,7 @@ struct Stub {
     due: Notify,
 }
 
-/// `stub`: prints its address, then hears lines: `hooks <authority> <path> <secret>`, `report`.
+/// `stub`: prints its address, then hears lines: `hooks <authority> <path> <secret>`, `quiet`, `report`.
 pub async fn child() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}", listener.local_addr()?);
@@ -104,6 +104,10 @@ impl Stub {
             ["hooks", authority, path, secret] => {
                 let [authority, path, secret] = [authority, path, secret].map(str::to_owned);
                 ledger.target = Some(Rc::new(Target { authority, path, secret }));
+                println!("ok");
+            }
+            ["quiet"] => {
+                ledger.target = None;
                 println!("ok");
             }
             ["report"] => println!("{}", ledger.report()),
