@@ -4,7 +4,7 @@
 use crate::child::Process;
 use crate::figures::{Goal, rounded};
 use crate::house::House;
-use crate::{Options, cpu, machine, outbound};
+use crate::{Options, cpu, machine, overload};
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 const SESSIONS: u64 = 2_000;
 /// Requests at once.
 const TOGETHER: usize = 16;
-/// Nothing is looked at before this: what a start leaves to do is done then.
-const SETTLED: Duration = Duration::from_secs(10);
+/// Nothing is looked at before this: what a start leaves to do is done then, and what it took is given back.
+const SETTLED: Duration = Duration::from_secs(30);
 /// Longest wait for the last session to leave its memory; they leave after a minute.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -120,24 +120,25 @@ async fn stages(provider: &str, sessions: u64) -> Result<Stages> {
     let count = usize::try_from(sessions)?;
     let (one, rest) = all.split_first().context("no session")?;
     // What only the first ones pay, and what the stages themselves need in memory.
-    stage(&house, &vec![one.clone(); count], 0).await?;
-    stage(&house, &rest[..count], 1).await?;
+    stage(&house, provider, &vec![one.clone(); count], 0).await?;
+    stage(&house, provider, &rest[..count], 1).await?;
     left(&house).await?;
-    stage(&house, &vec![one.clone(); count], 2).await?;
+    stage(&house, provider, &vec![one.clone(); count], 2).await?;
     let one_session_kib = kib();
     left(&house).await?;
-    stage(&house, &rest[count..2 * count], 3).await?;
+    stage(&house, provider, &rest[count..2 * count], 3).await?;
     let resident_kib = kib();
     ensure!(resident(&house) >= count, "the sessions have left before they were measured");
     left(&house).await?;
-    stage(&house, &rest[2 * count..3 * count], 4).await?;
+    stage(&house, provider, &rest[2 * count..3 * count], 4).await?;
     let resident_again_kib = kib();
     house.close().await;
     Ok(Stages { one_session_kib, resident_kib, resident_again_kib })
 }
 
 /// A message by each of these sessions, to people of the stage's own, sent.
-async fn stage(house: &House, senders: &[String], nth: usize) -> Result<()> {
+async fn stage(house: &House, provider: &str, senders: &[String], nth: usize) -> Result<()> {
+    let before = overload::provided(provider).await?.0;
     let sends = senders.iter().enumerate().map(|(place, session)| {
         let mut body = House::message();
         body["session"] = json!(session);
@@ -150,11 +151,12 @@ async fn stage(house: &House, senders: &[String], nth: usize) -> Result<()> {
     }
     let mut turn = tokio::time::interval(Duration::from_millis(20));
     let until = Instant::now() + PATIENCE;
-    while house.running.node.stats().open_claims > 0 {
+    while overload::provided(provider).await?.0 < before + senders.len() as u64
+        || house.running.node.stats().open_claims > 0
+    {
         ensure!(Instant::now() < until, "not all messages leave");
         turn.tick().await;
     }
-    outbound::emptied(house).await?;
     house.running.node.flush().await;
     Ok(())
 }

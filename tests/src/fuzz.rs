@@ -27,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 
 /// Longest input of the seeded mutations.
-const SIZE_MAX: usize = 8 * 1024;
+const SIZE_MAX: usize = 2 * 1024;
 /// Most inputs that are mutated further.
 const POOL_MAX: usize = 2_000;
 

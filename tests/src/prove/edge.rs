@@ -165,6 +165,7 @@ pub async fn run(options: &Options) -> Result<Proof> {
         let before = proof.cases;
         proof.add(&round(&tool, folder.path(), (&child, &tenant), seed).await?)?;
         if !proof.failures.is_empty() || proof.errors > 0 {
+            eprintln!("the server said last: {}", child.last_words());
             break;
         }
         ensure!(proof.cases > before, "a round without a case");
