@@ -1,6 +1,6 @@
 //! The other process of a bench, on the other core: the simulated WhatsApp, and the load that calls the API.
 
-use crate::{callers, cpu, hooks, load, steady, stub};
+use crate::{actors, callers, cpu, hooks, load, restart, steady, stub};
 use anyhow::{Context, Result, bail, ensure};
 use kabar_sandbox::{Behaviour, NumberConfig, Sandbox, SandboxConfig};
 use std::io::{BufRead, BufReader, Write};
@@ -22,22 +22,27 @@ pub fn number(nth: u64) -> String {
 /// The entry of a child process.
 pub fn run(arguments: &[String]) -> Result<()> {
     cpu::pin(CORE)?;
+    if arguments.first().is_some_and(|name| name == "actors") {
+        return actors::child(&arguments[1..]);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match arguments.first().map(String::as_str) {
-        Some("sandbox") => runtime.block_on(sandbox()),
+        Some("sandbox") => runtime.block_on(sandbox(arguments.get(1))),
         Some("load") => runtime.block_on(load::child(&arguments[1..])),
         Some("gets") => runtime.block_on(load::gets(&arguments[1..])),
+        Some("first") => runtime.block_on(restart::child()),
         Some("steady") => runtime.block_on(steady::child()),
         Some("hooks") => runtime.block_on(hooks::child(&arguments[1..])),
         Some("stub") => runtime.block_on(stub::child()),
         Some("callers") => runtime.block_on(callers::child(&arguments[1..])),
-        _ => bail!("a child is `sandbox`, `load`, `gets`, `steady`, `hooks`, `stub` or `callers`"),
+        _ => bail!("no such child: {arguments:?}"),
     }
 }
 
-/// Serves until its standard input closes.
-async fn sandbox() -> Result<()> {
-    let numbers = (0..NUMBERS).map(|nth| NumberConfig {
+/// Serves until its standard input closes, so many numbers when it is told.
+async fn sandbox(numbers: Option<&String>) -> Result<()> {
+    let numbers = numbers.map_or(Ok(NUMBERS), |n| n.parse())?;
+    let numbers = (0..numbers).map(|nth| NumberConfig {
         phone_number_id: number(nth),
         messages_per_second: 1_000,
         ..NumberConfig::default()

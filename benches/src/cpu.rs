@@ -46,16 +46,21 @@ pub fn everybody() -> Duration {
 
 /// Peak resident memory in MB.
 pub fn peak_mb() -> u64 {
-    status_mb("VmHWM:")
+    status_kib("VmHWM:") / 1_024
 }
 
 /// Resident memory now, in MB.
 pub fn resident_mb() -> u64 {
-    status_mb("VmRSS:")
+    resident_kib() / 1_024
 }
 
-fn status_mb(field: &str) -> u64 {
+/// Resident memory now, in KiB.
+pub fn resident_kib() -> u64 {
+    status_kib("VmRSS:")
+}
+
+fn status_kib(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|l| l.starts_with(field));
-    line.and_then(|l| l.split_whitespace().nth(1)).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) / 1024
+    line.and_then(|l| l.split_whitespace().nth(1)).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0)
 }

@@ -33,3 +33,29 @@ impl Latencies {
 pub fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
+
+/// What a figure must be, and what it shall become; both are the most it may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Goal {
+    /// More than this does not hold.
+    pub floor: f64,
+    /// Where it is to come.
+    pub aim: f64,
+}
+
+impl Goal {
+    /// Whether a figure holds.
+    pub fn holds(self, figure: f64) -> bool {
+        figure <= self.floor
+    }
+
+    /// The figure beside both.
+    pub fn beside(self, what: &str, figure: f64) -> String {
+        let verdict = match (figure <= self.aim, self.holds(figure)) {
+            (true, _) => "reaches the aim",
+            (_, true) => "holds",
+            _ => "does not hold",
+        };
+        format!("{what:<44}{figure:>12.2}   floor {:>8}   aim {:>8}   {verdict}", self.floor, self.aim)
+    }
+}

@@ -1,15 +1,19 @@
 //! Measurements of Kabar: every figure beside the ceiling measured in the same run. Not tests: nothing here
 //! fails because a machine is slow.
 //!
-//! `store` prints what a message costs in the store; `outbound` how many leave per second on one core; `inbound` how many webhooks are taken there; `overload` what
-//! ten times too much load costs in memory; `fairness` how long a small tenant waits beside a large campaign; `reads` how long a read takes when much is stored; `import` what a row of a
-//! contact file costs.
+//! `store` prints what a message costs in the store; `growth` whether that stays when much is stored; `outbound` how many leave
+//! per second on one core; `inbound` how many webhooks are taken there; `overload` what ten times too much load costs in memory, `rss` what nothing and a session cost; `fairness` how long
+//! a small tenant waits beside a large campaign; `restart` how long a full outbox takes to go on; `reads` how long a read takes when
+//! much is stored; `import` what a row of a contact file costs; `actors` what an actor costs; `all` runs all of them.
 
+mod actors;
+mod all;
 mod callers;
 mod child;
 mod cpu;
 mod fairness;
 mod figures;
+mod growth;
 mod hooks;
 mod house;
 mod import;
@@ -21,6 +25,8 @@ mod overload;
 mod pacing;
 mod raw;
 mod reads;
+mod restart;
+mod rss;
 mod steady;
 mod store;
 mod store_cql;
@@ -33,9 +39,14 @@ use anyhow::{Context, Result, bail};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: kabar-benches <store|outbound|inbound|overload|fairness|pacing|reads|import> [--json] [--quick] [--messages N] [--rows N]
+const USAGE: &str = "usage: kabar-benches <all|actors|rss|growth|restart|store|outbound|inbound|overload|fairness|pacing|reads|import> [--json] [--quick] [--messages N] [--rows N]
                      [--recipients N] [--senders N]
 
+  all        every program in turn, and one JSON object of all figures; ends with 1 when one of them does
+  actors     spawn, bytes, tell, ask and restart of an actor in tokio, ractor, actix and Kabar's layer
+  rss        memory of an idle server (the real binary), of a resident and of a passivated session
+  growth     CPU microseconds per message at 10^4, 10^5 … stored messages (--messages, 1,000,000); ends with 1 above 1.2 times
+  restart    a start with 1,000,000 messages pending (--messages), until the provider has the first one; ends with 1 above 10 s
   store      CPU microseconds per message of the API, inbound and campaign paths at 10^5 and 10^6 stored,
              acknowledgement at 15,000/s, restart with 100,000 pending
   store --cql  the same paths on one Apache Cassandra node that is started for it (Java and Maven are needed): CPU of
@@ -60,6 +71,11 @@ fn main() -> Result<()> {
     let flag = |name: &str| arguments.iter().any(|a| a == name);
     let options = Options { json: flag("--json"), quick: flag("--quick"), noisy: flag("--noisy") };
     match arguments.first().map(String::as_str) {
+        Some("all") => all::run(options),
+        Some("actors") => actors::run(options),
+        Some("rss") => rss::run(options),
+        Some("growth") => growth::run(options, number(&arguments, "--messages")?),
+        Some("restart") => restart::run(options, number(&arguments, "--messages")?),
         Some("store") if flag("--cql") => store_cql::run(options),
         Some("store") => store::run(options),
         Some("outbound") => outbound::run(options),

@@ -7,7 +7,7 @@ use crate::child::{Process, TOKEN, number};
 use crate::figures::rounded;
 use crate::house::{House, text};
 use crate::load::{Shot, fire};
-use crate::{Options, cpu, inbound, machine};
+use crate::{Options, all, cpu, inbound, machine};
 use anyhow::{Context, Result, ensure};
 use futures::stream;
 use hyper::Method;
@@ -395,6 +395,8 @@ fn print(options: Options, lines: [&Line; 4], threads: usize) -> Result<()> {
             "api": api.json(ceiling),
             "campaign": campaign.json(ceiling),
             "campaign_unreported": alone.json(ceiling),
+            "inbound": all::one("inbound", options)?.0,
+            "rss": all::one("rss", options)?.0,
             "machine": machine::machine(),
             "commit": machine::commit(),
         });

@@ -124,7 +124,7 @@ impl Stage {
 }
 
 /// What the provider has: messages, and those of them that came again.
-async fn provided(provider: &str) -> Result<(u64, u64)> {
+pub async fn provided(provider: &str) -> Result<(u64, u64)> {
     let control = Client::new(provider, &SandboxConfig::default().control_token);
     let stats = control.get("/_sim/stats").await?;
     let count = |name: &str| stats[name].as_u64().with_context(|| format!("no {name} in {stats}"));

@@ -32,11 +32,6 @@ impl Heard {
         let digits = self.head.get(9..12).and_then(|d| std::str::from_utf8(d).ok());
         digits.and_then(|d| d.parse().ok()).unwrap_or(0)
     }
-
-    /// Of an answer that a caller may repeat: whether it says when.
-    pub fn says_when(&self) -> bool {
-        memmem::find(&self.head.to_ascii_lowercase(), b"retry-after:").is_some()
-    }
 }
 
 impl Raw {

@@ -41,29 +41,33 @@ const BATCH: u64 = 64;
 /// Delivered comes this many batches later, read that many.
 const DELIVERED_AFTER: usize = 300;
 const READ_AFTER: usize = 600;
+const SOON: usize = 30;
 /// The window every mark is measured over.
 const WINDOW: u64 = 10;
+/// And at least so many messages.
+const WINDOW_MIN: u64 = 4_000;
 
 struct Meter<'a> {
     node: &'a Node,
-    marks: [u64; 2],
+    marks: Vec<u64>,
     begun: Option<(u64, Duration, u64)>,
     done: Vec<Mark>,
 }
 
 impl<'a> Meter<'a> {
-    fn new(node: &'a Node, marks: [u64; 2]) -> Self {
+    fn new(node: &'a Node, marks: Vec<u64>) -> Self {
         Self { node, marks, begun: None, done: Vec::new() }
     }
 
-    /// Looks at the clock when a window begins or ends.
-    fn at(&mut self, stored: u64) {
+    /// Looks at the clock when a window begins or ends, once the views have everything: what one window leaves to the
+    /// projector is not the next one's.
+    async fn at(&mut self, stored: u64) {
         let Some(mark) = self.marks.get(self.done.len()).copied() else { return };
-        let now = || (stored, cpu::spent(), self.node.store().journal.stats().bytes);
+        let window = (mark / WINDOW).max(WINDOW_MIN.min(mark / 2));
         match self.begun {
-            None if stored >= mark - mark / WINDOW => self.begun = Some(now()),
+            None if stored >= mark - window => self.begun = Some(self.now(stored).await),
             Some((from, spent, bytes)) if stored >= mark && stored > from => {
-                let (_, now_spent, now_bytes) = now();
+                let (_, now_spent, now_bytes) = self.now(stored).await;
                 let count = (stored - from) as f64;
                 self.done.push(Mark {
                     stored: mark,
@@ -74,6 +78,11 @@ impl<'a> Meter<'a> {
             }
             _ => {}
         }
+    }
+
+    async fn now(&self, stored: u64) -> (u64, Duration, u64) {
+        self.node.flush().await;
+        (stored, cpu::spent(), self.node.store().journal.stats().bytes)
     }
 }
 
@@ -133,12 +142,23 @@ pub fn first_of(turn: u64) -> u64 {
 
 /// Accept, claim, answer, sent, delivered and read of every message.
 pub async fn api(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<Mark>> {
+    single(node, turn, marks.to_vec(), [DELIVERED_AFTER, READ_AFTER]).await
+}
+
+/// The same with so many marks as there are; statuses come soon, so that the first mark has all of them too.
+pub async fn growing(node: Arc<Node>, marks: Vec<u64>) -> Result<Vec<Mark>> {
+    single(node, 0, marks, [SOON, SOON]).await
+}
+
+/// `after` says how many batches later delivered comes, and after that read.
+async fn single(node: Arc<Node>, turn: u64, marks: Vec<u64>, after: [usize; 2]) -> Result<Vec<Mark>> {
     let shard = node.shard_of_session(TENANT, SESSION);
+    let last = marks.last().copied().unwrap_or(0);
     let mut meter = Meter::new(&node, marks);
     let (mut late, mut later): (VecDeque<Vec<MessageId>>, VecDeque<Vec<MessageId>>) = Default::default();
-    for batch in 0..marks[1] / BATCH {
+    for batch in 0..last.div_ceil(BATCH) {
         let now = Timestamp(node.clock().now_ms());
-        meter.at(batch * BATCH);
+        meter.at(batch * BATCH).await;
         let sends = (0..BATCH).map(|n| ask(&shard, draft(first_of(turn) + batch * BATCH + n, now)));
         for sent in futures::future::join_all(sends).await {
             sent?;
@@ -155,19 +175,19 @@ pub async fn api(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<Mark
         ask(&shard, Input::Answers { tenant: TENANT, session: SESSION, results, random: batch }).await?;
         report(&shard, &ids, Status::Sent, now).await?;
         late.push_back(ids);
-        if late.len() > DELIVERED_AFTER
+        if late.len() > after[0]
             && let Some(ids) = late.pop_front()
         {
             report(&shard, &ids, Status::Delivered, now).await?;
             later.push_back(ids);
         }
-        if later.len() > READ_AFTER
+        if later.len() > after[1]
             && let Some(ids) = later.pop_front()
         {
             report(&shard, &ids, Status::Read, now).await?;
         }
     }
-    meter.at(marks[1]);
+    meter.at(last.div_ceil(BATCH) * BATCH).await;
     Ok(meter.done)
 }
 
@@ -195,10 +215,10 @@ async fn report(shard: &Arc<Shard>, ids: &[MessageId], status: Status, at: Times
 /// Received messages of 10,000 people, durable before the answer.
 pub async fn inbound(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<Mark>> {
     let shard = node.shard_of_session(TENANT, SESSION);
-    let mut meter = Meter::new(&node, marks);
+    let mut meter = Meter::new(&node, marks.to_vec());
     for batch in 0..marks[1] / BATCH {
         let now = Timestamp(node.clock().now_ms());
-        meter.at(batch * BATCH);
+        meter.at(batch * BATCH).await;
         let asked = (0..BATCH).map(|n| {
             let n = first_of(turn) + batch * BATCH + n;
             let received = Received {
@@ -218,19 +238,19 @@ pub async fn inbound(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<
             answer?;
         }
     }
-    meter.at(marks[1]);
+    meter.at(marks[1]).await;
     Ok(meter.done)
 }
 
 /// Claims, answers and three statuses of every recipient of campaigns of one part after the other.
 pub async fn campaign(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec<Mark>> {
     let shard = node.shard_of_session(TENANT, SESSION);
-    let mut meter = Meter::new(&node, marks);
+    let mut meter = Meter::new(&node, marks.to_vec());
     let (id, launched) = (CampaignId(7 + turn), Timestamp(node.clock().now_ms()));
     let parts = u32::try_from(marks[1].div_ceil(u64::from(PART)))?;
     for part in 0..parts {
         let chunks = freeze(&node, id, part).await?;
-        meter.at(u64::from(part * PART));
+        meter.at(u64::from(part * PART)).await;
         let order = PartOrder {
             tenant: TENANT,
             campaign: id,
@@ -245,7 +265,7 @@ pub async fn campaign(node: Arc<Node>, turn: u64, marks: [u64; 2]) -> Result<Vec
         };
         ask(&shard, Input::Order(Box::new(order))).await?;
         run_part(&node, id, part).await?;
-        meter.at(u64::from((part + 1) * PART));
+        meter.at(u64::from((part + 1) * PART)).await;
     }
     Ok(meter.done)
 }

@@ -23,8 +23,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rusqlite", &["kabar-schema"]),
     // The bench measures the bare driver beside the store.
     ("scylla", &["kabar-schema", "kabar-benches"]),
-    ("ractor", &["kabar-runtime"]),
-    ("actix", &["kabar-runtime"]),
+    // And both bare actor libraries beside the layer.
+    ("ractor", &["kabar-runtime", "kabar-benches"]),
+    ("actix", &["kabar-runtime", "kabar-benches"]),
     ("rustls", &["kabar-connectors", "kabar-schema"]),
     ("hyper-rustls", &["kabar-connectors"]),
     ("whatsapp-rust", &["kabar-connectors"]),

@@ -11,8 +11,10 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 use crate::code::Code;
 
-/// Folders that are not part of the house: what git keeps, what cargo builds, what a node writes.
-const SKIPPED: &[&str] = &[".git", "target", "data"];
+/// Folders at the root that are not part of the house: what git keeps, what a node writes.
+const SKIPPED: &[&str] = &[".git", "data"];
+/// What cargo builds, wherever it does.
+const BUILT: &str = "target";
 
 /// One finding: where, what is wrong, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,7 +131,7 @@ impl Tree {
             let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
             let kind = entry.file_type().expect("a file of the tree has a type");
             if kind.is_dir() {
-                if prefix.is_empty() && SKIPPED.contains(&name.as_str()) {
+                if name == BUILT || prefix.is_empty() && SKIPPED.contains(&name.as_str()) {
                     continue;
                 }
                 if prefix.is_empty() && !name.starts_with('.') {

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod cassandra;
+pub mod fuzz;
 pub mod oracle;
 pub mod people;
 pub mod prove;

@@ -5,6 +5,8 @@ use super::syntax::Cursor;
 use std::borrow::Cow;
 
 const TRUNCATE_MAX: usize = 4_096;
+/// Most characters of a wrong name that are said again.
+const NAMED_MAX: usize = 64;
 
 /// One step from a value to what is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,7 @@ impl Filter {
             "trim" => Self::Trim,
             "first_word" => Self::FirstWord,
             _ => {
+                let name: String = name.chars().take(NAMED_MAX).collect();
                 return Err(format!(
                     "unknown filter `{name}`: use default:\"…\", title, capitalize, upper, lower, trim, \
                      first_word or truncate:N"
@@ -146,6 +149,12 @@ mod tests {
         {
             assert_eq!(title(text), expected);
         }
+    }
+
+    #[test]
+    fn a_wrong_name_is_said_again_up_to_its_beginning() {
+        let said = Filter::of(&"n".repeat(60_000), None).unwrap_err();
+        assert!(said.contains(&format!("`{}`", "n".repeat(NAMED_MAX))) && said.len() < 300, "{said}");
     }
 
     #[test]

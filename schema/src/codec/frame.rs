@@ -209,7 +209,8 @@ pub fn length(bytes: &[u8]) -> Option<usize> {
     (len == 0 || (HEAD..=FRAME_MAX).contains(&len)).then_some(len)
 }
 
-/// The frame at the beginning of `bytes`; `None` when it is cut, torn or of another segment.
+/// The frame at the beginning of `bytes`; `None` when it is cut, torn, of another segment, or holds positions that no shard
+/// can reach.
 #[must_use]
 pub fn parse(bytes: &[u8], salt: u32) -> Option<Frame<'_>> {
     let len = length(bytes).filter(|len| *len > 0)?;
@@ -218,9 +219,11 @@ pub fn parse(bytes: &[u8], salt: u32) -> Option<Frame<'_>> {
     if count == 0 || crc(bytes, salt).to_le_bytes() != field::<4>(bytes, CRC) {
         return None;
     }
+    let base = u64::from_le_bytes(field(bytes, BASE));
+    base.checked_add(u64::from(count))?;
     Some(Frame {
         shard: ShardId(bytes[SHARD]),
-        base: Position(u64::from_le_bytes(field(bytes, BASE))),
+        base: Position(base),
         count,
         epoch: u64::from_le_bytes(field(bytes, EPOCH)),
         batch: u64::from_le_bytes(field(bytes, BATCH)),
@@ -238,7 +241,7 @@ impl<'a> Frame<'a> {
     /// The position of the last entry.
     #[must_use]
     pub fn last(&self) -> Position {
-        Position(self.base.0.saturating_add(u64::from(self.count)).saturating_sub(1))
+        self.base.plus(u64::from(self.count) - 1)
     }
 
     /// The bytes of its entries with their positions.

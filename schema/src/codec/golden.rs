@@ -392,6 +392,19 @@ fn long(bytes: usize) -> Arc<Entry> {
 }
 
 #[test]
+fn a_frame_of_positions_that_no_shard_can_reach_is_none() {
+    let fence = Fence { shard: ShardId(3), epoch: 1 };
+    let entry = || Arc::new(Entry { tenant: TENANT, at: AT, what: What::Opened { epoch: 300 } });
+    let entries = [entry(), entry()];
+    for (base, whole) in [(u64::MAX - 2, true), (u64::MAX - 1, false), (u64::MAX, false)] {
+        let mut bytes = frame::build(fence, Position(base), 7, &entries, &keyring()).unwrap();
+        frame::finish(&mut bytes, 1, 0);
+        assert_eq!(frame::parse(&bytes, 1).is_some(), whole, "{base}");
+        assert!(frame::parse(&bytes, 1).is_none_or(|frame| frame.entries().is_ok_and(|e| e.len() == 2)));
+    }
+}
+
+#[test]
 fn a_frame_holds_what_fits_and_says_what_does_not() {
     let fence = Fence { shard: ShardId(1), epoch: 1 };
     let build = |entries: &[Arc<Entry>]| frame::build(fence, Position(1), 9, entries, &keyring());

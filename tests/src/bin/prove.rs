@@ -1,8 +1,9 @@
 //! `prove`: the proofs that need the real binary and real kills. `kill` kills it at random instants and counts what
 //! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each; `leases`
-//! simulates the leases of several nodes; `events` follows the events over kills and compares them one by one.
+//! simulates the leases of several nodes; `events` follows the events over kills and compares them one by one; `edge`
+//! holds the API against its own description.
 
-use kabar_tests::prove::{Command, Options, events, kill, leases, outage, plants, read};
+use kabar_tests::prove::{Command, Options, edge, events, kill, leases, outage, plants, read};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -21,6 +22,12 @@ async fn main() -> ExitCode {
         Command::Events(options) => events::run(&options).await.map(|verdict| {
             println!("{}", verdict.json());
             verdict.holds()
+        }),
+        Command::Edge(options) => edge::run(&options).await.map(|proof| {
+            if options.json {
+                println!("{}", proof.json());
+            }
+            proof.holds()
         }),
         Command::Leases { seed, seeds } => {
             let proof = leases::run(seed, seeds);

@@ -131,7 +131,8 @@ impl Child {
         }
     }
 
-    fn last_words(&self) -> String {
+    /// The end of what it said.
+    pub(super) fn last_words(&self) -> String {
         let text = std::fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(TAIL)..].join(" | ")

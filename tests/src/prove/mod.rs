@@ -3,6 +3,7 @@
 
 mod child;
 mod client;
+pub mod edge;
 pub mod events;
 pub mod kill;
 pub mod leases;

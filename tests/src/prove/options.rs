@@ -1,6 +1,6 @@
 //! What `prove` is told on its command line, read by hand. Not what the node is told.
 
-use super::{events, leases};
+use super::{edge, events, leases};
 
 /// How it is called.
 const USAGE: &str =
@@ -9,6 +9,7 @@ const USAGE: &str =
        prove plants [--kills N] [--seed S] [--cql HOST:PORT]
        prove outage [--seconds N] [--seed S] [--json]
        prove leases [--seeds N] [--seed S]
+       prove edge [--cases N] [--seed S] [--tool PATH] [--json]
        prove events [--events N] [--kills N] [--seed S] [--reader-only] [--cql HOST:PORT] [--json]";
 /// Kills of a whole proof.
 const KILLS: u32 = 20;
@@ -34,6 +35,8 @@ pub enum Command {
     Outage(Options),
     /// That a reader of events that comes back with its place misses none, whatever kills the node.
     Events(Options),
+    /// That no request makes the API fail or answer otherwise than it describes.
+    Edge(edge::Options),
     /// That leases keep stale owners out.
     Leases {
         /// The first simulation.
@@ -101,6 +104,7 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
     let plants = match proof.as_deref() {
         Some("kill" | "outage" | "events") => false,
         Some("plants") => true,
+        Some("edge") => return edge::read(arguments).map(Command::Edge).map_err(wrong),
         Some("leases") => return read_leases(arguments).map_err(wrong),
         Some(other) => return Err(wrong(format!("`{other}` is no proof."))),
         None => return Err(USAGE.to_owned()),
@@ -203,8 +207,12 @@ mod tests {
         assert_eq!((options.kills, options.plant, options.json), (20, None, false));
         assert_eq!(words("leases --seeds 3 --seed 9"), Ok(Command::Leases { seed: 9, seeds: 3 }));
         assert_eq!(words("leases"), Ok(Command::Leases { seed: 1, seeds: leases::SEEDS }));
+        let Ok(Command::Edge(edge)) = words("edge --cases 2000 --seed 7 --json") else { panic!("the edge") };
+        assert_eq!((edge.cases, edge.seed, edge.json, edge.tool), (2_000, 7, true, None));
         for wrong in [
             "",
+            "edge --cases 0",
+            "edge --kills 1",
             "live",
             "leases --seeds 0",
             "leases --kills 3",

@@ -1,7 +1,7 @@
 //! The people a number has blocked. Meta may do a part of what was asked: who was done and who was not is told of each.
 //! Not an opt-out, which is the person's wish.
 
-use super::graph::{Graph, GraphFailure, Refusal, node, typed};
+use super::graph::{Graph, GraphFailure, Refusal, data_of, node, typed};
 use super::wire::words;
 use http::Method;
 use serde::Deserialize;
@@ -75,7 +75,7 @@ impl Graph {
         let mut query = vec![("limit", limit.as_str())];
         query.extend(after.map(|after| ("after", after)));
         let mut answer = self.get(&format!("{}/block_users", node(number)?), &query).await?;
-        let users: Vec<BlockedUser> = typed(answer["data"].take())?;
+        let users: Vec<BlockedUser> = typed(data_of(&mut answer))?;
         // Without `next` a cursor is that of the last page.
         let paging = &answer["paging"];
         let more = paging.get("next").is_some() || users.len().to_string() == limit;

@@ -227,7 +227,7 @@ impl Graph {
             let mut asked = query.to_vec();
             asked.extend(after.as_deref().map(|after| ("after", after)));
             let mut page = self.get(path, &asked).await?;
-            let items: Vec<T> = typed(page["data"].take())?;
+            let items: Vec<T> = typed(data_of(&mut page))?;
             let (empty, paging) = (items.is_empty(), &page["paging"]);
             all.extend(items);
             // Without `next` the cursor is that of the last page.
@@ -326,6 +326,11 @@ pub(super) fn node(id: &str) -> Result<&str, GraphFailure> {
     }
 }
 
+/// What stands under `data`; nothing in an answer of another shape, which indexing would end in a panic.
+pub(super) fn data_of(answer: &mut Value) -> Value {
+    answer.get_mut("data").map_or(Value::Null, Value::take)
+}
+
 /// An answer in its shape; one of another shape is none of Graph's.
 pub(super) fn typed<T: DeserializeOwned>(answer: Value) -> Result<T, GraphFailure> {
     serde_json::from_value(answer).map_err(|_| GraphFailure::Unclear)
@@ -410,6 +415,15 @@ mod tests {
         assert_eq!(graph("graph", "EAAG").unwrap_err(), ConfigError::Url);
         assert_eq!(graph("ftp://graph", "EAAG").unwrap_err(), ConfigError::Url);
         assert_eq!(graph("https://graph", "a\nb").unwrap_err(), ConfigError::Token);
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_holds_no_data() {
+        for odd in ["[[]]", "7", "\"ok\"", "null", "true", "{}"] {
+            let mut answer = read(answer(200, odd)).unwrap();
+            assert_eq!(data_of(&mut answer), Value::Null, "{odd}");
+            assert_eq!(typed::<Vec<Value>>(data_of(&mut answer)), Err(GraphFailure::Unclear));
+        }
     }
 
     #[test]

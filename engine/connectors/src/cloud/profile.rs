@@ -1,6 +1,6 @@
 //! The business profile of a number: what people read who open it. Not its name, which Meta approves.
 
-use super::graph::{Graph, GraphFailure, node};
+use super::graph::{Graph, GraphFailure, data_of, node};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ impl Graph {
         let path = format!("{}/whatsapp_business_profile", node(number)?);
         let mut answer = self.get(&path, &[("fields", FIELDS)]).await?;
         // `{"data": [profile]}`; a version wrapped it once more.
-        let first = answer["data"].get_mut(0).map_or(Value::Null, Value::take);
+        let first = data_of(&mut answer).get_mut(0).map_or(Value::Null, Value::take);
         match first {
             Value::Object(mut fields) => {
                 Ok(fields.remove("business_profile").unwrap_or(Value::Object(fields)))

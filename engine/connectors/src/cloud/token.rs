@@ -1,6 +1,6 @@
 //! What an access token is good for, as Meta tells it. Not its use.
 
-use super::graph::{Graph, GraphFailure, typed};
+use super::graph::{Graph, GraphFailure, data_of, typed};
 use super::wire::words;
 use crate::Secret;
 use serde::Deserialize;
@@ -72,6 +72,6 @@ impl Graph {
     pub async fn debug_token(&self, token: &Secret) -> Result<TokenFacts, GraphFailure> {
         // Meta takes the token from the query alone. The path of a call is written to no log.
         let mut answer = self.get("debug_token", &[("input_token", token.expose())]).await?;
-        typed(answer["data"].take())
+        typed(data_of(&mut answer))
     }
 }
