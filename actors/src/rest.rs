@@ -197,12 +197,8 @@ pub(crate) async fn instead(
     };
     let now = Timestamp(node.clock().now_ms());
     let after_ms = u64::try_from(rest.until.since_ms(now)).unwrap_or(0);
-    marketing.then(|| SendError::RetryAfter {
-        throttle: Throttle::Person,
-        after_ms,
-        cause: Cause::ENOUGH_MARKETING,
-        words: None,
-    })
+    let (throttle, cause, words) = (Throttle::Person, Cause::ENOUGH_MARKETING, None);
+    marketing.then_some(SendError::RetryAfter { throttle, after_ms, cause, words })
 }
 
 /// What Meta says a template is for.

@@ -9,7 +9,7 @@ use crate::routes::media::{content, form, permit};
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::header::HOST;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use kabar_actors::media::{Kept, Wanted};
@@ -37,8 +37,7 @@ pub(super) async fn post(
 ) -> Result<Json<Value>, Problem> {
     session(&state, &whom, &number).await?;
     let _permit = permit(&state)?;
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let mut form = form::open(&kind.to_owned(), request)?;
+    let mut form = form::open(request)?;
     let (mut kept, mut product, mut kind): (Option<Kept>, bool, Option<String>) = (None, false, None);
     // Clients write the fields in any order.
     while let Some(field) = form.next_field().await.map_err(|error| form::broken(&error))? {

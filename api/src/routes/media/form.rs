@@ -4,6 +4,7 @@ use crate::body::check_length;
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use futures::StreamExt;
 use kabar_actors::media::{Kept, MediaError, SourceError, Wanted};
 use kabar_engine::id::TenantId;
@@ -17,13 +18,8 @@ const AROUND: u64 = 64 * 1024;
 const FIELD_MAX: u64 = 1_024;
 
 /// Takes in the file of a form.
-pub(super) async fn take(
-    state: &ApiState,
-    tenant: TenantId,
-    kind: &str,
-    request: Request,
-) -> Result<Kept, Problem> {
-    let mut form = open(kind, request)?;
+pub(super) async fn take(state: &ApiState, tenant: TenantId, request: Request) -> Result<Kept, Problem> {
+    let mut form = open(request)?;
     let mut wanted = Wanted::from(MediaOrigin::Upload);
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         match field.name() {
@@ -48,7 +44,8 @@ pub(super) async fn take(
 }
 
 /// A form whose `file` may be as long as a file, and whose other fields are short.
-pub(crate) fn open(kind: &str, request: Request) -> Result<Multipart<'static>, Problem> {
+pub(crate) fn open(request: Request) -> Result<Multipart<'static>, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(kind).map_err(|_| {
         let detail = "Send the file as `multipart/form-data`; the `Content-Type` names its boundary.";
         Problem::new(Code::UnsupportedMediaType, detail)
