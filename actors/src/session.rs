@@ -425,29 +425,19 @@ fn worthwhile(claim: u32) -> u32 {
     (claim / 4).max(1)
 }
 
-/// A claimed message, unless its template is held or this recipient got too many in a short time.
+/// A claimed message; what it is answered instead of a call when its template is held or this recipient got too many in a
+/// short time.
 fn parcel(outgoing: Outgoing, pace: &mut Pace, now: Timestamp) -> Option<Parcel<MessageId>> {
     let Reference::Message(key) = outgoing.reference else { return None };
-    if let Some(instead) = template_held(&outgoing, &pace.link, now) {
-        return Some(one(key, outgoing, (false, Some(instead))));
-    }
-    let limited = pace.link.session.pair_limit.then(|| pace.pairs.check(now, pair_key(&outgoing)).err());
-    let instead = limited.flatten().map(|until| SendError::RetryAfter {
-        throttle: Throttle::Pair,
-        after_ms: u64::try_from(until.since_ms(now)).unwrap_or(1),
-        cause: Cause::PAIR_RATE,
-        words: None,
+    let instead = template_held(&outgoing, &pace.link, now).or_else(|| {
+        let limits = pace.link.session.pair_limit;
+        let until = limits.then(|| pace.pairs.check(now, pair_key(&outgoing)).err()).flatten()?;
+        let after_ms = u64::try_from(until.since_ms(now)).unwrap_or(1);
+        let (throttle, cause, words) = (Throttle::Pair, Cause::PAIR_RATE, None);
+        Some(SendError::RetryAfter { throttle, after_ms, cause, words })
     });
     let dressed = may_name(&outgoing.content);
-    Some(one(key, outgoing, (dressed, instead)))
-}
-
-fn one(
-    key: MessageId,
-    outgoing: Outgoing,
-    (dressed, instead): (bool, Option<SendError>),
-) -> Parcel<MessageId> {
-    Parcel { key, message: Some(key), outgoing, dressed, marketing: false, instead }
+    Some(Parcel { key, message: Some(key), outgoing, dressed, marketing: false, instead })
 }
 
 /// What a message is answered whose template the provider holds.

@@ -25,7 +25,7 @@ your-tests() {
   until curl -sf http://127.0.0.1:3000/answered; do sleep 0.1; done
 }
 kabar() { exec "$KABAR" "$@"; }
-your-service() { sleep 60; }
+your-service() { exec sleep 60; }
 "#;
 
 fn job() -> String {
@@ -62,7 +62,7 @@ async fn the_job_of_the_sandboxs_page_runs_as_it_stands_there() {
     let free = Reserved::bind("127.0.0.1:0").unwrap();
     let sandbox = free.local_addr().unwrap();
     drop(free);
-    let script = format!("set -eu\n{YOUR_TESTS}\n{}\nwait %1\nkill %2\n", job());
+    let script = format!("set -eu\ntrap 'kill $(jobs -p)' EXIT\n{YOUR_TESTS}\n{}\nwait %1\n", job());
     let script = script
         .replace("127.0.0.1:8090", &sandbox.to_string())
         .replace("127.0.0.1:3000", &service.to_string());
