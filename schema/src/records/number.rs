@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn of_a_look_and_a_webhook_the_newer_one_counts_word_by_word() {
-        let at = |ms| Timestamp(1_000 + ms);
+        let at = |ms: i64| Timestamp(1_000 + ms);
         let told = |value: &str, ms| {
             Some(Told { value: value.to_owned(), at: at(ms), by: Evidence::Code(Cause(1)) })
         };
