@@ -77,7 +77,7 @@ impl Account {
         let found = node.store().nouns.get::<Session>(tenant, id.0).await?;
         let session = found.ok_or(AccountError::NoSession)?.noun;
         let number = node.accounts.number(node, tenant, id).await?;
-        let graph = graph(node, &session)?;
+        let graph = graph(node, &session).await?;
         Ok(Self { session, number, graph })
     }
 
@@ -253,7 +253,7 @@ pub(crate) fn done(answer: Value) -> Result<Value, AccountError> {
 }
 
 /// The way of a session to Meta for what somebody waits for.
-fn graph(node: &Node, session: &Session) -> Result<Graph, AccountError> {
-    let graph = node.graph(session).map_err(|_| GraphFailure::NotReached)?;
+async fn graph(node: &Node, session: &Session) -> Result<Graph, AccountError> {
+    let graph = node.graph(session).await.map_err(|_| GraphFailure::NotReached)?;
     Ok(graph.within(ASK_MS))
 }

@@ -25,6 +25,7 @@ mod preflight;
 mod projector;
 pub mod provider_template;
 mod recipients;
+mod rest;
 pub mod session;
 pub mod shard;
 pub mod subscription;

@@ -22,6 +22,7 @@ use crate::tide::Tide;
 use crate::turn::{self, Turns};
 use dashmap::DashMap;
 use kabar_connectors::client::{Client, Guard};
+use kabar_connectors::cloud::Proofs;
 use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId};
 use kabar_runtime::{Clock, Compute, ComputeOptions};
 use kabar_schema::error::StoreError;
@@ -115,6 +116,8 @@ pub struct Node {
     parts: Arc<ShardParts>,
     client: Client,
     links: DashMap<SessionId, Arc<Link>>,
+    /// Proofs of tokens, with a hash of what they were made of.
+    proofs: DashMap<SessionId, (u64, Arc<Proofs>)>,
     numbers: DashMap<String, Cached<Link>>,
     apps: DashMap<u64, Cached<MetaApp>>,
     policies: DashMap<TenantId, (Policy, i64)>,
@@ -126,6 +129,7 @@ pub struct Node {
     projector: Projector,
     served: Served,
     pub(crate) accounts: crate::account::Accounts,
+    pub(crate) rests: crate::rest::Rests,
     media: Shelf,
     unsigned: crate::webhook::Unsigned,
     draining: AtomicBool,
@@ -171,6 +175,7 @@ impl Node {
             parts,
             client: Client::for_providers(),
             links: DashMap::new(),
+            proofs: DashMap::new(),
             numbers: DashMap::new(),
             apps: DashMap::new(),
             policies: DashMap::new(),
@@ -181,6 +186,7 @@ impl Node {
             projector: Projector::new(),
             served: Served::default(),
             accounts: crate::account::Accounts::default(),
+            rests: crate::rest::Rests::default(),
             media: Shelf::new(options.guard.clone()),
             unsigned: crate::webhook::Unsigned::default(),
             draining: AtomicBool::new(false),

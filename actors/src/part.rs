@@ -11,6 +11,7 @@ use crate::wire::{OnWire, Parcel, Route, Told, transmit};
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::fair::Share;
+use kabar_engine::frequency::Purpose;
 use kabar_engine::health::{Blocks, TemplateName};
 use kabar_engine::id::{CampaignId, MediaId, MessageId, SessionId, TenantId};
 use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
@@ -326,7 +327,8 @@ impl Part {
             content: Arc::new(content),
             context: None,
         };
-        Parcel { key: picked.index, message, outgoing, dressed: work.dressed, instead }
+        let marketing = work.spec.purpose == Purpose::Marketing;
+        Parcel { key: picked.index, message, outgoing, dressed: work.dressed, marketing, instead }
     }
 }
 
@@ -348,7 +350,7 @@ fn longer(number: Option<Held>, node: Held, (granted, now): (Timestamp, Timestam
 /// What a recipient is answered whose message cannot be rendered.
 fn unrendered(missing: &MissingVariable) -> SendError {
     let detail = format!("the variable `{}` has no value", missing.name);
-    SendError::Rejected(Reason { cause: Cause::RENDER, detail })
+    SendError::Rejected(Reason { cause: Cause::RENDER, detail, trace: None })
 }
 
 impl Actor for Part {
@@ -382,6 +384,9 @@ mod tests {
         let pattern = ContentPattern::compile(&Content::plain("Halo {{name}}"), false).unwrap();
         let missing = pattern.render(1, &|_| None).unwrap_err();
         let detail = "the variable `name` has no value".to_owned();
-        assert_eq!(unrendered(&missing), SendError::Rejected(Reason { cause: Cause::RENDER, detail }));
+        assert_eq!(
+            unrendered(&missing),
+            SendError::Rejected(Reason { cause: Cause::RENDER, detail, trace: None })
+        );
     }
 }

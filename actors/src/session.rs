@@ -425,27 +425,26 @@ fn worthwhile(claim: u32) -> u32 {
     (claim / 4).max(1)
 }
 
-/// A claimed message, unless its template is held or this recipient got too many in a short time.
+/// A claimed message; what it is answered instead of a call when its template is held or this recipient got too many in a
+/// short time.
 fn parcel(outgoing: Outgoing, pace: &mut Pace, now: Timestamp) -> Option<Parcel<MessageId>> {
     let Reference::Message(key) = outgoing.reference else { return None };
-    if let Some(instead) = template_held(&outgoing, &pace.link, now) {
-        return Some(Parcel { key, message: Some(key), outgoing, dressed: false, instead: Some(instead) });
-    }
-    let limited = pace.link.session.pair_limit.then(|| pace.pairs.check(now, pair_key(&outgoing)).err());
-    let instead = limited.flatten().map(|until| SendError::RetryAfter {
-        throttle: Throttle::Pair,
-        after_ms: u64::try_from(until.since_ms(now)).unwrap_or(1),
-        cause: Cause::PAIR_RATE,
+    let instead = template_held(&outgoing, &pace.link, now).or_else(|| {
+        let limits = pace.link.session.pair_limit;
+        let until = limits.then(|| pace.pairs.check(now, pair_key(&outgoing)).err()).flatten()?;
+        let after_ms = u64::try_from(until.since_ms(now)).unwrap_or(1);
+        let (throttle, cause, words) = (Throttle::Pair, Cause::PAIR_RATE, None);
+        Some(SendError::RetryAfter { throttle, after_ms, cause, words })
     });
     let dressed = may_name(&outgoing.content);
-    Some(Parcel { key, message: Some(key), outgoing, dressed, instead })
+    Some(Parcel { key, message: Some(key), outgoing, dressed, marketing: false, instead })
 }
 
 /// What a message is answered whose template the provider holds.
 fn template_held(outgoing: &Outgoing, link: &Link, now: Timestamp) -> Option<SendError> {
     let until = link.health.holds(&TemplateName::of(&outgoing.content)?, now)?;
     let after_ms = until.and_then(|until| u64::try_from(until.since_ms(now)).ok()).unwrap_or(0);
-    let reason = Reason { cause: Cause::TEMPLATE_PAUSED, detail: String::new() };
+    let reason = Reason { cause: Cause::TEMPLATE_PAUSED, detail: String::new(), trace: None };
     Some(SendError::Held { throttle: Throttle::Template, after_ms, reason })
 }
 

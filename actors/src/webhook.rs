@@ -1,6 +1,7 @@
 //! A provider's webhook: verified over its raw bytes, parsed, grouped by session, journaled, and only then
 //! answered. What belongs to nobody is kept as a stray. Not HTTP: the api turns the answer into a status code.
 
+mod consequence;
 mod trouble;
 mod unsigned;
 
@@ -14,6 +15,7 @@ use crate::node::{Link, Node};
 use crate::shard::DoorError;
 use crate::trace;
 use bytes::Bytes;
+use consequence::Failure;
 use kabar_connectors::cloud::{
     Change, InboundMessage, InboundStatus, NumberEvents, UnknownItem, parse, verify,
 };
@@ -172,7 +174,10 @@ async fn take(
         tell(node, owner, (Some(session), notice), body, &mut receipt).await?;
     }
     troubles.extend(number.statuses.iter().filter_map(|status| trouble::of_status(status, now)));
+    let failures: Vec<Failure> =
+        number.statuses.iter().filter_map(|status| Failure::of(status, now)).collect();
     statuses(node, &link, number.statuses, &mut receipt).await?;
+    consequence::follow(node, &link, failures).await?;
     messages(node, &link, number.messages, (owner, body), &mut receipt).await?;
     for preference in number.preferences {
         let wish = if preference.stop { Wish::OptOut } else { Wish::OptIn };

@@ -4,6 +4,7 @@
 use crate::media::dress;
 use crate::metrics;
 use crate::node::Node;
+use crate::rest;
 use crate::shard::{DoorError, Shard};
 use crate::trace;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -15,6 +16,7 @@ use kabar_engine::id::{MessageId, TenantId};
 use kabar_engine::outgoing::{Accepted, Outgoing, SendError};
 use kabar_engine::overlay::Input;
 use kabar_engine::pacing::Throttle;
+use kabar_engine::time::Timestamp;
 use rand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -129,6 +131,8 @@ pub struct Parcel<K> {
     pub outgoing: Outgoing,
     /// Whether it may name media of ours, which the provider has under other ids.
     pub dressed: bool,
+    /// Whether its campaign is marketing.
+    pub marketing: bool,
     /// Set when it must not go out now after all: the answer is this.
     pub instead: Option<SendError>,
 }
@@ -206,8 +210,13 @@ pub async fn transmit<K: Copy + Send + 'static>(
 
 /// One call.
 async fn call<K: Copy>(route: &Route, parcel: &Parcel<K>) -> (K, (u64, Option<TemplateName>), Told) {
-    let told = match &parcel.instead {
-        Some(error) => Err(error.clone()),
+    let whose = (route.tenant, parcel.outgoing.session);
+    let instead = match &parcel.instead {
+        Some(error) => Some(error.clone()),
+        None => rest::instead(&route.node, whose, &parcel.outgoing, parcel.marketing).await,
+    };
+    let told = match instead {
+        Some(error) => Err(error),
         // The last look before the first byte: without the lease somebody else may own the claim.
         None if !route.shard.holds_lease() => Err(held_back()),
         None if parcel.dressed => dressed_call(route, parcel).await,
@@ -215,6 +224,13 @@ async fn call<K: Copy>(route: &Route, parcel: &Parcel<K>) -> (K, (u64, Option<Te
     };
     let refused = matches!(told, Err(SendError::Held { .. } | SendError::Rejected(_)));
     let template = refused.then(|| TemplateName::of(&parcel.outgoing.content)).flatten();
+    if let Err(SendError::Held { throttle: Throttle::Person, .. }) = &told {
+        let (node, now) = (&route.node, Timestamp(route.node.clock().now_ms()));
+        let noted = node.rests.note(node, route.tenant, (&parcel.outgoing.to, template.as_ref()), now).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "that a person has had enough could not be written down");
+        }
+    }
     (parcel.key, (pair_key(&parcel.outgoing), template), told)
 }
 
@@ -251,7 +267,12 @@ async fn told_call(route: &Route, message: Option<MessageId>, outgoing: &Outgoin
 /// comes back to this node, the message waits and goes; if it does not, its next owner finds a claim without an
 /// answer and parks it.
 fn held_back() -> SendError {
-    SendError::RetryAfter { throttle: Throttle::Transient, after_ms: HELD_BACK_MS, cause: Cause::INTERNAL }
+    SendError::RetryAfter {
+        throttle: Throttle::Transient,
+        after_ms: HELD_BACK_MS,
+        cause: Cause::INTERNAL,
+        words: None,
+    }
 }
 
 /// Hands answers to the shard's current owner; while the shard is being reopened they wait. `false`: given up.

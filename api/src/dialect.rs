@@ -7,6 +7,7 @@ pub(crate) mod error;
 mod media;
 mod message;
 mod number;
+pub(crate) mod operation;
 mod profile;
 mod receipt;
 mod speak;
@@ -14,41 +15,22 @@ mod template;
 pub(crate) mod wamid;
 
 use crate::auth::For;
-use crate::auth::demand::Demand;
 use crate::auth::gate::{self, Demands, Gate};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::Router;
 use axum::extract::{FromRequestParts, Path};
-use axum::http::Method;
 use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use kabar_schema::records::{Scope, Session};
+use kabar_schema::records::Session;
 use std::sync::Arc;
 
 pub(crate) use speak::is_spoken;
 
-/// What each operation demands of a key: the scope of its sister under `/v1`.
-const DEMANDS: &[(&str, Method, Scope)] = &[
-    ("/{version}/{id}", Method::GET, Scope::SessionsRead),
-    ("/{version}/{id}", Method::POST, Scope::TemplatesWrite),
-    ("/{version}/{id}", Method::DELETE, Scope::MessagesSend),
-    ("/{version}/{id}/content", Method::GET, Scope::MessagesRead),
-    ("/{version}/{id}/media", Method::POST, Scope::MessagesSend),
-    ("/{version}/{id}/message_templates", Method::GET, Scope::TemplatesRead),
-    ("/{version}/{id}/message_templates", Method::POST, Scope::TemplatesWrite),
-    ("/{version}/{id}/message_templates", Method::DELETE, Scope::TemplatesWrite),
-    ("/{version}/{id}/messages", Method::POST, Scope::MessagesSend),
-    ("/{version}/{id}/phone_numbers", Method::GET, Scope::SessionsRead),
-    ("/{version}/{id}/whatsapp_business_profile", Method::GET, Scope::SessionsRead),
-    ("/{version}/{id}/whatsapp_business_profile", Method::POST, Scope::SessionsWrite),
-];
-
 /// The routes behind their gate. An address that is not of this dialect is answered as any unknown address.
 pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
-    let demands = DEMANDS.iter().map(|(path, method, scope)| (*path, method.clone(), Demand::Scope(*scope)));
-    let gate = Gate { state: state.clone(), demands: Arc::new(Demands::listed(demands)) };
+    let gate = Gate { state: state.clone(), demands: Arc::new(Demands::listed(operation::demands())) };
     Router::new()
         .route("/{version}/{id}", get(number::get).post(number::post).delete(number::delete))
         .route("/{version}/{id}/content", get(media::read))

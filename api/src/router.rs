@@ -152,6 +152,7 @@ pub(crate) fn router(state: ApiState) -> Router {
     let gate = Gate { state: state.clone(), demands: Arc::new(Demands::of(&description)) };
     // Made once: anybody may ask for it, as often as they like.
     let document = Bytes::from(description.to_string());
+    let dialected = Bytes::from(dialect::operation::document().to_string());
     let timed = guarded(described(), &gate)
         // Providers'; signed instead of keyed.
         .route("/connectors/cloud/{app}", get(webhook::challenge).post(webhook::receive))
@@ -165,6 +166,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/docs/errors", get(docs::errors))
         .route(openapi::PATH, get(move || docs::description(document.clone())))
         // For programs written for Meta.
+        .route(dialect::operation::PATH, get(move || docs::description(dialected.clone())))
         .merge(dialect::router(&state));
     let tallies = Arc::<Tallies>::default();
     let across = |limit| {

@@ -86,6 +86,8 @@ impl Cause {
     pub const TEMPLATE_PAUSED: Self = Self(132_015);
     /// Too many messages to one person in a short time.
     pub const PAIR_RATE: Self = Self(131_056);
+    /// Meta's: the person has had enough marketing of everybody.
+    pub const ENOUGH_MARKETING: Self = Self(131_049);
 
     /// A code of the provider's. Those below 100 mean something else than Kabar's own of the same number.
     #[must_use]

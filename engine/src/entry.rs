@@ -1,10 +1,12 @@
 //! The vocabulary of what happened: every line of the journal is one [`Entry`]. A new field is a new kind; no
 //! kind ever changes its meaning. Bytes belong to the schema's codec, meaning to [`crate::overlay`]'s fold.
 
+mod quoted;
 mod range;
 mod report;
 mod weight;
 
+pub use quoted::Quoted;
 pub use range::Range;
 pub use report::{Outcome, StatusReport};
 
@@ -271,6 +273,8 @@ pub enum What {
     },
     /// The provider told something of a number or an account.
     Notice(Box<Notice>),
+    /// What the provider said of calls it refused; it stands before their results.
+    Quoted(Box<Quoted>),
 }
 
 /// A conversation's begin.
@@ -436,6 +440,7 @@ impl What {
             Self::MediaFailed { .. } => "media_failed",
             Self::WebhookDisabled { .. } => "webhook_disabled",
             Self::Notice(_) => "notice",
+            Self::Quoted(_) => "quoted",
         }
     }
 }

@@ -198,6 +198,7 @@ pub fn drafts(entry: &Entry) -> Box<dyn Iterator<Item = Draft> + '_> {
         }
         What::Notice(notice) => one(Kind::of_notice(notice), About::Notice(notice.clone())),
         What::Opened { .. }
+        | What::Quoted(_)
         | What::Alias { .. }
         | What::Claim { .. }
         | What::Released { .. }

@@ -85,6 +85,9 @@ pub struct Restriction {
     pub blocks: Blocks,
     /// When it ends, where that was said.
     pub until: Option<Timestamp>,
+    /// When answers are free again before the rest is, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Timestamp>,
 }
 
 /// How a template stands.
@@ -157,7 +160,10 @@ impl Health {
     pub fn blocks(&self, now: Timestamp) -> (Blocks, Option<Timestamp>) {
         let restriction = self.restriction.as_ref().map(|told| &told.value);
         match restriction.filter(|r| r.until.is_none_or(|until| until > now)) {
-            Some(r) => (r.blocks, r.until),
+            Some(r) => match r.answers.filter(|_| r.blocks == Blocks::All) {
+                Some(free) if free <= now => (Blocks::Initiated, r.until),
+                free => (r.blocks, free.or(r.until)),
+            },
             None => (Blocks::Nothing, None),
         }
     }

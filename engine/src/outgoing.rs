@@ -72,6 +72,17 @@ pub struct Reason {
     pub cause: Cause,
     /// The provider's own words, at most 512 characters; may be empty.
     pub detail: String,
+    /// What names the call to the provider's support.
+    pub trace: Option<String>,
+}
+
+/// What the provider said of a call in its own words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// At most 512 characters; may be empty.
+    pub detail: String,
+    /// What names the call to the provider's support.
+    pub trace: Option<String>,
 }
 
 impl SendError {
@@ -81,6 +92,21 @@ impl SendError {
         match self {
             Self::RetryAfter { cause, .. } => Some(*cause),
             Self::Rejected(reason) | Self::LinkLost(reason) | Self::Held { reason, .. } => Some(reason.cause),
+            Self::Ambiguous => None,
+        }
+    }
+
+    /// The provider's own words, where it said something.
+    #[must_use]
+    pub fn words(&self) -> Option<Words> {
+        match self {
+            Self::RetryAfter { words, .. } => words.as_deref().cloned(),
+            Self::Rejected(reason) | Self::LinkLost(reason) | Self::Held { reason, .. } => {
+                let (detail, trace) = (reason.detail.clone(), reason.trace.clone());
+                // Kabar's own reasons are told by their cause.
+                let said = reason.cause.is_provider() && !(detail.is_empty() && trace.is_none());
+                said.then_some(Words { detail, trace })
+            }
             Self::Ambiguous => None,
         }
     }
@@ -98,6 +124,8 @@ pub enum SendError {
         after_ms: u64,
         /// The provider's code.
         cause: Cause,
+        /// The provider's own words; `None` when it was Kabar that held it back.
+        words: Option<Box<Words>>,
     },
     /// Certainly not accepted, and a repeat cannot help.
     #[error("rejected with code {}", .0.cause.number())]
@@ -125,7 +153,7 @@ impl SendError {
     /// The link does not work, and no provider said why.
     #[must_use]
     pub fn link_lost() -> Self {
-        Self::LinkLost(Reason { cause: Cause::LINK_LOST, detail: String::new() })
+        Self::LinkLost(Reason { cause: Cause::LINK_LOST, detail: String::new(), trace: None })
     }
 }
 

@@ -10,10 +10,11 @@ mod tests;
 
 use crate::campaign::Verb;
 use crate::cause::Cause;
-use crate::entry::{Entry, Inbound, Intent, Outcome, Position, What};
+use crate::entry::{Entry, Inbound, Intent, Outcome, Position, Quoted, What};
 use crate::id::{CampaignId, EventId, MessageId, SessionId, ShardId, TenantId};
 use crate::mark::{Mark, step};
 use crate::message::{MessageRow, Stage, Times};
+use crate::outgoing::Words;
 use crate::pacing::Lane;
 use crate::part::{PartStart, part_of};
 use crate::status::Status;
@@ -22,6 +23,16 @@ use act::{Act, acts, events};
 use std::collections::BTreeSet;
 pub use step::{By, Line, Reason, Source, Step};
 use stretch::Waits;
+
+/// What Kabar answers by itself, in the place of a call.
+const OWN: [Cause; 6] = [
+    Cause::PAIR_RATE,
+    Cause::INTERNAL,
+    Cause::RENDER,
+    Cause::OPTED_OUT,
+    Cause::TEMPLATE_PAUSED,
+    Cause::ENOUGH_MARKETING,
+];
 
 /// Steps of one list.
 const LINES_MAX: usize = 1_000;
@@ -50,6 +61,8 @@ pub struct Why {
     shadow: Shadow,
     waits: Waits,
     attempts: u16,
+    /// What the provider said of the call whose result comes next.
+    words: Option<Words>,
     /// Reports that were told.
     told: BTreeSet<Status>,
     events: Vec<EventId>,
@@ -92,6 +105,7 @@ impl Why {
             shadow,
             waits: Waits::default(),
             attempts: 0,
+            words: None,
             told: BTreeSet::new(),
             events: Vec::new(),
             lines: Vec::new(),
@@ -111,6 +125,9 @@ impl Why {
             return;
         }
         self.hear_of_others(entry);
+        if let What::Quoted(quoted) = &entry.what {
+            self.words = self.quote(quoted).or(self.words.take());
+        }
         let found = acts(self.subject, &entry.what);
         if found.is_empty() {
             return;
@@ -189,6 +206,16 @@ impl Why {
             }),
         };
         same && !self.skipped && self.has_begun() && self.lines.len() < LINES_MAX
+    }
+
+    /// What the provider said of this message's call.
+    fn quote(&self, quoted: &Quoted) -> Option<Words> {
+        let (campaign, call) = match self.subject {
+            Subject::Message(id) => (None, id.0),
+            Subject::Recipient { campaign, index } => (Some(campaign), u64::from(index)),
+        };
+        let own = quoted.calls.iter().filter(|_| quoted.campaign == campaign);
+        own.rev().find(|(of, _)| *of == call).map(|(_, words)| words.clone())
     }
 
     /// What holds up those the message waits among, and what its part is told.
@@ -293,12 +320,12 @@ impl Why {
         self.tell(at, Step::Received { session, conversation, sent_at }, event);
     }
 
-    /// When the claim was whose call this answers. Kabar's own limits answer without a call.
+    /// When the claim was whose call this answers. Kabar's own limits answer without a call, and without the provider's words.
     fn called(&self, act: &Act<'_>) -> Option<Timestamp> {
         let Act::Answered(outcome) = act else { return None };
-        let own = [Cause::PAIR_RATE, Cause::INTERNAL, Cause::RENDER, Cause::OPTED_OUT];
+        let silent = self.words.is_none();
         match outcome {
-            Outcome::Retry { cause, .. } | Outcome::Failed(cause) if own.contains(cause) => None,
+            Outcome::Retry { cause, .. } | Outcome::Failed(cause) if silent && OWN.contains(cause) => None,
             _ => match self.lines.iter().rev().find(|line| !matches!(line.step, Step::Restarted { .. })) {
                 Some(Line { at, step: Step::Claimed { .. }, .. }) => Some(*at),
                 _ => None,
@@ -315,10 +342,11 @@ impl Why {
         if let Some(called) = called {
             self.tell(called, Step::Called, None);
         }
+        let words = self.words.take();
         let step = match outcome {
             Outcome::Accepted(provider_id) => Step::Taken { provider_id: provider_id.to_string() },
-            Outcome::Failed(cause) => Step::Rejected { cause: *cause },
-            Outcome::Retry { due, cause } => Step::PutBack { cause: *cause, due: *due },
+            Outcome::Failed(cause) => Step::Rejected { cause: *cause, words },
+            Outcome::Retry { due, cause } => Step::PutBack { cause: *cause, due: *due, words },
             Outcome::Ambiguous => Step::Ambiguous,
         };
         self.tell(at, step, event);

@@ -18,7 +18,6 @@ pub mod memory;
 pub mod metrics;
 pub mod records;
 pub mod rotate;
-mod said;
 pub mod scylla;
 pub mod seal;
 mod sealing;

@@ -15,6 +15,7 @@ mod pause;
 mod provider_template;
 mod received;
 mod receiver;
+mod rest;
 mod restart;
 mod status;
 mod subscription;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kabar_actors::NodeOptions;
 use kabar_actors::media::Wanted;
 use kabar_actors::view::CampaignState;
+use kabar_engine::address::Address;
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::id::{CampaignId, MediaId};
@@ -167,6 +168,46 @@ async fn a_file_that_is_refused_or_gone_fails_its_message_and_leaves_no_doubt() 
         assert_eq!((row.status, row.cause), (Status::Failed, Some(cause)));
     }
     assert_eq!(house.sandbox.stats().accepted, 0);
+    house.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_could_not_be_used_is_forgotten_by_its_status_once_a_minute_at_most() {
+    let house = House::new(Plan { behaviour: calm(), ..Plan::default() }).await;
+    let picture = picture(&house).await;
+    let uploads = || house.sandbox.stats().media.uploads;
+    let send = async |key: u128, digits: &str| {
+        let mut draft = house.draft(0, key);
+        (draft.to, draft.content) = (Address::phone_digits(digits).unwrap(), Arc::new(promo(picture)));
+        let message = house.desk().send(draft).await.unwrap().message;
+        let ended = async || {
+            let row = house.desk().message(house.tenant, message).await.unwrap().unwrap().row;
+            matches!(row.status, Status::Failed | Status::Read | Status::Delivered).then_some(row.status)
+        };
+        let status = wait::until("the message has ended", ended).await;
+        house.settled().await;
+        status
+    };
+    // Taken, and then failed with this code.
+    assert_eq!((send(1, "9995131053").await, uploads()), (Status::Failed, 1));
+    assert_ne!((send(2, "99955551234").await, uploads()), (Status::Failed, 1));
+    assert_eq!(uploads(), 2, "the next message brought the file anew");
+    for key in 3..6 {
+        assert_eq!(send(key, "9995131052").await, Status::Failed);
+    }
+    assert_eq!(uploads(), 2, "a file that is no good is not brought anew for everybody");
+    house.node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_demands_the_proof_of_its_secret_gets_files_and_messages() {
+    let behaviour = Behaviour { require_appsecret_proof: true, ..quiet() };
+    let house = House::new(Plan { behaviour, ..Plan::default() }).await;
+    let picture = picture(&house).await;
+    let campaign = launch(&house, house.ask(0, 100).await, picture).await;
+    let totals = house.state(campaign, CampaignState::Finished).await.totals;
+    let stats = house.sandbox.stats();
+    assert_eq!((totals.sent, stats.media.uploads, stats.rejected.len()), (100, 1, 0));
     house.node.shutdown().await;
 }
 

@@ -29,6 +29,18 @@ pub fn csv(first: u64, count: u64) -> String {
     text
 }
 
+/// The same with a picture of the tenant's in its header.
+#[must_use]
+pub fn pictured(text: &str, picture: &str) -> serde_json::Value {
+    let mut message = template(text);
+    let header =
+        serde_json::json!({"type": "header", "parameters": [{"type": "image", "image": {"id": picture}}]});
+    if let Some(components) = message["template"]["components"].as_array_mut() {
+        components.insert(0, header);
+    }
+    message
+}
+
 /// A template whose only variable has a default: it may go to anybody at any time.
 #[must_use]
 pub fn template(text: &str) -> serde_json::Value {

@@ -97,7 +97,7 @@ pub fn rate(facts: &NumberFacts) -> u32 {
 /// # Errors
 /// [`Refused`].
 pub async fn look(node: &Node, session: &Session, given: Option<&str>) -> Result<NumberLook, Refused> {
-    let graph = graph(node, session).map_err(|_| WhyNot::Unreachable)?;
+    let graph = graph(node, session).await.map_err(|_| WhyNot::Unreachable)?;
     let secret = Secret::new(session.access_token.clone());
     let id = &session.phone_number_id;
     let facts = match graph.number(id).await {

@@ -12,6 +12,8 @@ use kabar_schema::records::{Number, Session};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Numbers of one account at most.
+const OF_ACCOUNT: usize = 200;
 /// Tries to write what others write at the same time.
 const TRIES: u32 = 5;
 
@@ -70,18 +72,18 @@ impl Dispatcher {
         Ok(self.0.accounts.number(&self.0, tenant, session).await?)
     }
 
-    /// A session of the tenant's whose number is of this account.
+    /// Sessions of the tenant's whose numbers are of this account.
     ///
     /// # Errors
     /// What the store could not do.
-    pub async fn session_of_waba(
+    pub async fn sessions_of_waba(
         &self,
         tenant: TenantId,
         waba: &str,
-    ) -> Result<Option<SessionId>, DispatchError> {
+    ) -> Result<Vec<SessionId>, DispatchError> {
         let index = Some((Number::WABA_ID, waba));
-        let found = self.0.store().nouns.page::<Number>(tenant, index, None, 1).await?;
-        Ok(found.first().map(|found| found.noun.session))
+        let found = self.0.store().nouns.page::<Number>(tenant, index, None, OF_ACCOUNT).await?;
+        Ok(found.into_iter().map(|found| found.noun.session).collect())
     }
 
     /// Asks Meta whether a session's token works for its number; the session need not be stored.

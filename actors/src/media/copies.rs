@@ -11,9 +11,9 @@ use kabar_connectors::client::Broken;
 use kabar_connectors::cloud::{File, GraphFailure, Refusal, upload_media};
 use kabar_engine::cause::Cause;
 use kabar_engine::id::{MediaId, SessionId, TenantId};
-use kabar_engine::outgoing::{Reason, SendError};
+use kabar_engine::outgoing::{Reason, SendError, Words};
 use kabar_engine::pacing::Throttle;
-use kabar_engine::time::{DAY_MS, MINUTE_MS, Timestamp};
+use kabar_engine::time::{DAY_MS, MINUTE_MS, SECOND_MS, Timestamp};
 use kabar_schema::StoreError;
 use kabar_schema::records::{Media, MediaCopy};
 use parking_lot::Mutex;
@@ -70,6 +70,8 @@ struct Slot {
     known: Mutex<Known>,
     /// Held by who loads or uploads; the others wait for it.
     turn: tokio::sync::Mutex<()>,
+    /// When a copy was last forgotten because of a status.
+    suspected: Mutex<Option<Timestamp>>,
 }
 
 /// All copies of this node.
@@ -167,7 +169,7 @@ impl Copies {
 
     async fn upload(&self, node: &Node, link: &Link, media: Media) -> Result<String, SendError> {
         let _place = self.uploads.acquire().await.map_err(|_| later(0))?;
-        let graph = node.graph(&link.session).map_err(|_| SendError::link_lost())?;
+        let graph = node.graph(&link.session).await.map_err(|_| SendError::link_lost())?;
         node.store().keyring.ensure(media.tenant).await.map_err(away)?;
         let bytes =
             node.store().blobs.get(media.tenant, media.sha256).await.map_err(away)?.ok_or_else(gone)?;
@@ -201,6 +203,30 @@ impl Copies {
         true
     }
 
+    /// The provider reported at `at` that a message could not be delivered because of this file: what it has is forgotten, so
+    /// that the next message brings it anew. Not when that copy came after the report, and once a minute at most: a file
+    /// that is no good is not mended by uploading it for every message.
+    pub(crate) async fn suspect(&self, node: &Node, link: &Link, media: MediaId, at: Timestamp) {
+        let (tenant, session) = (link.session.tenant, link.session.id);
+        let slot = self.slot((session, media));
+        let now = Timestamp(node.clock().now_ms());
+        let Ok(_turn) = tokio::time::timeout(WAIT, slot.turn.lock()).await else { return };
+        let record = MediaCopy::id_of(tenant, session, media);
+        let Ok(Some(stored)) = node.store().nouns.get::<MediaCopy>(tenant, record).await else { return };
+        // The provider tells whole seconds.
+        if stored.noun.uploaded.since_ms(at) >= SECOND_MS {
+            return;
+        }
+        let lately = slot.suspected.lock().replace(now);
+        if lately.is_some_and(|lately| now.since_ms(lately) < SURE_MS) {
+            *slot.suspected.lock() = lately;
+            return;
+        }
+        *slot.known.lock() = Known::Nothing;
+        tracing::info!(%session, %media, "a provider's copy of media is forgotten: it could not be used");
+        self.forget(node, tenant, (session, media), Some(&stored.noun.provider_id)).await;
+    }
+
     /// Deletes the record of a copy, of this provider's id alone when one is named.
     async fn forget(&self, node: &Node, tenant: TenantId, key: (SessionId, MediaId), only: Option<&str>) {
         let (nouns, id) = (&node.store().nouns, MediaCopy::id_of(tenant, key.0, key.1));
@@ -232,8 +258,9 @@ fn settled(slot: &Slot, now: Timestamp) -> Option<Result<Here, SendError>> {
         Known::Failed { error, until, .. } if *until > now => {
             let left = u64::try_from(until.since_ms(now)).unwrap_or(0);
             Some(Err(match error {
-                SendError::RetryAfter { throttle, cause, .. } => {
-                    SendError::RetryAfter { throttle: *throttle, after_ms: left, cause: *cause }
+                SendError::RetryAfter { throttle, cause, words, .. } => {
+                    let (throttle, cause, words) = (*throttle, *cause, words.clone());
+                    SendError::RetryAfter { throttle, after_ms: left, cause, words }
                 }
                 error => error.clone(),
             }))
@@ -250,16 +277,16 @@ fn said_ms(error: &SendError) -> i64 {
 }
 
 fn later(after_ms: u64) -> SendError {
-    SendError::RetryAfter { throttle: Throttle::Transient, after_ms, cause: UNAVAILABLE }
+    SendError::RetryAfter { throttle: Throttle::Transient, after_ms, cause: UNAVAILABLE, words: None }
 }
 
 /// The store does not answer now.
 fn away(_: StoreError) -> SendError {
-    SendError::RetryAfter { throttle: Throttle::Transient, after_ms: 0, cause: Cause::INTERNAL }
+    SendError::RetryAfter { throttle: Throttle::Transient, after_ms: 0, cause: Cause::INTERNAL, words: None }
 }
 
 fn gone() -> SendError {
-    SendError::Rejected(Reason { cause: Cause::MEDIA_GONE, detail: String::new() })
+    SendError::Rejected(Reason { cause: Cause::MEDIA_GONE, detail: String::new(), trace: None })
 }
 
 /// What an upload's failure is for the messages that need it.
@@ -268,17 +295,17 @@ fn refused(failure: GraphFailure) -> SendError {
         // What it may have stored nobody knows of: it goes up again.
         GraphFailure::NotReached | GraphFailure::Unclear => later(0),
         GraphFailure::Refused(refusal) => match *refusal {
-            Refusal { link_lost: true, code, detail, .. } => {
-                SendError::LinkLost(Reason { cause: Cause::of_provider(code), detail })
+            Refusal { link_lost: true, code, detail, trace, .. } => {
+                SendError::LinkLost(Reason { cause: Cause::of_provider(code), detail, trace })
             }
-            Refusal { retryable: true, after_ms, code, .. } => {
-                let cause = Cause::of_provider(code);
-                SendError::RetryAfter { throttle: Throttle::Transient, after_ms, cause }
+            Refusal { retryable: true, after_ms, code, detail, trace, .. } => {
+                let (cause, words) = (Cause::of_provider(code), Some(Box::new(Words { detail, trace })));
+                SendError::RetryAfter { throttle: Throttle::Transient, after_ms, cause, words }
             }
-            Refusal { code, detail, .. } => {
+            Refusal { code, detail, trace, .. } => {
                 // Without a code of Meta's it was somebody on the way who refused it.
                 let cause = if code == 0 { Cause::MEDIA_UPLOAD } else { Cause::of_provider(code) };
-                SendError::Rejected(Reason { cause, detail })
+                SendError::Rejected(Reason { cause, detail, trace })
             }
         },
     }
@@ -306,11 +333,11 @@ mod tests {
         for failure in [GraphFailure::NotReached, GraphFailure::Unclear] {
             assert!(matches!(refused(failure), SendError::RetryAfter { cause: UNAVAILABLE, .. }));
         }
-        let dead = Reason { cause: Cause(190), detail: "d".into() };
+        let dead = Reason { cause: Cause(190), detail: "d".into(), trace: None };
         assert_eq!(refusal(190, false, true), SendError::LinkLost(dead));
         assert!(matches!(refusal(4, true, false), SendError::RetryAfter { after_ms: 7, .. }));
         for (code, cause) in [(131_053, 131_053), (0, 131_053), (100, 100)] {
-            let reason = Reason { cause: Cause(cause), detail: "d".into() };
+            let reason = Reason { cause: Cause(cause), detail: "d".into(), trace: None };
             assert_eq!(refusal(code, false, false), SendError::Rejected(reason));
         }
     }

@@ -251,7 +251,7 @@ async fn attempt(node: &Arc<Node>, fetch: &MediaFetch, tries: u32) -> Result<Med
         return done.noun.fetched.map_err(Miss::Never);
     }
     let link = node.link(fetch.tenant, fetch.session).await.ok_or(Miss::Later("session"))?;
-    let graph = node.graph(&link.session).map_err(|_| Miss::Later("session"))?;
+    let graph = node.graph(&link.session).await.map_err(|_| Miss::Later("session"))?;
     let place =
         find_media(&graph, &fetch.provider_id, &link.session.phone_number_id).await.map_err(missed)?;
     let reading =

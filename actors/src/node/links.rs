@@ -3,7 +3,7 @@
 
 use super::{Node, PROOF_MS, TRUST_MS};
 use crate::plant::Plant;
-use kabar_connectors::cloud::{CloudApi, CloudConfig, ConfigError, Graph, GraphConfig};
+use kabar_connectors::cloud::{CloudApi, CloudConfig, ConfigError, Graph, GraphConfig, Proofs};
 use kabar_connectors::{Connector, Secret};
 use kabar_engine::address::Address;
 use kabar_engine::frequency::FrequencyCap;
@@ -19,6 +19,8 @@ pub struct Link {
     pub session: SessionRecord,
     /// How the number does in the provider's eyes.
     pub health: Arc<Health>,
+    /// Whether Meta raised its throughput, and no later look found it lowered again.
+    upgraded: bool,
     /// Who speaks for it.
     pub connector: Arc<dyn Connector>,
     read_at: i64,
@@ -35,7 +37,7 @@ impl Link {
     #[must_use]
     pub fn rate(&self) -> u32 {
         match self.session.messages_per_second.max(1) {
-            STANDARD if self.health.is_upgraded() => HIGH,
+            STANDARD if self.upgraded => HIGH,
             chosen => chosen,
         }
     }
@@ -115,29 +117,53 @@ impl Node {
 
     async fn make_link(&self, session: SessionRecord, read_at: i64) -> Result<Arc<Link>, StoreError> {
         let health = Arc::new(self.health(session.tenant, session.id).await?);
+        let upgraded = health.is_upgraded() && {
+            let number = self.accounts.number(self, session.tenant, session.id).await?;
+            let newest = number.map(|number| number.newest(&health)).unwrap_or_default();
+            newest.throughput.is_none_or(|word| word.value == "HIGH")
+        };
         let config = CloudConfig {
             base_url: base_url(&session),
             api_version: session.api_version.clone(),
             phone_number_id: session.phone_number_id.clone(),
             access_token: Secret::new(session.access_token.clone()),
+            proofs: self.proofs(&session).await?,
             deadline_ms: self.options.call_deadline_ms,
         };
         let connector: Arc<dyn Connector> = Arc::new(CloudApi::new(self.client.clone(), config));
-        Ok(Arc::new(Link { session, health, connector, read_at }))
+        Ok(Arc::new(Link { session, health, upgraded, connector, read_at }))
     }
 
     /// The Graph API as a session's token sees it, for what is no send.
     ///
     /// # Errors
     /// The record names no place that could be called.
-    pub fn graph(&self, session: &SessionRecord) -> Result<Graph, ConfigError> {
+    pub async fn graph(&self, session: &SessionRecord) -> Result<Graph, ConfigError> {
         let config = GraphConfig {
             base_url: base_url(session),
             api_version: session.api_version.clone(),
             access_token: Secret::new(session.access_token.clone()),
+            // Without the store a call goes without a proof: an app that demands one says so.
+            proofs: self.proofs(session).await.unwrap_or_default(),
             deadline_ms: self.options.call_deadline_ms,
         };
         Graph::new(self.client.clone(), config)
+    }
+
+    /// The proofs of a session's token. Which of them Meta takes is remembered until the token or a secret changes.
+    async fn proofs(&self, session: &SessionRecord) -> Result<Arc<Proofs>, StoreError> {
+        let app = self.app(session.app).await?.filter(|app| app.tenant == session.tenant);
+        let secrets = app.as_ref().map_or(&[][..], |app| &app.app_secrets);
+        let made_of = xxhash_rust::xxh3::xxh3_64(
+            &serde_json::to_vec(&(secrets, &session.access_token)).unwrap_or_default(),
+        );
+        let known =
+            self.proofs.get(&session.id).filter(|known| known.0 == made_of).map(|known| Arc::clone(&known.1));
+        Ok(known.unwrap_or_else(|| {
+            let proofs = Arc::new(Proofs::of(secrets, &Secret::new(session.access_token.clone())));
+            self.proofs.insert(session.id, (made_of, Arc::clone(&proofs)));
+            proofs
+        }))
     }
 
     /// The session of a provider's number.
@@ -203,6 +229,7 @@ impl Node {
     pub fn forget_session(&self, session: SessionId, number: &str) {
         self.links.remove(&session);
         self.numbers.remove(number);
+        self.proofs.remove(&session);
         self.accounts.forget(session);
     }
 }

@@ -2,17 +2,18 @@
 //! were sent here are ours in the shape of Meta's, as their senders were told; a tenant's own word stands where it was put.
 //! Not their signing, and not when they are told.
 
+mod known;
+
 use super::wamid;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use kabar_actors::Node;
 use kabar_actors::dispatcher::{DispatchError, Event};
 use kabar_actors::subscription::Render;
-use kabar_engine::address::{Address, AddressKind};
 use kabar_engine::beside::Beside;
 use kabar_engine::cause::Cause;
 use kabar_engine::event::{About, Kind, OfMessage};
-use kabar_engine::id::TenantId;
+use kabar_engine::id::{MessageId, TenantId};
 use kabar_engine::message::MessageRow;
 use kabar_engine::notice::Notice;
 use kabar_engine::pricing::Pricing;
@@ -20,6 +21,7 @@ use kabar_engine::subscription::Envelope;
 use kabar_engine::time::{SECOND_MS, Timestamp};
 use kabar_schema::StoreError;
 use kabar_schema::records::Session;
+use known::{Brief, Known, Person};
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, Weak};
 
@@ -29,38 +31,58 @@ const HREF: &str = "https://developers.facebook.com/docs/whatsapp/cloud-api/supp
 
 /// How events are written for those who deliver them.
 pub(crate) fn renderer(node: &Arc<Node>) -> Render {
-    let node = Arc::downgrade(node);
+    let (node, known) = (Arc::downgrade(node), Arc::new(Known::default()));
     Arc::new(move |tenant, event, envelope| -> BoxFuture<'static, Result<Option<Bytes>, StoreError>> {
         match envelope {
             Envelope::Kabar => {
                 let text = crate::routes::event::rendered(tenant, event);
                 Box::pin(std::future::ready(Ok(Some(text))))
             }
-            Envelope::Meta => Box::pin(told(Weak::clone(&node), tenant, event)),
+            Envelope::Meta => {
+                let (node, known) = (Weak::clone(&node), Arc::clone(&known));
+                Box::pin(async move {
+                    let node = node.upgrade().ok_or(StoreError::Unavailable)?;
+                    told(&node, &known, tenant, event).await
+                })
+            }
         }
     })
 }
 
 /// One event; `None` when Meta has no words for it, or what it is about is gone.
-async fn told(node: Weak<Node>, tenant: TenantId, event: Event) -> Result<Option<Bytes>, StoreError> {
-    let Some(node) = node.upgrade() else { return Err(StoreError::Unavailable) };
+async fn told(
+    node: &Arc<Node>,
+    known: &Known,
+    tenant: TenantId,
+    event: Event,
+) -> Result<Option<Bytes>, StoreError> {
     let of = match &event.about {
         About::Message(of) => of,
-        About::Notice(notice) => return passed_on(&node, tenant, notice).await,
+        About::Notice(notice) => return passed_on(node, tenant, notice).await,
         _ => return Ok(None),
     };
     let (Some(session), Some(message)) = (of.session, of.message) else { return Ok(None) };
+    let word = word(event.kind);
+    if word.is_none() && event.kind != Kind::MessageReceived {
+        return Ok(None);
+    }
     let Some(link) = node.link(tenant, session).await else {
         let there = node.store().nouns.get::<Session>(tenant, session.0).await?.is_some();
         return if there { Err(StoreError::Unavailable) } else { Ok(None) };
     };
-    let found = node.dispatcher().message(tenant, message).await;
-    let Some(row) = found.map_err(unread)?.map(|view| view.row) else { return Ok(None) };
-    let person = Person::of(&node, tenant, &row).await?;
-    let value = if event.kind == Kind::MessageReceived {
-        received(&link.session, &row, &person)
-    } else {
-        reported((&row, &event, of), &person)
+    let value = match word {
+        Some(word) => {
+            let Some(brief) = known.brief(node, (tenant, message), of).await? else { return Ok(None) };
+            let person = known.person(node, (tenant, brief.conversation), &brief.address).await?;
+            Some(reported((message, word), &brief, (&event, of), &person))
+        }
+        None => {
+            let found = node.dispatcher().message(tenant, message).await;
+            let Some(row) = found.map_err(unread)?.map(|view| view.row) else { return Ok(None) };
+            // What they are called may have come with this very message.
+            let person = known.ask(node, (tenant, row.conversation), &row.address).await?;
+            received(&link.session, &row, &person)
+        }
     };
     let number = node.dispatcher().number(tenant, session).await.map_err(unread)?;
     let account = number.as_ref().and_then(|number| number.waba_id.as_deref());
@@ -87,27 +109,7 @@ fn unread(_: DispatchError) -> StoreError {
     StoreError::Unavailable
 }
 
-/// Whom it concerns: under every address they are known by.
-struct Person {
-    phone: Option<String>,
-    user_id: Option<String>,
-    name: Option<String>,
-}
-
 impl Person {
-    async fn of(node: &Arc<Node>, tenant: TenantId, row: &MessageRow) -> Result<Self, StoreError> {
-        // A campaign's message that was not answered is of no conversation.
-        let known = match row.conversation.0 {
-            0 => None,
-            _ => node.dispatcher().conversation(tenant, row.conversation).await.map_err(unread)?,
-        };
-        let others = known.iter().flat_map(|talk| std::iter::once(&talk.address).chain(&talk.aliases));
-        let all: Vec<&Address> = std::iter::once(&row.address).chain(others).collect();
-        let first = |kind: AddressKind| all.iter().find(|a| a.kind() == kind).map(|a| a.value().to_owned());
-        let (phone, user_id) = (first(AddressKind::Phone), first(AddressKind::UserId));
-        Ok(Self { phone, user_id, name: known.as_ref().and_then(|talk| talk.name.clone()) })
-    }
-
     /// Under the names that phones and user ids have in an object.
     fn put(&self, to: &mut Map<String, Value>, phone: &str, user_id: &str) {
         let addresses = [(phone, &self.phone), (user_id, &self.user_id)];
@@ -159,25 +161,33 @@ fn received(session: &Session, row: &MessageRow, person: &Person) -> Option<Map<
     Some(value)
 }
 
+/// Meta's word for what became of a message that was sent; for what it has none, nothing is told.
+fn word(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::MessageSent => Some("sent"),
+        Kind::MessageDelivered => Some("delivered"),
+        Kind::MessageRead => Some("read"),
+        Kind::MessagePlayed => Some("played"),
+        Kind::MessageFailed | Kind::MessageExpired | Kind::MessageCancelled => Some("failed"),
+        // Also of `message.unknown`, which is provisional: told as `failed` it would make a program send again what may have
+        // arrived. A status that comes after all is told like any other, and Meta itself is silent where it knows nothing.
+        _ => None,
+    }
+}
+
 /// What became of a message that was sent.
 fn reported(
-    (row, event, of): (&MessageRow, &Event, &OfMessage),
+    (message, word): (MessageId, &str),
+    brief: &Brief,
+    (event, of): (&Event, &OfMessage),
     person: &Person,
-) -> Option<Map<String, Value>> {
-    let word = match event.kind {
-        Kind::MessageSent => "sent",
-        Kind::MessageDelivered => "delivered",
-        Kind::MessageRead => "read",
-        Kind::MessagePlayed => "played",
-        Kind::MessageFailed | Kind::MessageExpired | Kind::MessageCancelled => "failed",
-        _ => return None,
-    };
+) -> Map<String, Value> {
     let mut status = Map::new();
-    status.insert("id".into(), wamid::of(&row.address, row.id).into());
+    status.insert("id".into(), wamid::of(&brief.address, message).into());
     status.insert("status".into(), word.into());
     status.insert("timestamp".into(), seconds(of.reported_at.unwrap_or(event.at)).into());
     person.put(&mut status, "recipient_id", "recipient_user_id");
-    if let Some(tag) = &row.tag {
+    if let Some(tag) = &brief.tag {
         status.insert("biz_opaque_callback_data".into(), (**tag).into());
     }
     let mut value = Map::new();
@@ -190,7 +200,7 @@ fn reported(
         status.insert("pricing".into(), priced(pricing));
     }
     value.insert("statuses".into(), json!([status]));
-    Some(value)
+    value
 }
 
 /// A price in Meta's words.
@@ -236,4 +246,103 @@ fn error(kind: Kind, cause: Option<Cause>) -> Value {
         None => (WENT_WRONG, "Something went wrong.", String::new()),
     };
     json!({"code": code, "title": title, "message": title, "error_data": {"details": details}, "href": HREF})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kabar_actors::{Clock, NodeOptions};
+    use kabar_engine::address::Address;
+    use kabar_engine::content::Content;
+    use kabar_engine::id::{EventId, SessionId, ShardId};
+    use kabar_engine::overlay::decide::Draft;
+    use kabar_engine::pacing::Lane;
+    use kabar_schema::store::Store;
+    use std::sync::atomic::Ordering;
+
+    const TENANT: TenantId = TenantId(7);
+    const SESSION: SessionId = SessionId(9);
+
+    async fn node() -> Arc<Node> {
+        let node = Node::start(NodeOptions::default(), Store::memory(), Clock::system()).await.unwrap();
+        let session = json!({"id": SESSION, "tenant": TENANT, "name": "Shop", "app": 1, "phone_number_id": "106",
+            "display_phone_number": "15550200000", "base_url": "http://127.0.0.1:9", "api_version": "v25.0",
+            "access_token": "t", "messages_per_second": 80, "pair_limit": true, "created": Timestamp(0)});
+        let session: Session = serde_json::from_value(session).unwrap();
+        node.store().nouns.create(&session).await.unwrap();
+        node
+    }
+
+    async fn sent(node: &Arc<Node>) -> MessageId {
+        let now = Timestamp(node.clock().now_ms());
+        let content = json!({"type": "template", "template": {"name": "halo", "language": {"code": "id"}}});
+        let draft = Draft {
+            tenant: TENANT,
+            session: SESSION,
+            to: Address::phone_digits("6281234567890").unwrap(),
+            content: Arc::new(Content::from_json(&content).unwrap()),
+            lane: Lane::Transactional,
+            due: now.plus_ms(3_600_000),
+            valid_until: now.plus_ms(7_200_000),
+            context: None,
+            idempotency: None,
+            by: None,
+            tag: Some("order-81".into()),
+            had_enough: false,
+        };
+        node.dispatcher().send(draft).await.unwrap().message
+    }
+
+    fn event(kind: Kind, of: &OfMessage) -> Event {
+        let about = About::Message(Box::new(of.clone()));
+        Event { id: EventId::of(ShardId(1), 7, 0), seq: 7, at: Timestamp(1_790_000_000_000), kind, about }
+    }
+
+    /// Statuses of one message, as they come, and how many messages and conversations were read for them.
+    async fn reads(node: &Arc<Node>, of: &OfMessage) -> (u64, u64) {
+        let known = Known::default();
+        for kind in [Kind::MessageAccepted, Kind::MessageSent, Kind::MessageDelivered, Kind::MessageRead] {
+            let text = told(node, &known, TENANT, event(kind, of)).await.unwrap();
+            assert_eq!(text.is_some(), kind != Kind::MessageAccepted, "{kind:?}");
+            if let Some(text) = text {
+                let text: Value = serde_json::from_slice(&text).unwrap();
+                let status = &text["entry"][0]["changes"][0]["value"]["statuses"][0];
+                assert_eq!(status["recipient_id"], "6281234567890");
+                assert_eq!(status["biz_opaque_callback_data"], "order-81");
+            }
+        }
+        (known.reads.0.load(Ordering::Relaxed), known.reads.1.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn a_messages_statuses_read_its_person_once_and_itself_not_at_all() {
+        let node = node().await;
+        let message = sent(&node).await;
+        let row = node.dispatcher().message(TENANT, message).await.unwrap().unwrap().row;
+        // As the journal's reader fills an event in: a message with a row of its own.
+        let whole = OfMessage {
+            message: Some(message),
+            session: Some(SESSION),
+            conversation: Some(row.conversation),
+            address: Some(row.address.clone()),
+            tag: row.tag.clone(),
+            ..OfMessage::default()
+        };
+        // Each of the four cost a read of both before.
+        assert_eq!(reads(&node, &whole).await, (0, 1));
+        // Of a campaign's recipient the event says neither whom it was for nor in what conversation.
+        let bare = OfMessage { address: None, conversation: None, tag: None, ..whole };
+        assert_eq!(reads(&node, &bare).await, (1, 1));
+        node.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_not_known_is_told_to_nobody_in_metas_words() {
+        let node = node().await;
+        let of =
+            OfMessage { message: Some(sent(&node).await), session: Some(SESSION), ..OfMessage::default() };
+        let known = Known::default();
+        assert_eq!(told(&node, &known, TENANT, event(Kind::MessageUnknown, &of)).await, Ok(None));
+        node.shutdown().await;
+    }
 }

@@ -3,25 +3,20 @@
 
 use super::{Node, no_such_object, session};
 use crate::auth::For;
-use crate::body::{Id, check_length};
+use crate::body::Id;
 use crate::problem::{Code, Problem};
 use crate::routes::media::{content, form, permit};
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::header::HOST;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use kabar_actors::media::{Kept, Wanted};
 use kabar_engine::id::MediaId;
-use kabar_engine::media::MediaKind;
 use kabar_schema::records::{Media, MediaOrigin};
-use multer::{Constraints, Multipart, SizeLimit};
 use serde_json::{Map, Value, json};
 
-/// Longest value of a field that is not the file, bytes; and what a form adds to its file at most.
-const FIELD_MAX: u64 = 1_024;
-const AROUND: u64 = 64 * 1_024;
 /// Types of messages whose object names a file.
 const HOLDERS: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
 /// How deep a message's parts lie within each other at most.
@@ -42,13 +37,7 @@ pub(super) async fn post(
 ) -> Result<Json<Value>, Problem> {
     session(&state, &whom, &number).await?;
     let _permit = permit(&state)?;
-    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let boundary = multer::parse_boundary(kind)
-        .map_err(|_| Problem::new(Code::UnsupportedMediaType, "Send the file as `multipart/form-data`."))?;
-    check_length(request.headers(), MediaKind::BYTES_MAX + AROUND)?;
-    let limits = SizeLimit::new().per_field(FIELD_MAX).for_field("file", MediaKind::BYTES_MAX + 1);
-    let constraints = Constraints::new().size_limit(limits.whole_stream(MediaKind::BYTES_MAX + AROUND));
-    let mut form = Multipart::with_constraints(request.into_body().into_data_stream(), boundary, constraints);
+    let mut form = form::open(request)?;
     let (mut kept, mut product, mut kind): (Option<Kept>, bool, Option<String>) = (None, false, None);
     // Clients write the fields in any order.
     while let Some(field) = form.next_field().await.map_err(|error| form::broken(&error))? {
@@ -63,11 +52,11 @@ pub(super) async fn post(
                 kept = Some(form::last(&state, whom.tenant, field, wanted).await?);
             }
             Some("messaging_product") => {
-                product = field.text().await.map_err(|error| form::broken(&error))?.trim() == "whatsapp";
+                product = form::said(field).await?.trim() == "whatsapp";
             }
-            Some("type") => kind = Some(field.text().await.map_err(|error| form::broken(&error))?),
+            Some("type") => kind = Some(form::said(field).await?),
             // Meta's own, of numbers that keep nothing.
-            Some("ttl_minutes") => _ = field.text().await.map_err(|error| form::broken(&error))?,
+            Some("ttl_minutes") => _ = form::said(field).await?,
             name => {
                 let name: String = name.unwrap_or_default().chars().take(64).collect();
                 return Err(Problem::new(Code::UnknownField, format!("Unexpected key `{name}`.")).at(&name));

@@ -3,10 +3,9 @@
 
 use super::{Node, session, wamid};
 use crate::auth::For;
-use crate::auth::gate::limited;
-use crate::auth::ring::Rate;
 use crate::body::{Idempotent, Json};
 use crate::problem::{Code, Problem};
+use crate::routes::message::Asked;
 use crate::routes::{address, message};
 use crate::state::ApiState;
 use axum::extract::State;
@@ -38,25 +37,12 @@ pub(super) async fn post(
         return super::receipt::mark(&state, &session, &fields).await;
     }
     let (input, to) = recipient(&mut fields)?;
-    for field in ["session", "options"] {
-        if fields.contains_key(field) {
-            return Err(Problem::new(Code::UnknownField, format!("Unexpected key `{field}`.")).at(field));
-        }
-    }
     let template = fields.get("type").is_some_and(|kind| kind == "template");
-    fields.insert("to".into(), to.to_text().into());
-    fields.insert("session".into(), session.id.to_string().into());
     name_as_meta_does(&state, &whom, &mut fields).await?;
     super::media::name(&state, &whom, &mut fields).await?;
-    let now = state.now();
-    if let Some(wait_ms) = whom.pass().and_then(|pass| pass.take_send(now)) {
-        return Err(limited(Rate::Send, wait_ms));
-    }
-    let accepted = message::accept(&state, &whom, fields, (key.0, &body.bytes)).await;
-    if let Some(pass) = whom.pass().filter(|_| !message::counts(&accepted)) {
-        pass.return_sends(1);
-    }
-    Ok(axum::Json(answer(&input, &to, accepted?.id(), template)))
+    let asked = Asked::of(session.id, to.clone(), fields);
+    let accepted = message::paced(&state, &whom, asked, (key.0, &body.bytes)).await?;
+    Ok(axum::Json(answer(&input, &to, accepted.id(), template)))
 }
 
 pub(super) fn missing(field: &str) -> Problem {

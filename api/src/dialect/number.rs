@@ -7,7 +7,8 @@ use crate::body::{Json, Query};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::{Request, State};
-use kabar_schema::records::{Number, Session};
+use kabar_engine::health::Health;
+use kabar_schema::records::{AsOf, Newest, Number, Session};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -43,7 +44,8 @@ pub(super) async fn get(
     match session(&state, &whom, &id).await {
         Ok(session) => {
             let number = state.dispatcher.number(whom.tenant, session.id).await?;
-            return Ok(axum::Json(selected(shown(&session, number.as_deref()), asked.fields())));
+            let health = state.node.health(whom.tenant, session.id).await?;
+            return Ok(axum::Json(selected(shown(&session, number.as_deref(), &health), asked.fields())));
         }
         Err(problem) if problem.code() == Code::NotFound => {}
         Err(problem) => return Err(problem),
@@ -92,7 +94,8 @@ pub(super) async fn list(
     let mut data = Vec::new();
     for number in numbers.into_iter().map(|found| found.noun).filter(|number| whom.may_use(number.session)) {
         if let Some(found) = state.nouns().get::<Session>(whom.tenant, number.session.0).await? {
-            data.push(selected(shown(&found.noun, Some(&number)), asked.fields()));
+            let health = state.node.health(whom.tenant, number.session).await?;
+            data.push(selected(shown(&found.noun, Some(&number), &health), asked.fields()));
         }
     }
     if data.is_empty() {
@@ -101,9 +104,18 @@ pub(super) async fn list(
     Ok(axum::Json(json!({ "data": data })))
 }
 
-/// A number as Meta showed it when it was last looked at.
-fn shown(session: &Session, number: Option<&Number>) -> Value {
+/// A number as Meta showed it when it was last looked at, with what webhooks said since.
+fn shown(session: &Session, number: Option<&Number>, health: &Health) -> Value {
     let mut shown = number.map(|number| number.said.clone()).unwrap_or_default();
+    let unknown = Number::unknown(session.tenant, session.id, session.created);
+    let Newest { quality, throughput, tier } = number.unwrap_or(&unknown).newest(health);
+    let word = |word: Option<AsOf>| word.map(|word| Value::from(word.value));
+    let newest = [
+        ("quality_rating", word(quality)),
+        ("throughput", throughput.map(|word| json!({ "level": word.value }))),
+        ("whatsapp_business_manager_messaging_limit", word(tier)),
+    ];
+    shown.extend(newest.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))));
     let level = if session.messages_per_second >= 1_000 { "HIGH" } else { "STANDARD" };
     let own = [
         ("verified_name", session.name.clone().into()),

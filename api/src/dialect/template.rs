@@ -3,8 +3,9 @@
 
 use super::{Node, no_such_object};
 use crate::auth::For;
-use crate::body::{Json, Query};
+use crate::body::{Idempotent, Json, Query};
 use crate::problem::{Code, Problem};
+use crate::routes::provider_template;
 use crate::state::ApiState;
 use axum::extract::State;
 use kabar_actors::account::{NewProviderTemplate, ProviderTemplateEdit};
@@ -42,8 +43,10 @@ pub(super) struct Named {
 
 /// The session through which an account is reached.
 pub(super) async fn session_of(state: &ApiState, whom: &For, waba: &str) -> Result<SessionId, Problem> {
-    let found = state.dispatcher.session_of_waba(whom.tenant, waba).await?;
-    let session = found.ok_or_else(no_such_object)?;
+    let sessions = state.dispatcher.sessions_of_waba(whom.tenant, waba).await?;
+    // A key for some numbers reaches the account through one of them.
+    let may = sessions.iter().find(|session| whom.check_session(**session).is_ok());
+    let session = may.or(sessions.first()).copied().ok_or_else(no_such_object)?;
     whom.check_session(session)?;
     Ok(session)
 }
@@ -112,10 +115,11 @@ pub(super) async fn post(
     State(state): State<ApiState>,
     whom: For,
     Node(waba): Node,
+    key: Idempotent,
     body: Json<NewProviderTemplate>,
 ) -> Result<axum::Json<Value>, Problem> {
     let session = session_of(&state, &whom, &waba).await?;
-    let made = state.dispatcher.create_provider_template((whom.tenant, session), &body.value, None).await?;
+    let (made, _) = provider_template::make(&state, &whom, session, (body.value, &key, &body.bytes)).await?;
     Ok(axum::Json(json!({"id": made.provider_id, "status": made.status, "category": made.category})))
 }
 

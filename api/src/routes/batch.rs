@@ -1,7 +1,7 @@
 //! `POST /v1/messages/batch`: up to a thousand messages in one request, each accepted or refused by itself. Not a
 //! campaign: nothing ties the rows together once they are accepted.
 
-use super::message::{Accepted, accept, counts};
+use super::message::{Accepted, Asked, accept, counts};
 use crate::auth::For;
 use crate::auth::gate::limited;
 use crate::auth::ring::Rate;
@@ -134,5 +134,5 @@ async fn send(
     key: Option<String>,
 ) -> Result<Accepted, Problem> {
     let body: Map<String, Value> = serde_json::from_str(row.get()).map_err(|error| refusal(&error))?;
-    accept(state, whom, body, (key, row.get().as_bytes())).await
+    accept(state, whom, Asked::read(body)?, (key, row.get().as_bytes())).await
 }

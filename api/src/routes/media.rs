@@ -149,10 +149,7 @@ pub(crate) async fn post(
     let _permit = permit(&state)?;
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kept = match kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
-        true => {
-            let kind = kind.to_owned();
-            form::take(&state, whom.tenant, &kind, request).await?
-        }
+        true => form::take(&state, whom.tenant, request).await?,
         false => {
             let body: Json<Wanted> = Json::within(request, state.config.server.media_inline_bytes()).await?;
             told(&state, whom.tenant, body.value).await?

@@ -21,6 +21,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use kabar_actors::view::MessageView;
+use kabar_engine::address::Address;
 use kabar_engine::entry::Idempotency;
 use kabar_engine::id::{MessageId, SessionId};
 use kabar_engine::overlay::decide::Draft;
@@ -80,16 +81,30 @@ pub(crate) async fn post(
     key: Idempotent,
     body: Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
+    let asked = Asked::read(body.value);
+    let accepted = paced(&state, &whom, asked, (key.0, &body.bytes)).await?;
+    Ok(answer(StatusCode::ACCEPTED, accepted.replayed, accepted))
+}
+
+/// Accepts one message within the rate of the caller's key.
+pub(crate) async fn paced(
+    state: &ApiState,
+    whom: &For,
+    asked: Result<Asked, Problem>,
+    known: (Option<String>, &[u8]),
+) -> Result<Accepted, Problem> {
     let now = state.now();
     if let Some(wait_ms) = whom.pass().and_then(|pass| pass.take_send(now)) {
         return Err(limited(Rate::Send, wait_ms));
     }
-    let accepted = accept(&state, &whom, body.value, (key.0, &body.bytes)).await;
+    let accepted = match asked {
+        Ok(asked) => accept(state, whom, asked, known).await,
+        Err(problem) => Err(problem),
+    };
     if let Some(pass) = whom.pass().filter(|_| !counts(&accepted)) {
         pass.return_sends(1);
     }
-    let accepted = accepted?;
-    Ok(answer(StatusCode::ACCEPTED, accepted.replayed, accepted))
+    accepted
 }
 
 /// Whether a message was accepted now: what was refused, or accepted earlier, takes nothing from its key's rate.
@@ -102,11 +117,10 @@ pub(crate) fn counts(accepted: &Result<Accepted, Problem>) -> bool {
 pub(crate) async fn accept(
     state: &ApiState,
     whom: &For,
-    body: Map<String, Value>,
+    mut asked: Asked,
     (key, bytes): (Option<String>, &[u8]),
 ) -> Result<Accepted, Problem> {
     let tenant = whom.tenant;
-    let mut asked = Asked::read(body)?;
     let own = match &asked.options.idempotency_key {
         Some(own) => Some(Idempotent::check(own.as_bytes()).map_err(|p| p.at("options.idempotency_key"))?),
         None => None,
@@ -128,7 +142,10 @@ pub(crate) async fn accept(
     let draft = Draft {
         tenant,
         session: asked.session,
-        to: address(&asked.to)?,
+        to: match asked.to {
+            To::Written(text) => address(&text)?,
+            To::Known(to) => to,
+        },
         content: Arc::new(content),
         lane: asked.options.lane.unwrap_or(Lane::Transactional),
         due,
@@ -144,10 +161,19 @@ pub(crate) async fn accept(
     Ok(Accepted { id: sent.message, status: Status::Queued, status_url, replayed: sent.replayed })
 }
 
+/// Who gets it.
+#[derive(Debug, PartialEq, Eq)]
+enum To {
+    /// As the caller wrote it.
+    Written(String),
+    /// Read already.
+    Known(Address),
+}
+
 /// The body, taken apart.
-struct Asked {
+pub(crate) struct Asked {
     session: SessionId,
-    to: String,
+    to: To,
     context: Option<String>,
     options: Options,
     tag: Option<Arc<str>>,
@@ -157,10 +183,29 @@ struct Asked {
 
 impl Asked {
     /// Refuses every field that is neither ours nor Meta's for this type of message.
-    fn read(mut body: Map<String, Value>) -> Result<Self, Problem> {
+    pub(crate) fn read(mut body: Map<String, Value>) -> Result<Self, Problem> {
         let session = text(&mut body, "session")?;
         let session = session.parse().map_err(|_| Problem::invalid("session", "an id such as ses_…"))?;
         let to = text(&mut body, "to")?;
+        let options: Options = match body.remove("options") {
+            Some(options) => serde_json::from_value(options).map_err(|error| {
+                Problem::new(Code::InvalidValue, format!("`options`: {error}.")).at("options")
+            })?,
+            None => Options::default(),
+        };
+        Self::metas((session, To::Written(to)), options, body)
+    }
+
+    /// Of Meta's object alone: from a number, to somebody who was read already.
+    pub(crate) fn of(session: SessionId, to: Address, body: Map<String, Value>) -> Result<Self, Problem> {
+        Self::metas((session, To::Known(to)), Options::default(), body)
+    }
+
+    fn metas(
+        (session, to): (SessionId, To),
+        options: Options,
+        mut body: Map<String, Value>,
+    ) -> Result<Self, Problem> {
         word(&mut body, "messaging_product", "whatsapp")?;
         word(&mut body, "recipient_type", "individual")?;
         let context = match body.remove("context") {
@@ -168,12 +213,6 @@ impl Asked {
             None => None,
         };
         let tag = body.remove("biz_opaque_callback_data").map(tag).transpose()?;
-        let options: Options = match body.remove("options") {
-            Some(options) => serde_json::from_value(options).map_err(|error| {
-                Problem::new(Code::InvalidValue, format!("`options`: {error}.")).at("options")
-            })?,
-            None => Options::default(),
-        };
         let kind = body.get("type").and_then(Value::as_str).unwrap_or("text").to_owned();
         if let Some(unknown) = body.keys().find(|k| *k != "type" && **k != kind) {
             let detail = format!("Unknown field `{unknown}` in a message of the type `{kind}`.");
@@ -316,7 +355,7 @@ mod tests {
             "options": {"lane": "reply", "valid_for_seconds": 60}
         }))
         .unwrap();
-        assert_eq!((asked.session, asked.to.as_str()), (SessionId(7), "6281234567890"));
+        assert_eq!((asked.session, asked.to), (SessionId(7), To::Written("6281234567890".into())));
         assert_eq!(
             (asked.message["text"]["body"].as_str(), asked.context.as_deref()),
             (Some("Halo"), Some("wamid.1"))

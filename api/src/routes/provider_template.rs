@@ -16,6 +16,7 @@ use crate::state::ApiState;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use kabar_actors::account::NewProviderTemplate;
 use kabar_engine::id::SessionId;
 use kabar_schema::records::ProviderTemplate;
 use serde::{Deserialize, Serialize};
@@ -167,19 +168,31 @@ pub(crate) async fn post(
     key: Idempotent,
     body: Json<Wanted>,
 ) -> Result<Response, Problem> {
-    let account = account(&state, &whom, id).await?;
+    let template = body.value.template();
+    let (made, replayed) = make(&state, &whom, id, (template, &key, &body.bytes)).await?;
+    Ok(answer(StatusCode::CREATED, replayed, Shown::from(made)))
+}
+
+/// Makes a template at Meta, after Meta's rules were looked at here; a repeat under its idempotency key gets what was made.
+pub(crate) async fn make(
+    state: &ApiState,
+    whom: &For,
+    id: SessionId,
+    (template, key, bytes): (NewProviderTemplate, &Idempotent, &[u8]),
+) -> Result<(ProviderTemplate, bool), Problem> {
+    let account = account(state, whom, id).await?;
     let waba = account.waba()?;
-    let mut template = body.value.checked()?;
-    let made = key.0.as_deref().map(|key| secret::digest_hex(&[key.as_bytes(), &[0], &body.bytes].concat()));
+    let mut template = wanted::checked(template)?;
+    let made = key.0.as_deref().map(|key| secret::digest_hex(&[key.as_bytes(), &[0], bytes].concat()));
     let own = ProviderTemplate::id_of(whom.tenant, waba, &template.name, &template.language);
     let known = state.nouns().get::<ProviderTemplate>(whom.tenant, own).await?;
     let earlier = known.map(|known| known.noun).filter(|known| made.is_some() && known.made == made);
     if let Some(earlier) = earlier.filter(|earlier| earlier.status != "DELETED") {
-        return Ok(answer(StatusCode::CREATED, true, Shown::from(earlier)));
+        return Ok((earlier, true));
     }
-    wanted::with_samples(&state, &account, &mut template.components).await?;
+    wanted::with_samples(state, &account, &mut template.components).await?;
     let created = state.dispatcher.create_provider_template((whom.tenant, id), &template, made).await?;
-    Ok(answer(StatusCode::CREATED, false, Shown::from(created)))
+    Ok((created, false))
 }
 
 /// Session and template of an address.

@@ -267,6 +267,30 @@ async fn a_subscriber_is_told_in_metas_words_signed_as_meta_signs_with_the_ids_i
     house.running.shutdown().await;
 }
 
+/// Who quotes what was accepted a moment ago waits as long as WhatsApp takes to answer. Prints how long that was.
+#[tokio::test]
+async fn what_was_just_accepted_may_be_quoted_at_once() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let post = format!("POST /v23.0/{NUMBER}/messages");
+    let mut waits = Vec::new();
+    for nth in 0..20 {
+        let to = format!("62812345678{nth:02}");
+        let sent = graph(&tenant, &post, template(&to)).await.json()["messages"][0]["id"].clone();
+        let mut second = template(&to);
+        second["context"] = json!({"message_id": sent});
+        let began = std::time::Instant::now();
+        let answer = graph(&tenant, &post, second).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        waits.push(began.elapsed().as_millis());
+    }
+    waits.sort_unstable();
+    println!("quoting at once took {} ms in the middle, {} ms at most", waits[10], waits[19]);
+    assert!(waits[19] < 3_000, "{waits:?}");
+    house.running.shutdown().await;
+}
+
 #[tokio::test]
 async fn an_address_that_does_not_know_the_token_is_told_nothing() {
     let house = welcoming().await;
@@ -412,5 +436,29 @@ async fn templates_numbers_and_the_profile_of_an_account_are_there_in_metas_word
     let gone = tenant.call(&format!("DELETE {list}?name=order_update"), Value::Null).await;
     assert_eq!(gone.json(), json!({"success": true}));
     assert_eq!(tenant.get(&list).await.json()["data"], json!([]));
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_dialect_describes_its_operations_and_each_of_them_stands_behind_the_gate() {
+    let house = welcoming().await;
+    let document = house.call("GET /openapi-meta.json", &[], "").await.json();
+    let mut met = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{version}", "v23.0").replace("{id}", NUMBER);
+        for method in item.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+            let what = format!("{} {path}", method.to_uppercase());
+            let refused = house.call(&what, &[("content-type", "application/json")], "{}").await;
+            assert_eq!(
+                (refused.status, &refused.json()["error"]["code"]),
+                (401, &json!(190)),
+                "{what}: {refused:?}"
+            );
+            met += 1;
+        }
+    }
+    assert_eq!(met, 12);
+    let nothing = house.call(&format!("GET /v23.0/{NUMBER}/nothing"), &[], "").await;
+    assert_ne!(nothing.status, 401, "what is not there stands behind no gate");
     house.running.shutdown().await;
 }

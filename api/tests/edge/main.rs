@@ -8,6 +8,7 @@ mod backup;
 mod busy;
 mod campaign;
 mod catalogue;
+mod ci;
 mod contact;
 mod conversation;
 mod coverage;

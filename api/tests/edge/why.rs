@@ -154,6 +154,12 @@ async fn a_throttled_message_tells_the_limit_and_how_long_it_waited_for_it() {
     sound(&told);
     let back = step(&told, "put_back");
     assert_eq!((&back["cause"]["code"], &back["cause"]["fault"]), (&json!("throughput"), &json!("provider")));
+    for word in ["detail", "trace"] {
+        assert!(
+            back["said"][word].as_str().is_some_and(|said| !said.is_empty()),
+            "WhatsApp's own words: {back}"
+        );
+    }
     let steps = told["steps"].as_array().unwrap();
     let waited = steps.iter().find(|s| s["step"] == "waited" && s["reason"] == "retry").unwrap();
     assert_eq!((&waited["at"], &waited["until"]), (&back["at"], &back["due"]), "{told:#}");

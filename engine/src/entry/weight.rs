@@ -17,6 +17,7 @@ impl Entry {
                 192 + content(&inbound.content) + inbound.beside.as_ref().map_or(0, |_| 9 * 1024)
             }
             What::Notice(notice) => 160 + notice.value.as_ref().map_or(0, |value| value.len()),
+            What::Quoted(quoted) => quoted.weight(),
             What::Claim { messages, .. }
             | What::Released { messages, .. }
             | What::Parked { messages, .. }

@@ -119,7 +119,7 @@ fn limit(value: &Value) -> Option<String> {
 /// What an account update says of what the account may not do; `None`: nothing.
 fn restriction(value: &Value) -> Option<Restriction> {
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    let all = |kind: String, blocks| Some(Restriction { kind, blocks, until: None });
+    let all = |kind: String, blocks| Some(Restriction { kind, blocks, until: None, answers: None });
     let event = text(value, "event")?;
     match event.as_str() {
         "DISABLED_UPDATE" => {
@@ -136,24 +136,39 @@ fn restriction(value: &Value) -> Option<Restriction> {
         "ACCOUNT_RESTRICTION" => {
             let list = value.get("restriction_info").and_then(Value::as_array)?;
             let kinds: Vec<String> = list.iter().filter_map(|one| text(one, "restriction_type")).collect();
-            let blocking = |one: &&Value| {
-                text(one, "restriction_type").is_some_and(|kind| blocks(&kind) > Blocks::Nothing)
+            let most = kinds.iter().map(|kind| blocks(kind)).max().unwrap_or(Blocks::Nothing);
+            // Each has its own end; one that says none lasts until it is told otherwise.
+            let end = |least: Blocks| {
+                let of =
+                    |one: &&Value| text(one, "restriction_type").is_some_and(|kind| blocks(&kind) >= least);
+                let ends = list.iter().filter(of).map(|one| moment(one.get("expiration")?));
+                ends.collect::<Option<Vec<_>>>().and_then(|ends| ends.into_iter().max())
             };
-            let until = list.iter().filter(blocking).filter_map(|one| seconds(one.get("expiration")?)).max();
-            let blocks = kinds.iter().map(|kind| blocks(kind)).max().unwrap_or(Blocks::Nothing);
-            Some(Restriction { kind: kinds.join(","), blocks, until })
+            let until = (most > Blocks::Nothing).then(|| end(Blocks::Initiated)).flatten();
+            let answers = (most == Blocks::All).then(|| end(Blocks::All)).flatten();
+            Some(Restriction { kind: kinds.join(","), blocks: most, until, answers })
         }
         _ => None,
     }
 }
 
+/// Who may not even answer may not begin either: Meta takes the one away after the other. Other restrictions are about calls,
+/// further numbers and the making of templates.
 fn blocks(kind: &str) -> Blocks {
-    // Others are about further numbers, or about answers, which Meta then refuses one by one.
-    if kind == "RESTRICTED_BIZ_INITIATED_MESSAGING" { Blocks::Initiated } else { Blocks::Nothing }
+    match kind {
+        "RESTRICTED_BIZ_INITIATED_MESSAGING" => Blocks::Initiated,
+        "RESTRICTED_CUSTOMER_INITIATED_MESSAGING" => Blocks::All,
+        _ => Blocks::Nothing,
+    }
 }
 
-/// Seconds since 1970, as a number or its digits.
-fn seconds(value: &Value) -> Option<Timestamp> {
-    let seconds = value.as_i64().or_else(|| value.as_str()?.parse().ok())?;
-    Some(Timestamp(seconds.checked_mul(1_000)?))
+/// Seconds since 1970, as a number or its digits, or a date as Graph writes one: `2026-12-24T11:00:00+0000`.
+fn moment(value: &Value) -> Option<Timestamp> {
+    let seconds = value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    if let Some(seconds) = seconds {
+        return Some(Timestamp(seconds.checked_mul(1_000)?));
+    }
+    let text = value.as_str()?;
+    let (date, minutes) = text.split_at_checked(text.len().checked_sub(2)?)?;
+    Timestamp::from_rfc3339(text).or_else(|| Timestamp::from_rfc3339(&format!("{date}:{minutes}")))
 }

@@ -80,6 +80,37 @@ fn a_restriction_blocks_what_it_says_until_it_ends() {
 }
 
 #[test]
+fn who_may_not_even_answer_sends_nothing_and_each_restriction_has_its_own_end() {
+    let (answers, all) = (T.plus_ms(HOUR_MS), T.plus_ms(3 * HOUR_MS));
+    let one = |kind: &str, end: Value| json!({"restriction_type": kind, "expiration": end});
+    let restricted = |list: &[Value]| json!({"event": "ACCOUNT_RESTRICTION", "restriction_info": list});
+    let initiated = one("RESTRICTED_BIZ_INITIATED_MESSAGING", json!(all.0 / 1_000));
+    let customer = |end: Value| one("RESTRICTED_CUSTOMER_INITIATED_MESSAGING", end);
+    let heard = |list: &[Value]| {
+        let mut health = Health::default();
+        hear(&mut health, "account_update", &restricted(list), T);
+        health
+    };
+    let date = answers.to_rfc3339();
+    let graphs = format!("{}+0000", date.split('.').next().unwrap().trim_end_matches('Z'));
+    for end in [json!(answers.0 / 1_000), json!((answers.0 / 1_000).to_string()), json!(date), json!(graphs)]
+    {
+        let both = heard(&[initiated.clone(), customer(end.clone())]);
+        assert_eq!(both.blocks(T), (Blocks::All, Some(answers)), "{end}");
+        assert_eq!(both.blocks(answers), (Blocks::Initiated, Some(all)));
+        assert_eq!(both.blocks(all), (Blocks::Nothing, None));
+    }
+    let alone = heard(&[customer(json!(answers.0 / 1_000))]);
+    assert_eq!(alone.blocks(T), (Blocks::All, Some(answers)));
+    assert_eq!(alone.blocks(answers), (Blocks::Nothing, None));
+    for endless in [json!(null), json!("soon"), json!("")] {
+        assert_eq!(heard(&[initiated.clone(), customer(endless)]).blocks(all), (Blocks::All, None));
+    }
+    let calls = heard(&[one("RESTRICTED_USER_INITIATED_CALLING", json!(null))]);
+    assert_eq!(calls.blocks(T), (Blocks::Nothing, None));
+}
+
+#[test]
 fn a_paused_template_is_held_as_long_as_the_pause_and_a_disabled_one_for_ever() {
     let mut health = Health::default();
     let template = "message_template_status_update";

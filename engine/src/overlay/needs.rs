@@ -322,6 +322,7 @@ impl Missing<'_> {
             | What::MediaStored { .. }
             | What::MediaFailed { .. }
             | What::Notice(_)
+            | What::Quoted(_)
             | What::WebhookDisabled { .. } => {}
             What::Alias { conversation, .. } => self.conversation(*conversation),
             What::Intent(intent) => self.joins(intent.conversation, intent.id),

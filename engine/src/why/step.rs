@@ -2,6 +2,7 @@
 
 use crate::cause::Cause;
 use crate::id::{CampaignId, ConversationId, EventId, KeyId, SessionId};
+use crate::outgoing::Words;
 use crate::pacing::Lane;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -178,6 +179,8 @@ pub enum Step {
     Rejected {
         /// Why.
         cause: Cause,
+        /// What the provider said.
+        words: Option<Words>,
     },
     /// Refused for now.
     PutBack {
@@ -185,6 +188,8 @@ pub enum Step {
         cause: Cause,
         /// Tried again then.
         due: Timestamp,
+        /// What the provider said.
+        words: Option<Words>,
     },
     /// The call ended without an answer that tells.
     Ambiguous,

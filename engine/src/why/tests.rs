@@ -101,7 +101,7 @@ fn every_wait_lies_between_what_it_waited_from_and_what_ended_it() {
             (4_500, waited(5_000, Reason::Pace)),
             (5_000, Step::Claimed { attempt: 1 }),
             (5_000, Step::Called),
-            (6_000, Step::PutBack { cause, due: Timestamp(7_500) }),
+            (6_000, Step::PutBack { cause, due: Timestamp(7_500), words: None }),
             (6_000, Step::Waited { until: Timestamp(7_500), reason: Reason::Retry, cause: Some(cause) }),
             (7_500, waited(8_000, Reason::Queue)),
             (8_000, Step::Claimed { attempt: 2 }),
@@ -109,6 +109,42 @@ fn every_wait_lies_between_what_it_waited_from_and_what_ended_it() {
             (9_000, Step::Taken { provider_id: "w".into() }),
         ]
     );
+}
+
+#[test]
+fn the_providers_words_stand_at_the_answer_they_came_with_and_what_kabar_held_back_has_none() {
+    let words = |detail: &str| Words { detail: detail.into(), trace: Some("AbC".into()) };
+    let cause = Cause::PAIR_RATE;
+    let again = |due| What::Results(vec![(ME, Outcome::Retry { due: Timestamp(due), cause })]);
+    let quoted = |campaign, calls| What::Quoted(Box::new(Quoted { campaign, calls }));
+    let mut why = Why::of_message(TENANT, ME);
+    read(
+        &mut why,
+        vec![
+            intent(ME, 0),
+            claim(&[ME], None),
+            quoted(None, vec![(OTHER.0, words("others")), (ME.0, words("pair rate limit hit"))]),
+            // A recipient's index may be a message's number.
+            quoted(Some(CampaignId(8)), vec![(ME.0, words("a campaign's"))]),
+            again(4_500),
+            claim(&[ME], None),
+            again(7_500),
+            claim(&[ME], None),
+            quoted(None, vec![(ME.0, words("no"))]),
+            What::Results(vec![(ME, Outcome::Failed(Cause(131_026)))]),
+        ],
+    );
+    let steps: Vec<Step> = listed(why, Status::Failed).into_iter().map(|(_, step)| step).collect();
+    let calls = steps.iter().filter(|step| matches!(step, Step::Called)).count();
+    assert_eq!(calls, 2, "Kabar kept the limit itself once: {steps:?}");
+    let said: Vec<_> = steps
+        .into_iter()
+        .filter_map(|step| match step {
+            Step::PutBack { words, .. } | Step::Rejected { words, .. } => Some(words),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, [Some(words("pair rate limit hit")), None, Some(words("no"))]);
 }
 
 #[test]
@@ -217,7 +253,7 @@ fn a_recipient_tells_the_launch_the_pause_and_the_hours_between_its_part_and_its
             (3_000, waited(5_000, Reason::Queue)),
             (5_000, waited(7_000, Reason::Hours)),
             (7_000, Step::Claimed { attempt: 1 }),
-            (8_000, Step::Rejected { cause: Cause::RENDER }),
+            (8_000, Step::Rejected { cause: Cause::RENDER, words: None }),
         ]
     );
 }

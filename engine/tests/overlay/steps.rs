@@ -178,9 +178,11 @@ impl World {
         let how = if self.wire.is_taken(reference) { how % 2 } else { how % 9 };
         self.fresh += 1;
         let provider_id: Arc<str> = format!("wamid.{}", self.fresh).into();
-        let refused = |cause| Err(SendError::Rejected(Reason { cause: Cause(cause), detail: String::new() }));
+        let refused = |cause| {
+            Err(SendError::Rejected(Reason { cause: Cause(cause), detail: String::new(), trace: None }))
+        };
         let later = |throttle, after_ms, cause| {
-            Err(SendError::RetryAfter { throttle, after_ms, cause: Cause(cause) })
+            Err(SendError::RetryAfter { throttle, after_ms, cause: Cause(cause), words: None })
         };
         let (result, fate, taken) = match how {
             0 => (Ok(Accepted { provider_id, held: false }), Fate::Perhaps, true),

@@ -114,5 +114,5 @@ pub fn reported(
 
 /// What is answered over a dead link.
 pub fn lost() -> Result<Accepted, SendError> {
-    Err(SendError::LinkLost(Reason { cause: Cause::LINK_LOST, detail: String::new() }))
+    Err(SendError::LinkLost(Reason { cause: Cause::LINK_LOST, detail: String::new(), trace: None }))
 }

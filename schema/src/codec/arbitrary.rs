@@ -6,8 +6,8 @@ use kabar_engine::campaign::Verb;
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::entry::{
-    ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine, Range,
-    StatusReport, What,
+    ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine,
+    Quoted, Range, StatusReport, What,
 };
 use kabar_engine::id::{
     CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, TenantId, WebhookId,
@@ -15,6 +15,7 @@ use kabar_engine::id::{
 use kabar_engine::notice::Notice;
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
+use kabar_engine::outgoing::Words;
 use kabar_engine::pacing::{Held, Hold, Lane};
 use kabar_engine::part::{ChunkLine, PartStart};
 use kabar_engine::pricing::Pricing;
@@ -116,6 +117,13 @@ fn pricing() -> impl Strategy<Value = Pricing> {
     (option::of(any::<bool>()), word(), word(), word(), word()).prop_map(
         |(billable, model, kind, category, origin)| Pricing { billable, model, kind, category, origin },
     )
+}
+
+fn quoted() -> impl Strategy<Value = What> {
+    let words = ("[a-c ]{0,3}|.*", option::of("[A-Za-z0-9_-]{23}"))
+        .prop_map(|(detail, trace)| Words { detail, trace });
+    (option::of(campaign()), vec((any::<u64>(), words), 0..20))
+        .prop_map(|(campaign, calls)| What::Quoted(Box::new(Quoted { campaign, calls })))
 }
 
 fn notice() -> impl Strategy<Value = What> {
@@ -282,6 +290,7 @@ fn about_campaigns() -> BoxedStrategy<What> {
             .prop_map(|(campaign, command, parts)| What::Obeyed { campaign, command, parts }),
         campaign().prop_map(|campaign| What::Finished { campaign }),
         notice(),
+        quoted(),
         (any::<u64>(), time())
             .prop_map(|(webhook, since)| What::WebhookDisabled { webhook: WebhookId(webhook), since }),
         (message(), any::<u64>())

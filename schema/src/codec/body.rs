@@ -1,8 +1,8 @@
-//! A message's body as it is sealed in a row: its content and, where there is something, what stands beside it. Also a
-//! conversation's profile: the names and the origin of its person. Not the sealing.
+//! A message's body as it is sealed in a row: its content as Meta's message object, with the caller's tag in it as Meta writes
+//! it, and, where there is something, what stands beside it. Also a conversation's profile: the names and the origin of its
+//! person. Not the sealing.
 
 use super::DecodeError;
-use crate::said;
 use kabar_engine::beside::{Beside, Referrals};
 use kabar_engine::content::Content;
 use kabar_engine::conversation::ConversationRow;
@@ -11,6 +11,16 @@ use std::sync::Arc;
 
 /// In front of a form with more than the old one had, which was the content's JSON or the bare name. Neither begins so.
 const MORE: u8 = 0;
+
+/// Meta's word for a caller's tag.
+const TAG: &str = "biz_opaque_callback_data";
+
+/// The tag beside a content.
+#[derive(Deserialize)]
+struct Tagged {
+    #[serde(rename = "biz_opaque_callback_data")]
+    tag: Arc<str>,
+}
 
 /// What stands beside, as JSON.
 pub(super) fn beside(beside: &Beside) -> Vec<u8> {
@@ -30,7 +40,30 @@ pub(crate) fn write(out: &mut Vec<u8>, content: &Content, with: Option<&Beside>,
         out.extend_from_slice(&u32::try_from(json.len()).unwrap_or(u32::MAX).to_le_bytes());
         out.extend_from_slice(&json);
     }
-    said::write(out, content, tag);
+    said(out, content, tag);
+}
+
+/// The content's object, with the tag in it.
+fn said(out: &mut Vec<u8>, content: &Content, tag: Option<&str>) {
+    const TOLD: &str = "invariant: a content has string keys, and memory takes every byte";
+    serde_json::to_writer(&mut *out, content).expect(TOLD);
+    if let Some(tag) = tag {
+        // The object's closing brace makes room.
+        out.pop();
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(TAG.as_bytes());
+        out.extend_from_slice(b"\":");
+        serde_json::to_writer(&mut *out, tag).expect(TOLD);
+        out.push(b'}');
+    }
+}
+
+/// Reads both. Few messages have a tag, which then stands last: the others are not read twice.
+fn read_said(plain: &[u8]) -> Result<(Content, Option<Arc<str>>), serde_json::Error> {
+    let content = serde_json::from_slice(plain)?;
+    let may = plain.ends_with(b"\"}");
+    let tag = if may { serde_json::from_slice::<Tagged>(plain).ok().map(|said| said.tag) } else { None };
+    Ok((content, tag))
 }
 
 /// A content, what stands beside it, and the caller's tag.
@@ -49,7 +82,7 @@ pub(crate) fn read(plain: &[u8]) -> Result<Body, DecodeError> {
         }
         _ => (plain, None),
     };
-    let (content, tag) = said::read(content).map_err(|_| wrong)?;
+    let (content, tag) = read_said(content).map_err(|_| wrong)?;
     Ok((content, beside, tag))
 }
 
@@ -112,6 +145,17 @@ mod tests {
         // Bytes that were stored before this form.
         let old = br#"{"type":"text","text":{"body":"halo"}}"#;
         assert_eq!(read(old), Ok((content, None, None)));
+    }
+
+    #[test]
+    fn a_tag_comes_back_beside_its_content_and_none_where_there_was_none() {
+        for tag in [None, Some(""), Some("order \"81\" {}"), Some(TAG)] {
+            let content = Content::plain("biz_opaque_callback_data: {}");
+            let mut out = Vec::new();
+            said(&mut out, &content, tag);
+            let (back, found) = read_said(&out).unwrap();
+            assert_eq!((back, found.as_deref()), (content, tag));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::entry::{
     ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine,
-    Position, Range, StatusReport, What,
+    Position, Quoted, Range, StatusReport, What,
 };
 use kabar_engine::id::{
     CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, ShardId, TenantId, WebhookId,
@@ -22,6 +22,7 @@ use kabar_engine::id::{
 use kabar_engine::notice::Notice;
 use kabar_engine::once::Once;
 use kabar_engine::optout::Wish;
+use kabar_engine::outgoing::Words;
 use kabar_engine::pacing::{Held, Hold, Lane};
 use kabar_engine::part::{ChunkLine, PartStart};
 use kabar_engine::pricing::Pricing;
@@ -281,7 +282,15 @@ fn provider_kinds() -> Vec<What> {
         What::Inbound(Box::new(inbound)),
         What::Statuses(single.collect()),
         What::PartStatuses { campaign: CAMPAIGN, statuses: statuses.collect() },
+        quoted(),
     ]
+}
+
+fn quoted() -> What {
+    let words =
+        |trace: Option<&str>| Words { detail: "pair rate limit hit".into(), trace: trace.map(str::to_owned) };
+    let calls = vec![(5, words(Some("AbC"))), (6, words(None)), (7, Words::default())];
+    What::Quoted(Box::new(Quoted { campaign: Some(CAMPAIGN), calls }))
 }
 
 fn samples() -> Vec<Entry> {

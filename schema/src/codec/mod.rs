@@ -14,6 +14,7 @@ mod notice;
 mod once;
 mod part;
 mod priced;
+mod quoted;
 pub mod row;
 pub(crate) mod view;
 mod webhook;
@@ -112,7 +113,9 @@ mod kind {
     pub(super) const INBOUND_BESIDE: u8 = 42;
     pub(super) const STATUSES_PRICED: u8 = 43;
     pub(super) const PART_STATUSES_PRICED: u8 = 44;
-    pub(super) const LAST: u8 = PART_STATUSES_PRICED;
+    // What the provider said of calls it refused.
+    pub(super) const QUOTED: u8 = 45;
+    pub(super) const LAST: u8 = QUOTED;
 }
 
 /// The highest entry kind this version knows.
@@ -172,17 +175,25 @@ pub(crate) fn encode_with(entry: &Entry, sealer: Sealer<'_>, out: &mut Vec<u8>) 
     let mut to = Fields { out, tenant: entry.tenant, at: entry.at, sealer };
     let kind = match message::put(&mut to, &entry.what)? {
         Some(kind) => kind,
-        None => match notice::put(&mut to, &entry.what)? {
+        None => match sealed(&mut to, &entry.what)? {
             Some(kind) => kind,
             None => campaign::put(to.out, &entry.what)
                 .or_else(|| part::put(to.out, entry.at, &entry.what))
                 .or_else(|| webhook::put(to.out, &entry.what))
                 .or_else(|| media::put(to.out, &entry.what))
-                .expect("invariant: every kind is written by one of the six"),
+                .expect("invariant: every kind is written by one of the seven"),
         },
     };
     out[at] = kind;
     Ok(())
+}
+
+/// Kinds of one entry each whose fields are sealed.
+fn sealed(to: &mut Fields<'_>, what: &What) -> Result<Option<u8>, SealError> {
+    match notice::put(to, what)? {
+        Some(kind) => Ok(Some(kind)),
+        None => quoted::put(to, what),
+    }
 }
 
 /// Where an entry's fields are written.
@@ -205,7 +216,10 @@ pub fn decode(bytes: &[u8], keyring: &Keyring) -> Result<Decoded, DecodeError> {
     }
     let mut from = Stored { reader, kind, tenant, at, keyring };
     let found = match message::read(&mut from)? {
-        None => notice::read(&mut from)?,
+        None => match notice::read(&mut from)? {
+            None => quoted::read(&mut from)?,
+            found => found,
+        },
         found => found,
     };
     let what = match found {

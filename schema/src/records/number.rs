@@ -2,6 +2,7 @@
 //! seen to work. Written by whoever asked Meta; the [`Session`](super::Session) itself is the tenant's.
 
 use super::Noun;
+use kabar_engine::health::{Health, Told};
 use kabar_engine::id::{SessionId, TenantId};
 use kabar_engine::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -71,7 +72,43 @@ pub struct Number {
     pub created: Timestamp,
 }
 
+/// A word about a number, and since when it is known to be so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsOf {
+    /// Meta's word.
+    pub value: String,
+    /// When Meta said it, or was looked at.
+    pub at: Timestamp,
+}
+
+/// What is newest of what a look at Meta and a webhook said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Newest {
+    /// `GREEN`, `YELLOW`, `RED` or `NA`.
+    pub quality: Option<AsOf>,
+    /// `STANDARD`, `HIGH` …
+    pub throughput: Option<AsOf>,
+    /// `TIER_250` … `TIER_UNLIMITED`, or a number.
+    pub tier: Option<AsOf>,
+}
+
 impl Number {
+    /// The last look beside what webhooks said: of each word the newer. Whoever shows or uses one of them asks here.
+    #[must_use]
+    pub fn newest(&self, health: &Health) -> Newest {
+        let newer = |seen: &Option<String>, told: &Option<Told<String>>| {
+            let seen = seen.clone().zip(self.validated).map(|(value, at)| AsOf { value, at });
+            let told = told.clone().map(|told| AsOf { value: told.value, at: told.at });
+            // Of two of one moment the webhook, which told of a change.
+            [seen, told].into_iter().flatten().max_by_key(|word| word.at)
+        };
+        Newest {
+            quality: newer(&self.quality, &health.quality),
+            throughput: newer(&self.throughput, &health.throughput),
+            tier: newer(&self.tier, &health.messaging_limit),
+        }
+    }
+
     /// The index by the account.
     pub const WABA_ID: &'static str = "waba_id";
 
@@ -127,5 +164,39 @@ impl Noun for Number {
     }
     fn indexes(&self) -> Vec<(&'static str, String)> {
         self.waba_id.iter().map(|waba| (Self::WABA_ID, waba.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kabar_engine::cause::Cause;
+    use kabar_engine::health::Evidence;
+
+    #[test]
+    fn of_a_look_and_a_webhook_the_newer_one_counts_word_by_word() {
+        let at = |ms: i64| Timestamp(1_000 + ms);
+        let told = |value: &str, ms| {
+            Some(Told { value: value.to_owned(), at: at(ms), by: Evidence::Code(Cause(1)) })
+        };
+        let looked = |ms| Number {
+            validated: Some(at(ms)),
+            quality: Some("GREEN".into()),
+            tier: Some("TIER_2K".into()),
+            ..Number::unknown(TenantId(1), SessionId(2), at(0))
+        };
+        let health = Health { quality: told("RED", 5), throughput: told("HIGH", 5), ..Health::default() };
+        let newest = |number: Number| {
+            let Newest { quality, throughput, tier } = number.newest(&health);
+            [quality, throughput, tier].map(|word| word.map(|word| (word.value, word.at)))
+        };
+        let word = |value: &str, ms| Some((value.to_owned(), at(ms)));
+        assert_eq!(newest(looked(4)), [word("RED", 5), word("HIGH", 5), word("TIER_2K", 4)]);
+        assert_eq!(newest(looked(5)), [word("RED", 5), word("HIGH", 5), word("TIER_2K", 5)]);
+        assert_eq!(newest(looked(6)), [word("GREEN", 6), word("HIGH", 5), word("TIER_2K", 6)]);
+        let standard = Number { throughput: Some("STANDARD".into()), ..looked(6) };
+        assert_eq!(newest(standard)[1], word("STANDARD", 6));
+        let never = Number { validated: None, ..looked(0) };
+        assert_eq!(newest(never), [word("RED", 5), word("HIGH", 5), None], "what nobody saw is of no time");
     }
 }

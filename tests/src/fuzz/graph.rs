@@ -144,12 +144,19 @@ impl World {
             base_url: base_url.clone(),
             api_version: api_version.clone(),
             access_token: token(),
+            proofs: Arc::default(),
             deadline_ms,
         };
         let graph = Graph::new(client.clone(), config).expect("the configuration works");
         let phone_number_id = NUMBER.to_owned();
-        let config =
-            CloudConfig { base_url, api_version, phone_number_id, access_token: token(), deadline_ms };
+        let config = CloudConfig {
+            base_url,
+            api_version,
+            phone_number_id,
+            access_token: token(),
+            deadline_ms,
+            proofs: Arc::default(),
+        };
         Self { runtime, answers, graph, sender: CloudApi::new(client, config) }
     }
 

@@ -205,7 +205,7 @@ impl Worker {
             "name": format!("Campaign {nth}"),
             "senders": self.world.sessions,
             "audience": {"list": import.text("id")?},
-            "message": people::template("{{name}}"),
+            "message": people::pictured("{{name}}", self.world.picture()),
         });
         let ask = Ask::post("/v1/campaigns", format!("campaign-{nth}"), &body);
         let id = self.insist("a campaign is refused", ask).await?.text("id")?;

@@ -103,6 +103,7 @@ pub(super) async fn reckon(
     inbound(&node, (world, notes), postmortem, verdict).await?;
     verdict.webhooks = world.sandbox.stats().webhooks.updates;
     verdict.webhooks_lost += report.behind;
+    verdict.uploads = world.sandbox.stats().media.uploads;
     let twice = world.sandbox.recipients().into_values().map(|count| count - 1);
     verdict.duplicates = twice.sum();
     let left = node.stats().open_claims;

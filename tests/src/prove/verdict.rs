@@ -2,6 +2,7 @@
 
 use super::kill::{NEAR_MS, NEAR_ON_CLUSTER_MS};
 use super::options::Options;
+use super::world::SESSIONS;
 use kabar_engine::outgoing::Reference;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -64,6 +65,8 @@ pub struct Verdict {
     pub(super) unknown: u64,
     /// Of them, those that are owed to a fault of the sandbox and not to a kill.
     pub(super) unknown_by_fault: u64,
+    /// How often the picture of the campaigns was uploaded.
+    pub(super) uploads: u64,
     /// Whether every total is the sum of its items and agrees with the ledger.
     pub(super) totals_exact: bool,
     /// Every promise that broke, in words.
@@ -115,6 +118,9 @@ impl Verdict {
         self.promise(twice == 0, || format!("{twice} messages reached a person twice"));
         let by_kill = self.unknown.saturating_sub(self.unknown_by_fault);
         self.promise(by_kill <= open, || format!("{by_kill} are unknown, only {open} claims were open"));
+        // Once for each number, once more where a kill came between an upload and its record, and where its answer was lost.
+        let (uploads, most) = (self.uploads, SESSIONS as u64 * (2 + self.kills.len() as u64));
+        self.promise((1..=most).contains(&uploads), || format!("the picture was uploaded {uploads} times"));
         let exact = self.totals_exact;
         self.promise(exact, || "the totals are not exact".to_owned());
     }
@@ -137,6 +143,7 @@ impl Verdict {
             "duplicates": self.duplicates,
             "unknown": self.unknown,
             "open_claims": self.open_claims(),
+            "uploads": self.uploads,
             "totals_exact": self.totals_exact,
             "seed": self.seed,
         })
@@ -147,7 +154,7 @@ impl Verdict {
     pub fn tell(&self) {
         eprintln!(
             "{} kills counted; {} messages acknowledged, {} lost; {} webhook items, {} lost; {} duplicates; {} unknown \
-             ({} by faults of the sandbox), {} claims were open at the kills; totals exact: {}",
+             ({} by faults of the sandbox), {} claims were open at the kills, a picture uploaded {} times; totals exact: {}",
             self.counted(),
             self.accepted,
             self.accepted_lost,
@@ -157,6 +164,7 @@ impl Verdict {
             self.unknown,
             self.unknown_by_fault,
             self.open_claims(),
+            self.uploads,
             self.totals_exact,
         );
         for broken in &self.broken {

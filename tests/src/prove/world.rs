@@ -9,6 +9,8 @@ use serde_json::json;
 
 /// Messages a second of one session; the sandbox takes twice as many, so that it does not throttle.
 pub(super) const RATE: u32 = 500;
+/// A very small JPEG's first bytes.
+const PICTURE: &str = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAEBAQE=";
 /// Linked numbers.
 pub(super) const SESSIONS: usize = 2;
 
@@ -20,9 +22,15 @@ pub(super) struct World {
     /// The tenant's own client.
     pub(super) client: Client,
     key: String,
+    picture: String,
 }
 
 impl World {
+    /// The tenant's picture, which every campaign shows.
+    pub(super) fn picture(&self) -> &str {
+        &self.picture
+    }
+
     /// The tenant's key.
     pub(super) fn key(&self) -> &str {
         &self.key
@@ -96,5 +104,6 @@ pub(super) async fn furnish(sandbox: Sandbox, child: &Child) -> Result<World> {
     let url = format!("{}{}", child.base(), app.text("webhook_path")?);
     sandbox.set_webhook(&url).await.context("the node's webhook address")?;
     let client = operator.with_key(&secret);
-    Ok(World { sandbox, tenant, sessions, client, key: secret })
+    let picture = client.post("/v1/media", "picture", &json!({"base64": PICTURE})).await?.text("id")?;
+    Ok(World { sandbox, tenant, sessions, client, key: secret, picture })
 }

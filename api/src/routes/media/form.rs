@@ -4,6 +4,7 @@ use crate::body::check_length;
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use futures::StreamExt;
 use kabar_actors::media::{Kept, MediaError, SourceError, Wanted};
 use kabar_engine::id::TenantId;
@@ -17,31 +18,19 @@ const AROUND: u64 = 64 * 1024;
 const FIELD_MAX: u64 = 1_024;
 
 /// Takes in the file of a form.
-pub(super) async fn take(
-    state: &ApiState,
-    tenant: TenantId,
-    kind: &str,
-    request: Request,
-) -> Result<Kept, Problem> {
-    let boundary = multer::parse_boundary(kind).map_err(|_| {
-        Problem::new(Code::UnsupportedMediaType, "The form's `Content-Type` names no boundary.")
-    })?;
-    check_length(request.headers(), MediaKind::BYTES_MAX + AROUND)?;
-    let limits = SizeLimit::new().per_field(FIELD_MAX).for_field("file", MediaKind::BYTES_MAX + 1);
-    let constraints = Constraints::new().size_limit(limits.whole_stream(MediaKind::BYTES_MAX + AROUND));
-    let body = request.into_body().into_data_stream();
-    let mut form = Multipart::with_constraints(body, boundary, constraints);
+pub(super) async fn take(state: &ApiState, tenant: TenantId, request: Request) -> Result<Kept, Problem> {
+    let mut form = open(request)?;
     let mut wanted = Wanted::from(MediaOrigin::Upload);
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         match field.name() {
             Some("kind") => {
-                let word = field.text().await.map_err(|error| broken(&error))?;
+                let word = said(field).await?;
                 let words = MediaKind::ALL.map(MediaKind::word).join(", ");
                 let kind = MediaKind::of_word(word.trim());
                 wanted.kind = Some(kind.ok_or_else(|| Problem::invalid("kind", format!("one of {words}")))?);
             }
             Some("filename") => {
-                wanted.filename = Some(field.text().await.map_err(|error| broken(&error))?);
+                wanted.filename = Some(said(field).await?);
             }
             Some("file") => return last(state, tenant, field, wanted).await,
             name => {
@@ -54,6 +43,24 @@ pub(super) async fn take(
     Err(Problem::new(Code::MissingField, "Missing field `file`.").at("file"))
 }
 
+/// A form whose `file` may be as long as a file, and whose other fields are short.
+pub(crate) fn open(request: Request) -> Result<Multipart<'static>, Problem> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let boundary = multer::parse_boundary(kind).map_err(|_| {
+        let detail = "Send the file as `multipart/form-data`; the `Content-Type` names its boundary.";
+        Problem::new(Code::UnsupportedMediaType, detail)
+    })?;
+    check_length(request.headers(), MediaKind::BYTES_MAX + AROUND)?;
+    let limits = SizeLimit::new().per_field(FIELD_MAX).for_field("file", MediaKind::BYTES_MAX + 1);
+    let constraints = Constraints::new().size_limit(limits.whole_stream(MediaKind::BYTES_MAX + AROUND));
+    Ok(Multipart::with_constraints(request.into_body().into_data_stream(), boundary, constraints))
+}
+
+/// What stands in a field that is not the file.
+pub(crate) async fn said(field: Field<'_>) -> Result<String, Problem> {
+    field.text().await.map_err(|error| broken(&error))
+}
+
 /// The file itself. What stands behind it would come too late to be heard, and is not looked at.
 pub(crate) async fn last(
     state: &ApiState,
@@ -61,7 +68,8 @@ pub(crate) async fn last(
     field: Field<'_>,
     mut wanted: Wanted,
 ) -> Result<Kept, Problem> {
-    wanted.mime = field.content_type().map(ToString::to_string);
+    // What the form said of it before counts more than what the client's library wrote.
+    wanted.mime = wanted.mime.or_else(|| field.content_type().map(ToString::to_string));
     wanted.filename = wanted.filename.or_else(|| field.file_name().map(str::to_owned));
     let source = field.map(|piece| {
         piece.map_err(|error| match error {

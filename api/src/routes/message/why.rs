@@ -12,6 +12,7 @@ use crate::telemetry::trace::of_message;
 use axum::extract::State;
 use kabar_actors::dispatcher::{Attempt, Explanation, Missing};
 use kabar_engine::id::{CampaignId, ConversationId, EventId, KeyId, MessageId, SessionId, WebhookId};
+use kabar_engine::outgoing::Words;
 use kabar_engine::pacing::Lane;
 use kabar_engine::status::Status;
 use kabar_engine::why::{By, Line, Reason, Source, Step};
@@ -109,20 +110,20 @@ enum ShownStep {
         /// The how manieth time.
         attempt: u16,
     },
-    /// WhatsApp was called, at once after the claim. Not told of a refusal for too many messages to one person, which
-    /// may be Kabar's own.
+    /// WhatsApp was called, at once after the claim.
     Called { connector: &'static str },
     /// The claim was taken back before a byte was written.
     Released,
     /// WhatsApp took it.
     Taken { provider_id: String },
     /// It was refused for good.
-    Rejected { cause: Explained },
+    Rejected { cause: Explained, said: Option<Said> },
     /// It was refused for now.
     PutBack {
         cause: Explained,
         /// Tried again then.
         due: Time,
+        said: Option<Said>,
     },
     /// The call ended without an answer that tells whether it was sent.
     Ambiguous,
@@ -160,6 +161,22 @@ enum ShownStep {
         /// Until when, where that is known.
         until: Option<Time>,
     },
+}
+
+/// What WhatsApp said of a call that it refused, in its own words; null when it was Kabar that refused or held back.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WhySaid)]
+struct Said {
+    /// `error_data.details`, else the message; at most 512 characters.
+    detail: String,
+    /// `fbtrace_id`: names the call to Meta's support.
+    trace: Option<String>,
+}
+
+impl From<Words> for Said {
+    fn from(Words { detail, trace }: Words) -> Self {
+        Self { detail, trace }
+    }
 }
 
 /// By whom a message was asked, and how it is to leave.
@@ -273,8 +290,12 @@ impl From<Line> for ShownLine {
             Step::Called => ShownStep::Called { connector: CONNECTOR },
             Step::Released => ShownStep::Released,
             Step::Taken { provider_id } => ShownStep::Taken { provider_id },
-            Step::Rejected { cause } => ShownStep::Rejected { cause: cause.into() },
-            Step::PutBack { cause, due } => ShownStep::PutBack { cause: cause.into(), due: Time(due) },
+            Step::Rejected { cause, words } => {
+                ShownStep::Rejected { cause: cause.into(), said: words.map(Said::from) }
+            }
+            Step::PutBack { cause, due, words } => {
+                ShownStep::PutBack { cause: cause.into(), due: Time(due), said: words.map(Said::from) }
+            }
             Step::Ambiguous => ShownStep::Ambiguous,
             Step::Restarted { epoch } => ShownStep::Restarted { epoch },
             Step::Parked => ShownStep::Parked,

@@ -85,21 +85,25 @@ fn as_if_uploaded(components: &[Value]) -> Vec<Value> {
 }
 
 impl Wanted {
-    pub(super) fn checked(self) -> Result<NewProviderTemplate, Problem> {
-        let template = NewProviderTemplate {
+    pub(super) fn template(self) -> NewProviderTemplate {
+        NewProviderTemplate {
             name: self.name,
             language: self.language,
             category: self.category,
             parameter_format: self.parameter_format,
             message_send_ttl_seconds: self.message_send_ttl_seconds,
             components: self.components,
-        };
-        let whole = json!({"name": template.name, "language": template.language, "category": template.category,
-            "parameter_format": template.parameter_format, "components": as_if_uploaded(&template.components),
-            "message_send_ttl_seconds": template.message_send_ttl_seconds});
-        let wrong = check_new(&whole);
-        if wrong.is_empty() { Ok(template) } else { Err(Problem::template(&wrong)) }
+        }
     }
+}
+
+/// The template, if Meta's rules say nothing against it.
+pub(super) fn checked(template: NewProviderTemplate) -> Result<NewProviderTemplate, Problem> {
+    let whole = json!({"name": template.name, "language": template.language, "category": template.category,
+        "parameter_format": template.parameter_format, "components": as_if_uploaded(&template.components),
+        "message_send_ttl_seconds": template.message_send_ttl_seconds});
+    let wrong = check_new(&whole);
+    if wrong.is_empty() { Ok(template) } else { Err(Problem::template(&wrong)) }
 }
 
 /// What is replaced; what is absent stays.

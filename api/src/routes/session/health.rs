@@ -108,7 +108,7 @@ impl From<Told<String>> for Word {
 
 impl From<Told<Restriction>> for ShownRestriction {
     fn from(Told { value, at, by }: Told<Restriction>) -> Self {
-        let Restriction { kind, blocks, until } = value;
+        let Restriction { kind, blocks, until, .. } = value;
         Self { kind, blocks, until: until.map(Time), at: Time(at), evidence: by.into() }
     }
 }

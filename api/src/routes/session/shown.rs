@@ -7,8 +7,9 @@ use crate::problem::Problem;
 use crate::routes::app::AppId;
 use crate::state::ApiState;
 use kabar_actors::view::SessionView;
+use kabar_engine::health::Health;
 use kabar_engine::id::SessionId;
-use kabar_schema::records::{Number, Session};
+use kabar_schema::records::{AsOf, Newest, Number, Session};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -50,12 +51,15 @@ struct AtMeta {
     token_expires: Option<Time>,
     /// The name people see.
     verified_name: Option<String>,
-    /// GREEN, YELLOW, RED or NA.
+    /// GREEN, YELLOW, RED or NA: as the last look or a later webhook said.
     quality: Option<String>,
-    /// STANDARD, HIGH.
+    quality_at: Option<Time>,
+    /// STANDARD, HIGH, likewise.
     throughput: Option<String>,
-    /// How many people may be written to first within 24 hours: TIER_250 … TIER_UNLIMITED.
+    throughput_at: Option<Time>,
+    /// How many people may be written to first within 24 hours: TIER_250 … TIER_UNLIMITED, likewise.
     tier: Option<String>,
+    tier_at: Option<Time>,
     /// CONNECTED, FLAGGED, RESTRICTED ….
     number_status: Option<String>,
     /// The last look after `validated`, when it failed.
@@ -74,8 +78,12 @@ struct Failed {
     trace: Option<String>,
 }
 
-impl From<&Number> for AtMeta {
-    fn from(number: &Number) -> Self {
+impl AtMeta {
+    fn of(number: &Number, health: &Health) -> Self {
+        let Newest { quality, throughput, tier } = number.newest(health);
+        let told = |word: Option<AsOf>| word.map(|word| (word.value, Time(word.at))).unzip();
+        let ((quality, quality_at), (throughput, throughput_at), (tier, tier_at)) =
+            (told(quality), told(throughput), told(tier));
         let failed = number.failed.clone().map(|failed| Failed {
             at: Time(failed.at),
             why: failed.why,
@@ -87,9 +95,12 @@ impl From<&Number> for AtMeta {
             validated: number.validated.map(Time),
             token_expires: number.token_expires.map(Time),
             verified_name: number.verified_name.clone(),
-            quality: number.quality.clone(),
-            throughput: number.throughput.clone(),
-            tier: number.tier.clone(),
+            quality,
+            quality_at,
+            throughput,
+            throughput_at,
+            tier,
+            tier_at,
             number_status: number.status.clone(),
             failed,
         }
@@ -103,8 +114,9 @@ impl Shown {
         let live = state.dispatcher.session(tenant, id).await?.map(Live::from);
         let number = state.dispatcher.number(tenant, id).await?;
         let unknown = Number::unknown(tenant, id, created);
-        let number = Some(AtMeta::from(number.as_deref().unwrap_or(&unknown)));
-        let health = Some(state.node.health(tenant, id).await?.into());
+        let health = state.node.health(tenant, id).await?;
+        let number = Some(AtMeta::of(number.as_deref().unwrap_or(&unknown), &health));
+        let health = Some(health.into());
         Ok(Self { live, number, health, ..session.into() })
     }
 }

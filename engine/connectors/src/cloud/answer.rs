@@ -8,7 +8,7 @@ use crate::client::{Answer, CallError};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
-use kabar_engine::outgoing::{Accepted, Reason, SendError};
+use kabar_engine::outgoing::{Accepted, Reason, SendError, Words};
 use kabar_engine::pacing::Throttle;
 use serde::Deserialize;
 use serde_json::Value;
@@ -44,9 +44,12 @@ pub(super) fn read(outcome: &Result<Answer, CallError>) -> Result<Accepted, Send
     match outcome {
         Ok(answer) if answer.status.is_success() => taken(answer).map_or_else(|| Err(refused(answer)), Ok),
         Ok(answer) => Err(refused(answer)),
-        Err(CallError::NotSent(_)) => {
-            Err(SendError::RetryAfter { throttle: Throttle::Transient, after_ms: 0, cause: UNAVAILABLE })
-        }
+        Err(CallError::NotSent(_)) => Err(SendError::RetryAfter {
+            throttle: Throttle::Transient,
+            after_ms: 0,
+            cause: UNAVAILABLE,
+            words: None,
+        }),
         // The answer's head had arrived, and its body broke off: a status can still settle it.
         Err(CallError::Unclear { status: Some(status), .. }) => Err(without_body(*status, &HeaderMap::new())),
         Err(CallError::Unclear { status: None, .. }) => Err(SendError::Ambiguous),
@@ -58,7 +61,7 @@ pub(super) fn media_missing(outcome: &Result<Answer, CallError>, content: &Conte
     let error = GraphError::read(&outcome.as_ref().ok()?.body)?;
     let missing = error.code == 100 && error.subcode == Some(UNKNOWN_OBJECT);
     let named = missing && content.has_media_id(|id| error.detail.contains(id));
-    named.then_some(Reason { cause: Cause(error.code), detail: error.detail })
+    named.then_some(Reason { cause: Cause(error.code), detail: error.detail, trace: error.trace })
 }
 
 fn taken(answer: &Answer) -> Option<Accepted> {
@@ -74,14 +77,15 @@ fn refused(answer: &Answer) -> SendError {
     };
     tracing::debug!(code = error.code, trace = error.trace.as_deref(), "Graph error");
     let cause = Cause::of_provider(error.code);
-    let reason = || Reason { cause, detail: error.detail.clone() };
+    let reason = || Reason { cause, detail: error.detail.clone(), trace: error.trace.clone() };
     match classify(error.code, error.shape(answer.status)) {
         Class::Retry(throttle) => {
             let mut after_ms = retry_after_ms(&answer.headers);
             if throttle == Throttle::RequestLimit {
                 after_ms = after_ms.max(regain_ms(&answer.headers));
             }
-            SendError::RetryAfter { throttle, after_ms, cause }
+            let words = Words { detail: error.detail, trace: error.trace };
+            SendError::RetryAfter { throttle, after_ms, cause, words: Some(Box::new(words)) }
         }
         Class::Held(throttle) => {
             SendError::Held { throttle, after_ms: retry_after_ms(&answer.headers), reason: reason() }
@@ -95,10 +99,15 @@ fn refused(answer: &Answer) -> SendError {
 fn without_body(status: StatusCode, headers: &HeaderMap) -> SendError {
     if status == StatusCode::TOO_MANY_REQUESTS {
         let after_ms = retry_after_ms(headers);
-        return SendError::RetryAfter { throttle: Throttle::Throughput, after_ms, cause: THROUGHPUT };
+        return SendError::RetryAfter {
+            throttle: Throttle::Throughput,
+            after_ms,
+            cause: THROUGHPUT,
+            words: None,
+        };
     }
     if status.is_client_error() {
-        return SendError::Rejected(Reason { cause: Cause::UNREADABLE, detail: String::new() });
+        return SendError::Rejected(Reason { cause: Cause::UNREADABLE, detail: String::new(), trace: None });
     }
     SendError::Ambiguous
 }
@@ -189,8 +198,18 @@ mod tests {
         )
     }
 
+    /// What Graph's own body came to, whose words are kept.
     fn retry(throttle: Throttle, after_ms: u64, code: u32) -> Result<Accepted, SendError> {
-        Err(SendError::RetryAfter { throttle, after_ms, cause: Cause(code) })
+        let words = Some(Box::new(Words { detail: "d".into(), trace: Some("AbC".into()) }));
+        Err(SendError::RetryAfter { throttle, after_ms, cause: Cause(code), words })
+    }
+
+    fn silent(throttle: Throttle, after_ms: u64, code: u32) -> Result<Accepted, SendError> {
+        Err(SendError::RetryAfter { throttle, after_ms, cause: Cause(code), words: None })
+    }
+
+    fn reason(code: u32, detail: &str, trace: Option<&str>) -> Reason {
+        Reason { cause: Cause(code), detail: detail.into(), trace: trace.map(str::to_owned) }
     }
 
     #[test]
@@ -219,10 +238,10 @@ mod tests {
         for status in [400, 429, 500, 502, 503] {
             assert_eq!(answer(status, &[], &graph(131_056)), retry(Throttle::Pair, 0, 131_056));
             assert_eq!(answer(status, &[], &graph(131_016)), retry(Throttle::Transient, 0, 131_016));
-            let reason = Reason { cause: Cause(190), detail: "d".into() };
-            assert_eq!(answer(status, &[], &graph(190)), Err(SendError::LinkLost(reason)));
-            let reason = Reason { cause: Cause(131_026), detail: "d".into() };
-            assert_eq!(answer(status, &[], &graph(131_026)), Err(SendError::Rejected(reason)));
+            let lost = reason(190, "d", Some("AbC"));
+            assert_eq!(answer(status, &[], &graph(190)), Err(SendError::LinkLost(lost)));
+            let refused = reason(131_026, "d", Some("AbC"));
+            assert_eq!(answer(status, &[], &graph(131_026)), Err(SendError::Rejected(refused)));
         }
     }
 
@@ -231,9 +250,9 @@ mod tests {
         for body in
             ["", "<html>Bad Gateway</html>", "{}", r#"{"error":"no"}"#, r#"{"error":{"message":"m"}}"#]
         {
-            let throttled = retry(Throttle::Throughput, 7_000, 130_429);
+            let throttled = silent(Throttle::Throughput, 7_000, 130_429);
             assert_eq!(answer(429, &[("retry-after", "7")], body), throttled, "{body}");
-            let reason = Reason { cause: Cause::UNREADABLE, detail: String::new() };
+            let reason = Reason { cause: Cause::UNREADABLE, detail: String::new(), trace: None };
             assert_eq!(answer(404, &[], body), Err(SendError::Rejected(reason)), "{body}");
             for status in [200, 204, 302, 500, 502, 503, 504] {
                 assert_eq!(answer(status, &[], body), Err(SendError::Ambiguous), "{status} {body}");
@@ -253,17 +272,21 @@ mod tests {
 
     #[test]
     fn a_code_nobody_knows_keeps_its_number_and_metas_words() {
-        let reason = Reason { cause: Cause(131_998), detail: "d".into() };
+        let reason = reason(131_998, "d", Some("AbC"));
         assert_eq!(answer(400, &[], &graph(131_998)), Err(SendError::Rejected(reason)));
         let passing = r#"{"error":{"code":987654,"message":"m","is_transient":true}}"#;
-        assert_eq!(answer(400, &[], passing), retry(Throttle::Transient, 0, 987_654));
+        let Err(SendError::RetryAfter { throttle, cause, words, .. }) = answer(400, &[], passing) else {
+            panic!("not put back");
+        };
+        assert_eq!((throttle, cause), (Throttle::Transient, Cause(987_654)));
+        assert_eq!(words, Some(Box::new(Words { detail: "m".into(), trace: None })));
         // Kabar's own 1 to 8 mean something else.
         assert_eq!(answer(400, &[], &graph(1)), retry(Throttle::Transient, 0, 10_000_001));
     }
 
     #[test]
     fn what_holds_the_account_keeps_metas_words() {
-        let reason = Reason { cause: Cause(131_042), detail: "d".into() };
+        let reason = reason(131_042, "d", Some("AbC"));
         let held = SendError::Held { throttle: Throttle::Account, after_ms: 9_000, reason };
         assert_eq!(answer(400, &[("retry-after", "9")], &graph(131_042)), Err(held));
     }
@@ -289,7 +312,7 @@ mod tests {
     #[test]
     fn odd_graph_bodies_are_still_read() {
         let body = r#"{"error":{"message":"m","code":"190","error_data":"text","error_subcode":"463"}}"#;
-        let reason = Reason { cause: Cause(190), detail: "m".into() };
+        let reason = reason(190, "m", None);
         assert_eq!(answer(401, &[], body), Err(SendError::LinkLost(reason)));
         let long = format!(r#"{{"error":{{"code":100,"message":"{}"}}}}"#, "é".repeat(900));
         let Err(SendError::Rejected(reason)) = answer(400, &[], &long) else { panic!("not rejected") };
@@ -298,7 +321,7 @@ mod tests {
 
     #[test]
     fn only_what_may_have_been_written_is_ambiguous() {
-        let unavailable = retry(Throttle::Transient, 0, UNAVAILABLE.0);
+        let unavailable = silent(Throttle::Transient, 0, UNAVAILABLE.0);
         for not_sent in [NotSent::Dns, NotSent::Refused, NotSent::Tls, NotSent::Timeout, NotSent::Closed] {
             assert_eq!(read(&Err(CallError::NotSent(not_sent))), unavailable);
         }

@@ -1,9 +1,9 @@
 //! Calls of the Graph API that are no sends: what manages media, templates, numbers. One call, one answer; a failure
 //! says whether Meta refused it, never had it, or may have done it. Not what a call means: that is its own file's.
 
-use super::ConfigError;
 use super::answer::{GraphError, regain_ms, retry_after_ms};
 use super::classify::{Class, classify};
+use super::{ConfigError, Proofs};
 use crate::Secret;
 use crate::client::{Answer, CallError, Client, Flow, Reading, escape};
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -30,6 +31,8 @@ pub struct GraphConfig {
     pub api_version: String,
     /// The bearer token.
     pub access_token: Secret,
+    /// Proofs of the token under its app's secrets.
+    pub proofs: Arc<Proofs>,
     /// Milliseconds until a call without an answer is given up.
     pub deadline_ms: u64,
 }
@@ -40,6 +43,7 @@ pub struct Graph {
     client: Client,
     root: String,
     token: Secret,
+    proofs: Arc<Proofs>,
     deadline: Duration,
 }
 
@@ -98,7 +102,8 @@ impl Graph {
             return Err(ConfigError::Url);
         }
         let deadline = Duration::from_millis(config.deadline_ms);
-        let graph = Self { client, root, token: config.access_token, deadline };
+        let (token, proofs) = (config.access_token, config.proofs);
+        let graph = Self { client, root, token, proofs, deadline };
         graph.authorization("Bearer")?;
         Ok(graph)
     }
@@ -120,9 +125,7 @@ impl Graph {
 
     /// Reads with another word than `Bearer` before the token.
     pub(super) async fn get_as(&self, scheme: &'static str, path: &str) -> Result<Value, GraphFailure> {
-        let mut request = Request::new(Full::default());
-        *request.uri_mut() = self.url(path, &[]).ok_or(GraphFailure::NotReached)?;
-        read(self.call(request, scheme).await?)
+        read(self.call(&self.url(path, &[]), Request::new(Full::default()), scheme).await?)
     }
 
     /// Writes.
@@ -163,11 +166,9 @@ impl Graph {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Value, GraphFailure> {
-        let url = self.url(path, &[]).ok_or(GraphFailure::NotReached)?;
         let mut request = Request::new(Full::new(body));
-        (*request.method_mut(), *request.uri_mut()) = (Method::POST, url);
-        *request.headers_mut() = headers;
-        read(self.call(request, scheme).await?)
+        (*request.method_mut(), *request.headers_mut()) = (Method::POST, headers);
+        read(self.call(&self.url(path, &[]), request, scheme).await?)
     }
 
     /// Writes a body that is never in memory as a whole; the deadline grows with its length.
@@ -177,18 +178,23 @@ impl Graph {
         headers: HeaderMap,
         (flow, length): (Flow, u64),
     ) -> Result<Value, GraphFailure> {
-        let url = self.url(path, &[]).ok_or(GraphFailure::NotReached)?;
+        let way = self.proofs.at();
+        let url = parsed(&self.proofs.url(&self.url(path, &[]), way))?;
         let mut request = Request::new(());
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (Method::POST, url, headers);
         self.sign(request.headers_mut(), "Bearer")?;
         let answer = self.client.pour(request, (flow, length), self.patience(length)).await;
+        if self.proofs.is_refused(way, &answer) {
+            // What was poured is gone: the next try goes another way.
+            return Err(GraphFailure::NotReached);
+        }
         read(answer.map_err(unheard)?)
     }
 
     /// Opens the bytes behind a URL that Meta gave, to be read as they come.
     pub(super) async fn open(&self, url: &str, bytes_max: u64) -> Result<Reading, GraphFailure> {
         let mut request = Request::new(Full::default());
-        *request.uri_mut() = url.parse().map_err(|_| GraphFailure::NotReached)?;
+        *request.uri_mut() = parsed(url)?;
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
         self.sign(request.headers_mut(), "Bearer")?;
         let reading =
@@ -211,8 +217,9 @@ impl Graph {
     /// [`GraphFailure`]; never `Refused`.
     pub async fn download(&self, url: &str) -> Result<Answer, GraphFailure> {
         let mut request = Request::new(Full::default());
-        *request.uri_mut() = url.parse().map_err(|_| GraphFailure::NotReached)?;
-        self.call(request, "Bearer").await
+        *request.uri_mut() = parsed(url)?;
+        self.sign(request.headers_mut(), "Bearer")?;
+        self.client.call(request, self.deadline).await.map_err(unheard)
     }
 
     /// Every item of a list, page by page. More pages than allowed are an answer nobody can use.
@@ -273,19 +280,32 @@ impl Graph {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, GraphFailure> {
-        let url = self.url(path, query).ok_or(GraphFailure::NotReached)?;
         let bytes = body.map(|body| Bytes::from(body.to_string()));
         let mut request = Request::new(Full::new(bytes.clone().unwrap_or_default()));
-        (*request.method_mut(), *request.uri_mut()) = (method, url);
+        *request.method_mut() = method;
         if bytes.is_some() {
             request.headers_mut().insert(CONTENT_TYPE, JSON);
         }
-        self.call(request, "Bearer").await
+        self.call(&self.url(path, query), request, "Bearer").await
     }
 
-    async fn call(&self, mut request: Request<Full<Bytes>>, scheme: &str) -> Result<Answer, GraphFailure> {
+    /// A call of the Graph API; one whose proof is refused is made again with the next.
+    async fn call(
+        &self,
+        url: &str,
+        mut request: Request<Full<Bytes>>,
+        scheme: &str,
+    ) -> Result<Answer, GraphFailure> {
         self.sign(request.headers_mut(), scheme)?;
-        self.client.call(request, self.deadline).await.map_err(unheard)
+        let mut way = self.proofs.at();
+        loop {
+            *request.uri_mut() = parsed(&self.proofs.url(url, way))?;
+            let outcome = self.client.call(request.clone(), self.deadline).await;
+            if !self.proofs.is_refused(way, &outcome) {
+                return outcome.map_err(unheard);
+            }
+            way += 1;
+        }
     }
 
     fn sign(&self, headers: &mut HeaderMap, scheme: &str) -> Result<(), GraphFailure> {
@@ -304,7 +324,7 @@ impl Graph {
     }
 
     /// The path as it stands (an upload's id holds `:`, `?` and `=`), the query's values escaped.
-    fn url(&self, path: &str, query: &[(&str, &str)]) -> Option<Uri> {
+    fn url(&self, path: &str, query: &[(&str, &str)]) -> String {
         let mut url = format!("{}/{path}", self.root);
         for (nth, (key, value)) in query.iter().enumerate() {
             url.push(if nth == 0 && !path.contains('?') { '?' } else { '&' });
@@ -312,8 +332,12 @@ impl Graph {
             url.push('=');
             escape(&mut url, value);
         }
-        url.parse().ok()
+        url
     }
+}
+
+fn parsed(url: &str) -> Result<Uri, GraphFailure> {
+    url.parse().map_err(|_| GraphFailure::NotReached)
 }
 
 /// An id of Meta's as a part of a path: nothing in it may lead elsewhere.
@@ -387,6 +411,7 @@ mod tests {
             base_url: base_url.into(),
             api_version: "v26.0".into(),
             access_token: token.into(),
+            proofs: Arc::default(),
             deadline_ms: 1_000,
         };
         Graph::new(Client::for_providers(), config)
@@ -403,9 +428,9 @@ mod tests {
     #[test]
     fn a_url_keeps_the_path_and_escapes_values() {
         let graph = graph("https://graph.facebook.com/", "EAAG").unwrap();
-        let url = graph.url("102/message_templates", &[("name", "a b&c"), ("limit", "10")]).unwrap();
+        let url = graph.url("102/message_templates", &[("name", "a b&c"), ("limit", "10")]);
         assert_eq!(url, "https://graph.facebook.com/v26.0/102/message_templates?name=a%20b%26c&limit=10");
-        let upload = graph.url("upload:MTph?sig=AR-_", &[("x", "1")]).unwrap();
+        let upload = graph.url("upload:MTph?sig=AR-_", &[("x", "1")]);
         assert_eq!(upload, "https://graph.facebook.com/v26.0/upload:MTph?sig=AR-_&x=1");
         assert!(!format!("{graph:?}").contains("EAAG"));
     }

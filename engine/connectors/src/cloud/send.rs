@@ -1,7 +1,7 @@
 //! Sending through the Cloud API: one message, one call, one outcome. Not pacing, not retries: those are the
 //! engine's and the actors'.
 
-use super::answer;
+use super::{Proofs, answer};
 use crate::client::Client;
 use crate::{Capabilities, Connector, Secret, metrics};
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use kabar_engine::address::{Address, AddressKind};
 use kabar_engine::cause::Cause;
 use kabar_engine::outgoing::{Accepted, Outgoing, Reason, SendError};
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What the Cloud API can do.
@@ -54,6 +55,8 @@ pub struct CloudConfig {
     pub phone_number_id: String,
     /// The bearer token.
     pub access_token: Secret,
+    /// Proofs of the token under its app's secrets.
+    pub proofs: Arc<Proofs>,
     /// Milliseconds until a call without an answer is ambiguous; 30,000 is usual.
     pub deadline_ms: u64,
 }
@@ -78,10 +81,18 @@ pub struct CloudApi {
     deadline: Duration,
 }
 
-#[derive(Debug)]
 struct Target {
-    url: Uri,
+    /// With each proof, and without.
+    urls: Vec<Uri>,
+    proofs: Arc<Proofs>,
     authorization: HeaderValue,
+}
+
+impl std::fmt::Debug for Target {
+    /// Without the proofs in the URLs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").field("proofs", &self.proofs).finish_non_exhaustive()
+    }
 }
 
 impl CloudApi {
@@ -105,15 +116,23 @@ impl CloudApi {
         let Ok(target) = &self.target else {
             return Err(SendError::link_lost());
         };
-        let mut request = Request::new(Full::new(body(m)?));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = target.url.clone();
-        let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, target.authorization.clone());
-        headers.insert(CONTENT_TYPE, JSON);
-        headers.insert(ACCEPT, JSON);
-        headers.insert(USER_AGENT, AGENT);
-        let outcome = self.client.call(request, self.deadline).await;
+        let bytes = body(m)?;
+        let mut way = target.proofs.at();
+        let outcome = loop {
+            let mut request = Request::new(Full::new(bytes.clone()));
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = target.urls[way].clone();
+            let headers = request.headers_mut();
+            headers.insert(AUTHORIZATION, target.authorization.clone());
+            headers.insert(CONTENT_TYPE, JSON);
+            headers.insert(ACCEPT, JSON);
+            headers.insert(USER_AGENT, AGENT);
+            let outcome = self.client.call(request, self.deadline).await;
+            if !target.proofs.is_refused(way, &outcome) {
+                break outcome;
+            }
+            way += 1;
+        };
         match answer::read(&outcome) {
             // An object that is not there is the number, unless the words name media of this message.
             Err(SendError::LinkLost(reason)) => {
@@ -129,10 +148,11 @@ impl Target {
     fn of(config: &CloudConfig) -> Result<Self, ConfigError> {
         let CloudConfig { base_url, api_version, phone_number_id, access_token, .. } = config;
         let text = format!("{}/{api_version}/{phone_number_id}/messages", base_url.trim_end_matches('/'));
-        let url: Uri = text.parse().map_err(|_| ConfigError::Url)?;
+        let parsed = |way| config.proofs.url(&text, way).parse::<Uri>().map_err(|_| ConfigError::Url);
+        let urls: Vec<Uri> = (0..config.proofs.ways()).map(parsed).collect::<Result<_, _>>()?;
         let plain =
             |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
-        if !matches!(url.scheme_str(), Some("http" | "https"))
+        if !matches!(urls[0].scheme_str(), Some("http" | "https"))
             || !plain(api_version)
             || !plain(phone_number_id)
         {
@@ -141,7 +161,7 @@ impl Target {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", access_token.expose()))
             .map_err(|_| ConfigError::Token)?;
         authorization.set_sensitive(true);
-        Ok(Self { url, authorization })
+        Ok(Self { urls, proofs: Arc::clone(&config.proofs), authorization })
     }
 }
 
@@ -197,7 +217,7 @@ fn json(buffer: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) -> Resul
 }
 
 fn rejected(detail: &str) -> SendError {
-    SendError::Rejected(Reason { cause: INTERNAL, detail: detail.to_owned() })
+    SendError::Rejected(Reason { cause: INTERNAL, detail: detail.to_owned(), trace: None })
 }
 
 #[cfg(test)]
@@ -275,12 +295,13 @@ mod tests {
             api_version: "v26.0".into(),
             phone_number_id: "106000000000001".into(),
             access_token: "EAAG".into(),
+            proofs: Arc::default(),
             deadline_ms: 30_000,
         };
         let check = |config: CloudConfig| CloudApi::new(Client::for_providers(), config).check();
         assert_eq!(
-            Target::of(&good).unwrap().url,
-            "https://graph.facebook.com/v26.0/106000000000001/messages"
+            Target::of(&good).unwrap().urls,
+            ["https://graph.facebook.com/v26.0/106000000000001/messages"]
         );
         assert_eq!(check(good.clone()), Ok(()));
         assert_eq!(check(CloudConfig { base_url: "graph".into(), ..good.clone() }), Err(ConfigError::Url));

@@ -194,6 +194,7 @@ async fn send(url: &str, content: &Value) {
         api_version: "v23.0".into(),
         phone_number_id: "106".into(),
         access_token: "EAAG".into(),
+        proofs: Arc::default(),
         deadline_ms: 10_000,
     };
     let message = Outgoing {

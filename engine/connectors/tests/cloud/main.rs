@@ -21,6 +21,7 @@ mod guard;
 mod media;
 #[cfg(test)]
 mod parse;
+mod proof;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]

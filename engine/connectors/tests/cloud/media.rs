@@ -16,6 +16,7 @@ async fn house() -> (Sandbox, Graph, String) {
         base_url: sandbox.base_url(),
         api_version: "v26.0".into(),
         access_token: sandbox.config().access_tokens[0].as_str().into(),
+        proofs: std::sync::Arc::default(),
         deadline_ms: 20_000,
     };
     let number = sandbox.config().numbers[0].phone_number_id.clone();

@@ -51,6 +51,7 @@ impl Recorder {
             base_url: self.url.clone(),
             api_version: "v23.0".into(),
             access_token: "EAAG".into(),
+            proofs: Arc::default(),
             deadline_ms: 10_000,
         };
         Graph::new(Client::for_providers(), config).unwrap()

@@ -42,6 +42,7 @@ async fn server(script: Vec<Then>) -> (Graph, tokio::task::JoinHandle<Heard>) {
         base_url: format!("http://{}", listener.local_addr().unwrap()),
         api_version: "v26.0".into(),
         access_token: "EAAG".into(),
+        proofs: std::sync::Arc::default(),
         deadline_ms: 20_000,
     };
     let task = tokio::spawn(async move {

@@ -4,7 +4,7 @@ use super::{Answer, Draft, Effect, Effects, OUTBOX_LIMIT, Refusal, Wake, outcome
 use crate::address::Address;
 use crate::cause::Cause;
 use crate::conversation::{Barrier, may_send};
-use crate::entry::{ConsentSource, ConversationOpened, Intent, Outcome, What};
+use crate::entry::{ConsentSource, ConversationOpened, Intent, Outcome, Quoted, What};
 use crate::id::{ConversationId, MessageId, SessionId, TenantId};
 use crate::message::{MessageRow, Stage};
 use crate::once::Once;
@@ -173,6 +173,7 @@ impl Overlay {
             }
             list.push((*id, outcome));
         }
+        effects.quote(Quoted::of(None, results.iter().map(|(id, result)| (id.0, result))));
         for results in list.chunks(PER_ENTRY) {
             effects.append(What::Results(results.to_vec()));
         }

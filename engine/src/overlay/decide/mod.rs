@@ -15,7 +15,7 @@ use super::Overlay;
 use crate::address::Address;
 use crate::cause::Cause;
 use crate::chunk::{Chunk, ChunkKey};
-use crate::entry::{ConsentSource, Entry, Outcome, What};
+use crate::entry::{ConsentSource, Entry, Outcome, Quoted, What};
 use crate::id::{CampaignId, CommandId, EventId, MessageId, SessionId, TenantId};
 use crate::notice::Notice;
 use crate::optout::Wish;
@@ -30,6 +30,8 @@ use xxhash_rust::xxh3::xxh3_64;
 pub const OUTBOX_LIMIT: usize = 1_000_000;
 /// A message whose session's link is lost is tried again after this (ms).
 const LINK_LOST_WAIT_MS: i64 = 60_000;
+/// People who have had enough marketing are tried again within so long after their rest (ms).
+const REST_JITTER_MS: u64 = 2 * 60 * 60_000;
 
 /// A claimed recipient.
 #[derive(Debug, Clone)]
@@ -177,6 +179,11 @@ impl Effects {
         }
     }
 
+    /// The provider's own words, before what came of them.
+    fn quote(&mut self, list: Vec<Quoted>) {
+        list.into_iter().for_each(|quoted| self.append(What::Quoted(Box::new(quoted))));
+    }
+
     fn done(self) -> Vec<Effect> {
         self.reply(Ok(Answer::Done))
     }
@@ -300,7 +307,10 @@ fn outcome(
         Err(SendError::LinkLost(reason)) => {
             return Outcome::Retry { due: now.plus_ms(LINK_LOST_WAIT_MS), cause: reason.cause };
         }
-        Err(SendError::RetryAfter { throttle, after_ms, cause }) => (*throttle, *after_ms, *cause),
+        Err(SendError::RetryAfter { throttle: Throttle::Person, after_ms, cause, .. }) => {
+            return rest(*after_ms, *cause, (valid_until, random), now);
+        }
+        Err(SendError::RetryAfter { throttle, after_ms, cause, .. }) => (*throttle, *after_ms, *cause),
         Err(SendError::Held { throttle, after_ms, reason }) => (*throttle, *after_ms, reason.cause),
     };
     let wait = backoff(throttle, attempts.saturating_sub(1), random);
@@ -315,6 +325,17 @@ fn outcome(
         }
         None => Outcome::Failed(if throttle == Throttle::Person { cause } else { Cause::GAVE_UP }),
     }
+}
+
+/// A message was not tried, because its person has had enough for so long still. A try after that is none too soon; up to two
+/// hours later, so that not all who rest are tried at the same moment.
+fn rest(after_ms: u64, cause: Cause, (valid_until, random): (Timestamp, u64), now: Timestamp) -> Outcome {
+    let due = now.plus_ms(i64::try_from(after_ms).unwrap_or(i64::MAX));
+    if due > valid_until {
+        return Outcome::Failed(cause);
+    }
+    let jitter = i64::try_from(random % REST_JITTER_MS).unwrap_or(0);
+    Outcome::Retry { due: due.plus_ms(jitter).min(valid_until), cause }
 }
 
 /// Whether the cause says that a person stopped marketing.

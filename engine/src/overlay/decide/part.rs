@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::campaign::Verb;
 use crate::cause::Cause;
 use crate::conversation::may_send_free_form;
-use crate::entry::{Outcome, Range, What};
+use crate::entry::{Outcome, Quoted, Range, What};
 use crate::id::{CampaignId, MessageId, TenantId};
 use crate::mark::MarkState;
 use crate::outgoing::{Accepted, SendError};
@@ -203,6 +203,8 @@ impl Overlay {
             }
             outcomes.push((*at, outcome));
         }
+        let told = results.iter().map(|(at, result)| (u64::from(*at), result));
+        effects.quote(Quoted::of(Some(campaign), told));
         for results in outcomes.chunks(PER_ENTRY) {
             effects.append(What::PartResults { campaign, results: results.to_vec() });
         }

@@ -35,8 +35,9 @@ impl Overlay {
         let now = entry.at;
         let stamp = Stamp { at, tenant: entry.tenant, now };
         match &entry.what {
-            // Where a subscription or a file stands is in its record; this only tells of it.
+            // Where a subscription or a file stands is in its record; this only tells of it, as words do.
             What::Opened { .. }
+            | What::Quoted(_)
             | What::MediaStored { .. }
             | What::MediaFailed { .. }
             | What::WebhookDisabled { .. } => {}
