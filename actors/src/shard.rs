@@ -237,6 +237,10 @@ impl Shard {
             decided.wakes.into_iter().for_each(|w| (self.parts.wake)(w));
             return Ok(decided.reply?);
         }
+        let claims = matches!(decided.reply, Ok(Answer::Transmit(_) | Answer::Picked(_)));
+        if claims && self.parts.plant == Plant::ResultBeforeClaim {
+            return Ok(decided.reply?);
+        }
         for waiting in decided.waits {
             waiting.await.unwrap_or(Err(StoreError::Unknown))?;
         }

@@ -1,8 +1,8 @@
 //! `prove`: the proofs that need the real binary and real kills. `kill` kills it at random instants and counts what
 //! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each; `leases`
-//! simulates the leases of several nodes; `events` follows the events over kills and compares them one by one.
+//! simulates the leases of several nodes; `simulate` simulates whole nodes over a store and a provider that fail; `events` follows the events over kills and compares them one by one.
 
-use kabar_tests::prove::{Command, Options, events, kill, leases, outage, plants, read};
+use kabar_tests::prove::{Command, Options, events, kill, leases, outage, plants, read, simulate};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -22,6 +22,10 @@ async fn main() -> ExitCode {
             println!("{}", verdict.json());
             verdict.holds()
         }),
+        // On threads of its own: each story has a clock of its own.
+        Command::Simulate(settings) => {
+            tokio::task::spawn_blocking(move || simulate::run(&settings)).await.map_err(Into::into)
+        }
         Command::Leases { seed, seeds } => {
             let proof = leases::run(seed, seeds);
             println!("{}", proof.json());

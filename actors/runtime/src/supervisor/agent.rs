@@ -214,7 +214,9 @@ impl<K: Key> Ward<K> {
     }
 
     fn stop_all(&mut self, done: oneshot::Sender<()>) {
-        let keys: Vec<K> = self.children.keys().cloned().collect();
+        // In the same order every time, whatever the map's: a simulation goes the same way twice.
+        let mut keys: Vec<K> = self.children.keys().cloned().collect();
+        keys.sort_by_key(hash);
         for key in keys {
             let Some(child) = self.children.get_mut(&key) else { continue };
             let waiters = std::mem::take(&mut child.waiters);
