@@ -11,7 +11,6 @@ use kabar_engine::outgoing::{Accepted, Outgoing, Reason, Reference, SendError};
 use kabar_engine::pacing::Throttle;
 use kabar_sandbox::{FaultKind, LedgerRow, Outcome};
 use serde_json::json;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -28,7 +27,6 @@ pub struct Provider {
     ledger: Mutex<Vec<LedgerRow>>,
     /// Calls for which no claim was durable.
     unclaimed: Mutex<Vec<Reference>>,
-    busy: AtomicUsize,
 }
 
 /// What a call comes to, and what the caller hears of it.
@@ -42,7 +40,7 @@ enum Fate {
 impl Provider {
     pub fn new(weather: Arc<Weather>, chance: Chance, claims: Arc<Claims>, post: Arc<Post>) -> Self {
         let (ledger, unclaimed) = (Mutex::default(), Mutex::default());
-        Self { weather, chance, claims, post, ledger, unclaimed, busy: AtomicUsize::new(0) }
+        Self { weather, chance, claims, post, ledger, unclaimed }
     }
 
     /// Everything that reached it, in order.
@@ -53,11 +51,6 @@ impl Provider {
     /// References that were called without a durable claim.
     pub fn unclaimed(&self) -> Vec<Reference> {
         self.unclaimed.lock().expect("invariant: nobody panics with the list in hand").clone()
-    }
-
-    /// Whether no call is under way.
-    pub fn is_idle(&self) -> bool {
-        self.busy.load(Ordering::Acquire) == 0
     }
 
     fn fate(&self) -> Fate {
@@ -78,9 +71,10 @@ impl Provider {
             75..=82 => later(Throttle::Throughput, 130_429, self.chance.below(400)),
             83..=90 => later(Throttle::Pair, 131_056, 0),
             91..=94 => later(Throttle::Maintenance, 131_057, 0),
-            95..=96 => later(Throttle::RequestLimit, 80_007, 0),
+            // What makes everybody wait for minutes is rarer still.
+            95..=96 if self.chance.one_in(4) => later(Throttle::RequestLimit, 80_007, 0),
             97 => Fate::Refused(SendError::LinkLost(reason(190))),
-            98 => Fate::Refused(held(Throttle::Account, 131_048)),
+            98 if self.chance.one_in(6) => Fate::Refused(held(Throttle::Account, 131_048)),
             _ => later(Throttle::Transient, 131_016, 2_000),
         }
     }
@@ -204,20 +198,10 @@ pub struct Line {
     pub number: usize,
 }
 
-/// Counts a call while it lives.
-struct Busy<'a>(&'a AtomicUsize);
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Connector for Line {
     fn send<'a>(&'a self, m: &'a Outgoing) -> BoxFuture<'a, Result<Accepted, SendError>> {
         Box::pin(async move {
-            self.provider.busy.fetch_add(1, Ordering::AcqRel);
-            let busy = Busy(&self.provider.busy);
+            let busy = self.life.call();
             let call = self.provider.call(&self.life, self.number, m);
             // A killed process's calls are nobody's.
             let told = tokio::select! {

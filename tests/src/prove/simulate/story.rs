@@ -5,10 +5,10 @@ use super::checks;
 use super::people;
 use super::post::Post;
 use super::reader::{Read, follow, witness};
-use super::town::Town;
+use super::town::{Alive, Town};
 use super::weather::Chance;
+use kabar_actors::Plant;
 use kabar_actors::view::CampaignState;
-use kabar_actors::{Node, Plant};
 use kabar_engine::status::Status;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 /// What does not come to rest by itself within this time waits for ever: longer than any wait the rules know.
-const REST: Duration = Duration::from_secs(3 * 3_600);
+const REST: Duration = Duration::from_secs(45 * 60);
+/// In the calm a broken shard is taken again within this.
+const MENDED: Duration = Duration::from_secs(30);
 /// A question in the calm is answered within this.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -75,10 +77,15 @@ async fn storm(town: &Arc<Town>, dice: &Chance, storm_ms: u64) -> u64 {
     let ends = dice.below(4);
     let mut left = storm_ms;
     for _ in 0..ends {
-        let wait = dice.below(left / 2 + 1);
-        sleep(Duration::from_millis(wait)).await;
-        left -= wait;
-        if dice.one_in(4) {
+        let (wait, began) = (dice.below(left / 2 + 1), Instant::now());
+        let doomed = tokio::select! {
+            biased;
+            () = sleep(Duration::from_millis(wait)) => false,
+            () = town.weather.doomed() => true,
+        };
+        let waited = u64::try_from(began.elapsed().as_millis()).unwrap_or(0);
+        left = left.saturating_sub(waited);
+        if !doomed && dice.one_in(4) {
             town.stop().await;
         } else {
             town.kill().await;
@@ -94,8 +101,8 @@ async fn storm(town: &Arc<Town>, dice: &Chance, storm_ms: u64) -> u64 {
 
 async fn finish(town: &Arc<Town>, story: &mut Story, reads: &[Read; 2]) {
     let Ok(alive) = timeout(ANSWER, town.alive()).await else { return };
-    let node = alive.node;
-    rest(town, &node).await;
+    let node = Arc::clone(&alive.node);
+    rest(town, &alive).await;
     // The reader is told what the views' last writing may bring; nothing moves any more.
     for _ in 0..2 {
         if timeout(ANSWER, node.flush()).await.is_err() {
@@ -114,14 +121,23 @@ async fn finish(town: &Arc<Town>, story: &mut Story, reads: &[Read; 2]) {
 }
 
 /// Waits until nothing moves any more.
-async fn rest(town: &Arc<Town>, node: &Arc<Node>) {
+async fn rest(town: &Arc<Town>, alive: &Alive) {
     let (begin, mut turn) = (Instant::now(), Duration::from_millis(500));
     loop {
-        let waits = match timeout(ANSWER, waits(town, node)).await {
+        let waits = match timeout(ANSWER, waits(town, alive)).await {
             Ok(None) => return,
             Ok(Some(waits)) => waits,
             Err(_) => "a question is never answered".to_owned(),
         };
+        // What is broken already need not come to rest to be told.
+        if !town.book.broken().is_empty() {
+            return;
+        }
+        let lost = alive.node.all_shards().find(|shard| shard.is_broken());
+        if let Some(shard) = lost.filter(|_| begin.elapsed() > MENDED) {
+            town.book.wrong("comes_to_rest", format!("shard {} is never taken again", shard.id().0));
+            return;
+        }
         if begin.elapsed() > REST {
             town.book.wrong("comes_to_rest", format!("after {} s: {waits}", REST.as_secs()));
             return;
@@ -132,17 +148,17 @@ async fn rest(town: &Arc<Town>, node: &Arc<Node>) {
 }
 
 /// What is not at rest yet.
-async fn waits(town: &Arc<Town>, node: &Arc<Node>) -> Option<String> {
+async fn waits(town: &Arc<Town>, alive: &Alive) -> Option<String> {
     if !town.book.is_quiet() {
         return Some("a client still waits for its answer".to_owned());
     }
     if !town.post.is_idle() {
         return Some("a webhook was not taken".to_owned());
     }
-    if !town.provider.is_idle() {
+    if !alive.life.is_idle() {
         return Some("a call is under way".to_owned());
     }
-    let desk = node.dispatcher();
+    let desk = alive.node.dispatcher();
     for one in town.book.accepted() {
         match desk.message(one.tenant, one.message).await {
             Ok(Some(view)) if view.row.status == Status::Queued => {

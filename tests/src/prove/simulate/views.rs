@@ -104,6 +104,9 @@ impl SimViews {
             1 => self.whole(flushes).await.and(Err(StoreError::Unknown)),
             _ => {
                 self.tear(&flushes);
+                if self.chance.one_in(3) {
+                    self.weather.doom();
+                }
                 Err(StoreError::Unknown)
             }
         }

@@ -4,8 +4,8 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::watch;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::{Notify, watch};
 
 /// Dice of one concern: what happens elsewhere does not change what they show.
 pub struct Chance(Mutex<StdRng>);
@@ -58,12 +58,14 @@ pub struct Rates {
 pub struct Weather {
     rates: Rates,
     calm: AtomicBool,
+    /// Rung where a kill would hurt most.
+    doom: Notify,
 }
 
 impl Weather {
     /// A storm that begins now.
     pub fn new(rates: Rates) -> Self {
-        Self { rates, calm: AtomicBool::new(false) }
+        Self { rates, calm: AtomicBool::new(false), doom: Notify::new() }
     }
 
     /// From now on nothing goes wrong by itself.
@@ -76,6 +78,16 @@ impl Weather {
         self.calm.load(Ordering::Acquire)
     }
 
+    /// A kill would hurt now.
+    pub fn doom(&self) {
+        self.doom.notify_one();
+    }
+
+    /// Returns when one would.
+    pub async fn doomed(&self) {
+        self.doom.notified().await;
+    }
+
     /// Whether this one goes wrong.
     pub fn strikes(&self, chance: &Chance, rate: impl Fn(&Rates) -> u64) -> bool {
         !self.is_calm() && chance.one_in(rate(&self.rates))
@@ -83,28 +95,51 @@ impl Weather {
 }
 
 /// One life of the node, from its start to its kill.
-pub struct Life(watch::Sender<bool>);
+pub struct Life {
+    over: watch::Sender<bool>,
+    calls: AtomicUsize,
+}
+
+/// Counts a call while it is under way.
+pub struct Calling<'a>(&'a AtomicUsize);
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 impl Life {
     /// A life that begins.
     pub fn begin() -> Self {
-        Self(watch::Sender::new(false))
+        Self { over: watch::Sender::new(false), calls: AtomicUsize::new(0) }
     }
 
     /// It is over: whoever waits for the store or the provider in it waits for ever.
     pub fn end(&self) {
-        self.0.send_replace(true);
+        self.over.send_replace(true);
     }
 
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
-        *self.0.borrow()
+        *self.over.borrow()
     }
 
     /// Returns when it is over.
     pub async fn over(&self) {
-        let mut over = self.0.subscribe();
+        let mut over = self.over.subscribe();
         let _ = over.wait_for(|over| *over).await;
+    }
+
+    /// A call to the provider begins.
+    pub fn call(&self) -> Calling<'_> {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        Calling(&self.calls)
+    }
+
+    /// Whether no call is under way.
+    pub fn is_idle(&self) -> bool {
+        self.calls.load(Ordering::Acquire) == 0
     }
 
     /// Goes on at once, or never.
