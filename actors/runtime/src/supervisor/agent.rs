@@ -316,7 +316,9 @@ impl<K: Key> Ward<K> {
 impl<K: Key> Drop for Ward<K> {
     fn drop(&mut self) {
         // Only a supervisor that was abandoned still has children; their handles must not promise a restart.
-        for (key, child) in self.children.drain() {
+        let mut children: Vec<_> = self.children.drain().collect();
+        children.sort_by_key(|(key, _)| hash(key));
+        for (key, child) in children {
             child.cell.kill();
             child.cell.end();
             if child.broken_until.is_none() {

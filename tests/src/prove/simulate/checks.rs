@@ -148,8 +148,10 @@ async fn wishes(town: &Town, lines: &[Line]) -> Result<()> {
     {
         let key = (claimed.tenant, claimed.address.clone());
         let known = heard.get(&key).is_some_and(|at| claimed.at.since_ms(*at) > HEARD_MS);
-        let elsewhere = known && !back.contains(&key) && claimed.wish != Some(Wish::OptIn);
-        if claimed.wish == Some(Wish::OptOut) || elsewhere {
+        // Who came back is not judged by when the shards heard of it.
+        let stays = !back.contains(&key);
+        let elsewhere = known && stays && claimed.wish != Some(Wish::OptIn);
+        if stays && claimed.wish == Some(Wish::OptOut) || elsewhere {
             let place = if elsewhere { "heard elsewhere" } else { "heard in the same shard" };
             let sentence = format!("shard {}: claimed after an opt-out {place}", claimed.shard.0);
             town.book.wrong("optout_respected", sentence);

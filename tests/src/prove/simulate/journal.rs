@@ -190,6 +190,9 @@ impl Journal for SimJournal {
         base: Position,
         entries: Vec<Arc<Entry>>,
     ) -> BoxFuture<'static, Result<(), StoreError>> {
+        if self.0.life.is_over() {
+            return std::future::pending().boxed();
+        }
         let inner = Arc::clone(&self.0);
         let (tell, told) = oneshot::channel();
         let strikes = inner.weather.strikes(&inner.chance, |rates| rates.append);

@@ -163,6 +163,7 @@ impl Provider {
     }
 
     async fn call(&self, life: &Life, number: usize, m: &Outgoing) -> Result<Accepted, SendError> {
+        life.live().await;
         let slow = |calm, rough| if self.weather.is_calm() { calm } else { rough };
         let travel = self.chance.between(1, slow(10, 60));
         sleep(Duration::from_millis(travel)).await;

@@ -101,6 +101,14 @@ async fn storm(town: &Arc<Town>, dice: &Chance, storm_ms: u64) -> u64 {
 
 async fn finish(town: &Arc<Town>, story: &mut Story, reads: &[Read; 2]) {
     let Ok(alive) = timeout(ANSWER, town.alive()).await else { return };
+    rest(town, &alive).await;
+    // A last start, from views that are whole: what it finds must be the same world, and lines of the outbox that a torn
+    // flush left behind are put right then.
+    town.stop().await;
+    if !town.start().await {
+        return;
+    }
+    let alive = town.alive().await;
     let node = Arc::clone(&alive.node);
     rest(town, &alive).await;
     // The reader is told what the views' last writing may bring; nothing moves any more.
@@ -172,7 +180,7 @@ async fn waits(town: &Arc<Town>, alive: &Alive) -> Option<String> {
         match desk.campaign(tenant, campaign).await {
             Ok(Some(view)) => {
                 let ended = matches!(view.state, CampaignState::Finished | CampaignState::Cancelled);
-                if !ended || view.totals.waiting > 0 {
+                if !ended || !view.totals.is_finished() {
                     return Some(format!("{campaign} is {:?}: {:?}", view.state, view.totals));
                 }
             }

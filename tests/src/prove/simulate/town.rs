@@ -16,9 +16,10 @@ use kabar_schema::error::StoreError;
 use kabar_schema::memory::MemoryViews;
 use kabar_schema::records::{MetaApp, Nouns, Session, Tenant};
 use kabar_schema::store::Store;
-use std::sync::{Arc, Mutex};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// The first tenant's app; the second's is one more.
@@ -62,7 +63,9 @@ pub struct Town {
     seed: u64,
     chance: Arc<Chance>,
     options: NodeOptions,
-    alive: watch::Sender<Option<Alive>>,
+    alive: Mutex<Option<Alive>>,
+    /// Rung when a node has begun. Not a `watch`: that wakes who waits in an order of its own.
+    begun: Notify,
     lives: Mutex<u64>,
 }
 
@@ -110,7 +113,8 @@ impl Town {
             seed,
             chance: Arc::new(Chance::new(seed, 4)),
             options,
-            alive: watch::Sender::new(None),
+            alive: Mutex::new(None),
+            begun: Notify::new(),
             lives: Mutex::new(0),
         };
         town.furnish(&dice).await.expect("invariant: the memory beneath does not fail");
@@ -163,11 +167,19 @@ impl Town {
 
     /// The node that lives, waited for.
     pub async fn alive(&self) -> Alive {
-        let mut alive = self.alive.subscribe();
-        match alive.wait_for(Option::is_some).await.map(|alive| alive.clone()) {
-            Ok(Some(alive)) => alive,
-            Ok(None) | Err(_) => std::future::pending().await,
+        let mut begun = pin!(self.begun.notified());
+        loop {
+            begun.as_mut().enable();
+            if let Some(alive) = self.slot().clone() {
+                return alive;
+            }
+            begun.as_mut().await;
+            begun.set(self.begun.notified());
         }
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Alive>> {
+        self.alive.lock().expect("invariant: nobody panics with the node in hand")
     }
 
     /// Starts a node over the memory; what fails is tried again. `false`: it can never start.
@@ -190,7 +202,8 @@ impl Town {
             let options = NodeOptions { connectors, dice, ..self.options.clone() };
             match Node::start(options, store, self.clock.clone()).await {
                 Ok(node) => {
-                    self.alive.send_replace(Some(Alive { node, life, journal, views }));
+                    *self.slot() = Some(Alive { node, life, journal, views });
+                    self.begun.notify_waiters();
                     return true;
                 }
                 Err(error @ StartError::ViewsAhead { .. }) => {
@@ -230,7 +243,7 @@ impl Town {
     /// Kills the node that lives.
     pub async fn kill(&self) {
         let alive = self.alive().await;
-        self.alive.send_replace(None);
+        *self.slot() = None;
         alive.life.end();
         alive.journal.kill();
         alive.views.kill();
@@ -240,7 +253,7 @@ impl Town {
     /// Stops the node that lives in order.
     pub async fn stop(&self) {
         let alive = self.alive().await;
-        self.alive.send_replace(None);
+        *self.slot() = None;
         alive.node.shutdown().await;
         alive.life.end();
     }

@@ -75,6 +75,8 @@ impl SimViews {
     }
 
     async fn reading(&self, boot: bool) -> Result<(), StoreError> {
+        // Before the dice: what is left of ended lives must not move them.
+        self.life.live().await;
         if !self.weather.is_calm() && self.chance.one_in(30) {
             sleep(Duration::from_millis(self.chance.between(1, 25))).await;
         }

@@ -3,9 +3,10 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// Dice of one concern: what happens elsewhere does not change what they show.
 pub struct Chance(Mutex<StdRng>);
@@ -96,7 +97,8 @@ impl Weather {
 
 /// One life of the node, from its start to its kill.
 pub struct Life {
-    over: watch::Sender<bool>,
+    over: AtomicBool,
+    end: Notify,
     calls: AtomicUsize,
 }
 
@@ -112,23 +114,27 @@ impl Drop for Calling<'_> {
 impl Life {
     /// A life that begins.
     pub fn begin() -> Self {
-        Self { over: watch::Sender::new(false), calls: AtomicUsize::new(0) }
+        Self { over: AtomicBool::new(false), end: Notify::new(), calls: AtomicUsize::new(0) }
     }
 
     /// It is over: whoever waits for the store or the provider in it waits for ever.
     pub fn end(&self) {
-        self.over.send_replace(true);
+        self.over.store(true, Ordering::Release);
+        self.end.notify_waiters();
     }
 
     /// Whether it is over.
     pub fn is_over(&self) -> bool {
-        *self.over.borrow()
+        self.over.load(Ordering::Acquire)
     }
 
     /// Returns when it is over.
     pub async fn over(&self) {
-        let mut over = self.over.subscribe();
-        let _ = over.wait_for(|over| *over).await;
+        let mut end = pin!(self.end.notified());
+        end.as_mut().enable();
+        if !self.is_over() {
+            end.await;
+        }
     }
 
     /// A call to the provider begins.
