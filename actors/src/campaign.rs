@@ -98,7 +98,7 @@ impl Campaign {
     async fn before(&self, node: &Arc<Node>, shard: &Arc<Shard>, spec: &Spec, launched: Timestamp) -> Step {
         let (now, begins) = (Timestamp(node.clock().now_ms()), spec.begins(launched));
         // Any number will do that an earlier, crashed attempt did not use.
-        let attempt = rand::random::<u32>().max(1);
+        let attempt = ((node.options().dice.throw() >> 32) as u32).max(1);
         match &spec.timing.recurrence {
             Some(rule) => match recur(node, spec, rule, (begins, now)).await {
                 Some(Some(next)) => Step::At(next.since_ms(now)),

@@ -6,9 +6,10 @@ mod links;
 mod stats;
 mod subscription;
 
-pub use links::{Link, Policy};
+pub use links::{Connectors, Link, Policy};
 pub use stats::NodeStats;
 
+use crate::dice::Dice;
 use crate::dispatcher::Dispatcher;
 use crate::lease::{self, Terms};
 use crate::media::Shelf;
@@ -64,6 +65,10 @@ pub struct NodeOptions {
     pub webhook_max_bytes: usize,
     /// Which addresses URLs of tenants may lead to.
     pub guard: Guard,
+    /// Who speaks for a session.
+    pub connectors: Connectors,
+    /// Where its randomness comes from.
+    pub dice: Dice,
     /// A bug planted by a test.
     pub plant: Plant,
 }
@@ -78,6 +83,8 @@ impl Default for NodeOptions {
             compute_workers: 1,
             webhook_max_bytes: 3 * 1024 * 1024,
             guard: Guard::PublicOnly,
+            connectors: Connectors::default(),
+            dice: Dice::default(),
             plant: Plant::None,
         }
     }
@@ -239,6 +246,16 @@ impl Node {
         self.flush().await;
         self.terms().release().await;
         self.store.close().await;
+    }
+
+    /// Ends as a killed process does, for tests that go on in this one: nothing is finished, nothing is flushed and no lease
+    /// is given back. What its actors had begun beside themselves, a call or an append, is held up by nobody but the
+    /// store and the connectors it was given.
+    pub fn kill(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.ready.store(false, Ordering::Release);
+        self.tasks.lock().drain(..).for_each(|task| task.abort());
+        self.runtime.kill();
     }
 
     /// Returns when no call is in flight, or after so many ms.

@@ -62,7 +62,7 @@ async fn take(parts: &Arc<ShardParts>, epochs: &Epochs) -> Result<Vec<Shard>, St
             let (views, journal) = (position.0, tip.0);
             return Err(StartError::ViewsAhead { shard: id.0, views, journal });
         }
-        empty.push(Overlay::new(*id, position, last_id));
+        empty.push(Overlay::new(*id, position, last_id).planted(parts.plant.of_engine()));
     }
     // Also at position 0: a torn first flush may have left rows whose position was never written.
     let recalled = stream::iter(empty).map(|mut overlay| async move {

@@ -3,6 +3,7 @@
 
 use crate::media::may_name;
 use crate::node::{Link, Node};
+use crate::plant::Plant;
 use crate::session;
 use crate::shard::Shard;
 use crate::trace;
@@ -365,6 +366,9 @@ impl Actor for Part {
             Message::Work => {}
             Message::Fetched => (self.fetching, self.fetched) = (false, true),
             Message::Back { count, lost } => {
+                if self.node.upgrade().is_some_and(|node| node.options().plant == Plant::LostWakeup) {
+                    return Next::Continue;
+                }
                 self.in_flight = self.in_flight.saturating_sub(count);
                 self.adopted &= !lost;
             }

@@ -5,6 +5,7 @@ use crate::metrics;
 use crate::node::Node;
 use crate::plant::Plant;
 use crate::shard::{Drained, Shard};
+use kabar_engine::overlay::Changes;
 use kabar_schema::views::ShardFlush;
 use std::sync::{Arc, Weak};
 use tokio::sync::Mutex;
@@ -38,6 +39,12 @@ impl Projector {
         }
         if pending.is_empty() {
             return;
+        }
+        if node.options().plant == Plant::CheckpointBeforeAppend {
+            // The planted bug: where the views will stand is written before anything else.
+            let changes = Changes::default();
+            let marks = pending.iter().map(|(_, d)| ShardFlush { mark: d.mark, changes: changes.clone() });
+            let _unheard = node.store().views.apply(marks.collect()).await;
         }
         if node.options().plant != Plant::ViewsAheadOfJournal {
             let mut durable = Vec::with_capacity(pending.len());
@@ -77,6 +84,7 @@ pub async fn run(node: Weak<Node>) {
         let turn = if planted { 1 } else { node.options().flush_ms.max(1) };
         let look = turn.min(LOOK_MS);
         tokio::select! {
+            biased;
             () = node.clock().sleep_ms(look) => waited += look,
             () = node.shard_parts().hurry.notified() => waited = turn,
         }

@@ -2,10 +2,13 @@
 //! decides and folds under the lock without waiting, hands the entries to the journal, and answers only when
 //! they are durable. It decides nothing and knows no actor but by [`Wake`].
 
+mod durable;
+
 use crate::lease::Terms;
 use crate::metrics;
 use crate::plant::Plant;
 use crate::tide::{self, Tide};
+use durable::Durable;
 use kabar_engine::address::Address;
 use kabar_engine::consent::SuppressedRow;
 use kabar_engine::entry::{Entry, Position};
@@ -20,7 +23,7 @@ use kabar_schema::views::ShardMark;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 /// Rows that wait for the projector before a shard takes no new work.
 const DIRTY_LIMIT: usize = 200_000;
@@ -82,7 +85,7 @@ pub struct Shard {
     epoch: u64,
     parts: Arc<ShardParts>,
     overlay: Mutex<Overlay>,
-    durable: watch::Sender<u64>,
+    durable: Durable,
     broken: AtomicBool,
     oldest_dirty: AtomicU64,
 }
@@ -99,7 +102,7 @@ impl Shard {
     /// A shard taken under `epoch` whose overlay stands where the journal does.
     #[must_use]
     pub fn new(id: ShardId, epoch: u64, overlay: Overlay, parts: Arc<ShardParts>) -> Self {
-        let durable = watch::Sender::new(overlay.position().0);
+        let durable = Durable::new(overlay.position().0);
         let overlay = Mutex::new(overlay);
         let (broken, oldest_dirty) = (AtomicBool::new(false), AtomicU64::new(0));
         Self { id, epoch, parts, overlay, durable, broken, oldest_dirty }
@@ -222,7 +225,7 @@ impl Shard {
                 Ok(()) => {
                     // In this order: who sees that a position is durable has been told what lies before it.
                     shard.parts.tide.rise(shard.id, &touched);
-                    shard.reached(last);
+                    shard.durable.hear(base.0, last);
                 }
                 Err(error) => shard.fail(error),
             }
@@ -233,8 +236,12 @@ impl Shard {
     async fn conclude(&self, decided: Decided) -> Result<Answer, DoorError> {
         if self.parts.plant == Plant::AckBeforeAppend {
             // The planted bug: the journal's answer is awaited by nobody.
-            self.reached(decided.seen);
+            self.durable.jump(decided.seen);
             decided.wakes.into_iter().for_each(|w| (self.parts.wake)(w));
+            return Ok(decided.reply?);
+        }
+        let claims = matches!(decided.reply, Ok(Answer::Transmit(_) | Answer::Picked(_)));
+        if claims && self.parts.plant == Plant::ResultBeforeClaim {
             return Ok(decided.reply?);
         }
         for waiting in decided.waits {
@@ -243,14 +250,6 @@ impl Shard {
         self.durable(decided.seen).await?;
         decided.wakes.into_iter().for_each(|w| (self.parts.wake)(w));
         Ok(decided.reply?)
-    }
-
-    fn reached(&self, position: u64) {
-        self.durable.send_if_modified(|at| {
-            let newer = position > *at;
-            *at = position.max(*at);
-            newer
-        });
     }
 
     /// A failed or fenced append: everything folded since is void.
@@ -271,7 +270,7 @@ impl Shard {
         let first = !self.broken.swap(true, Ordering::AcqRel);
         if first {
             // Wakes whoever waits for a position that will never come.
-            self.durable.send_modify(|_| {});
+            self.durable.ring();
             self.parts.hurry.notify_one();
         }
         first
@@ -280,7 +279,7 @@ impl Shard {
     /// Up to where everything is durable.
     #[must_use]
     pub fn durable_position(&self) -> Position {
-        Position(*self.durable.borrow())
+        Position(self.durable.at())
     }
 
     /// Waits until everything up to `position` is durable.
@@ -288,14 +287,9 @@ impl Shard {
     /// # Errors
     /// The shard broke before.
     pub async fn durable(&self, position: u64) -> Result<(), DoorError> {
-        let mut watch = self.durable.subscribe();
-        loop {
-            if *watch.borrow_and_update() >= position {
-                return Ok(());
-            }
-            if self.is_broken() || watch.changed().await.is_err() {
-                return Err(DoorError::Unknown);
-            }
+        match self.durable.reach(position, || self.is_broken()).await {
+            true => Ok(()),
+            false => Err(DoorError::Unknown),
         }
     }
 

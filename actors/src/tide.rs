@@ -85,7 +85,11 @@ impl Tide {
 
     /// A shard was taken again: up to here there may be entries of anybody that nobody was told of.
     pub(crate) fn flood(&self, shard: ShardId, to: Position) {
-        self.tenants.iter().for_each(|water| water.rise(shard, to));
+        let mut waters: Vec<_> =
+            self.tenants.iter().map(|water| (*water.key(), Arc::clone(water.value()))).collect();
+        // In the same order every time, whatever the map's: a simulation goes the same way twice.
+        waters.sort_unstable_by_key(|(tenant, _)| *tenant);
+        waters.iter().for_each(|(_, water)| water.rise(shard, to));
     }
 }
 

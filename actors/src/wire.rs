@@ -17,7 +17,6 @@ use kabar_engine::outgoing::{Accepted, Outgoing, SendError};
 use kabar_engine::overlay::Input;
 use kabar_engine::pacing::Throttle;
 use kabar_engine::time::Timestamp;
-use rand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -282,7 +281,7 @@ async fn deliver<K: Copy + Send>(
     file: &(impl Fn(Vec<(K, Told)>, u64) -> Input + Send),
 ) -> bool {
     count(&batch);
-    let random = rand::rng().random();
+    let random = route.node.options().dice.throw();
     let id = route.shard.id();
     for _ in 0..REOPEN_TRIES {
         let shard = route.node.shard(id);

@@ -30,6 +30,7 @@ pub mod outgoing;
 pub mod overlay;
 pub mod pacing;
 pub mod part;
+pub mod plant;
 pub mod pricing;
 pub mod provider_template;
 pub mod schedule;

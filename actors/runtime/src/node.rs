@@ -204,11 +204,22 @@ impl<K: Key> Node<K> {
         })
     }
 
+    /// Ends every actor and supervisor at once, as when the process is killed: no actor finishes what it has in hand, none
+    /// is told.
+    pub fn kill(&self) {
+        self.inner.shared.closed.store(true, Ordering::Release);
+        let mut supervisors: Vec<_> = self.inner.supervisors.lock().drain().map(|(_, each)| each).collect();
+        supervisors.sort_unstable_by_key(Supervisor::shard);
+        supervisors.iter().for_each(Supervisor::abandon);
+    }
+
     /// Refuses new activations, stops every actor (see [`Supervisor::stop_all`]) and every supervisor, then the
     /// compute pool. May be called twice.
     pub async fn shutdown(&self) {
         self.inner.shared.closed.store(true, Ordering::Release);
-        let supervisors: Vec<_> = self.inner.supervisors.lock().drain().map(|(_, each)| each).collect();
+        let mut supervisors: Vec<_> = self.inner.supervisors.lock().drain().map(|(_, each)| each).collect();
+        // In the same order every time: a simulation goes the same way twice.
+        supervisors.sort_unstable_by_key(Supervisor::shard);
         futures::future::join_all(supervisors.iter().map(Supervisor::retire)).await;
         self.inner.compute.shutdown().await;
     }

@@ -172,6 +172,7 @@ pub(crate) async fn run(node: Weak<Node>) {
         let (clock, news) = (house.clock().clone(), Arc::clone(&received.news));
         drop(house);
         tokio::select! {
+            biased;
             () = clock.sleep_ms(u64::try_from(wait).unwrap_or(1)) => {}
             () = news.notified() => {}
         }

@@ -43,6 +43,27 @@ impl Link {
     }
 }
 
+/// Makes the connector of a session.
+type Made = dyn Fn(&SessionRecord) -> Arc<dyn Connector> + Send + Sync;
+
+/// Who speaks for a session: the Cloud API, or a provider that a test puts in its place.
+#[derive(Clone, Default)]
+pub struct Connectors(Option<Arc<Made>>);
+
+impl Connectors {
+    /// A test's own.
+    #[must_use]
+    pub fn given(make: impl Fn(&SessionRecord) -> Arc<dyn Connector> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(make)))
+    }
+}
+
+impl std::fmt::Debug for Connectors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Connectors").field(&self.0.is_some()).finish()
+    }
+}
+
 /// What a tenant decided for all its sessions.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
@@ -122,6 +143,9 @@ impl Node {
             let newest = number.map(|number| number.newest(&health)).unwrap_or_default();
             newest.throughput.is_none_or(|word| word.value == "HIGH")
         };
+        if let Some(make) = &self.options.connectors.0 {
+            return Ok(Arc::new(Link { connector: make(&session), session, health, upgraded, read_at }));
+        }
         let config = CloudConfig {
             base_url: base_url(&session),
             api_version: session.api_version.clone(),

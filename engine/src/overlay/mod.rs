@@ -31,6 +31,7 @@ use crate::mark::MarksRow;
 use crate::message::MessageRow;
 use crate::optout::Wish;
 use crate::part::{PartRow, Totals};
+use crate::plant::Plant;
 use crate::time::Timestamp;
 use filing::Filing;
 use parts::{Briefs, PartIndex};
@@ -96,6 +97,8 @@ pub struct Overlay {
     listened: HashMap<TenantId, (Timestamp, Timestamp)>,
     /// Entries that could not be folded because they make no sense; counted, never fatal.
     impossible: u64,
+    /// A bug planted by a test.
+    plant: Plant,
 }
 
 impl Overlay {
@@ -139,7 +142,14 @@ impl Overlay {
             noted: HashMap::new(),
             listened: HashMap::new(),
             impossible: 0,
+            plant: Plant::None,
         }
+    }
+
+    /// Plants a bug, for a test.
+    #[must_use]
+    pub fn planted(self, plant: Plant) -> Self {
+        Self { plant, ..self }
     }
 
     /// The shard.

@@ -21,7 +21,7 @@ use kabar_engine::overlay::{
 use kabar_engine::part::PartRow;
 use kabar_engine::time::Timestamp;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -234,6 +234,28 @@ impl State {
 }
 
 impl MemoryViews {
+    /// Every row as a line of text, without where the shards stand: what two views are compared by.
+    #[must_use]
+    pub fn lines(&self) -> BTreeSet<String> {
+        fn all<'a, T: std::fmt::Debug + 'a>(rows: impl Iterator<Item = T>, lines: &mut BTreeSet<String>) {
+            lines.extend(rows.map(|row| format!("{row:?}")));
+        }
+        let (state, mut lines) = (self.0.lock(), BTreeSet::new());
+        all(state.messages.values(), &mut lines);
+        all(state.conversations.values(), &mut lines);
+        all(state.addresses.values(), &mut lines);
+        all(state.outbox.iter(), &mut lines);
+        all(state.seen.values(), &mut lines);
+        all(state.idempotency.values(), &mut lines);
+        all(state.campaigns.values(), &mut lines);
+        all(state.parts.values(), &mut lines);
+        all(state.recipients.values(), &mut lines);
+        all(state.runs.values(), &mut lines);
+        all(state.suppressed.values(), &mut lines);
+        all(state.discovered.values(), &mut lines);
+        lines
+    }
+
     /// Applies the flushes, but stops after `writes` single writes (a row or a shard's mark).
     ///
     /// # Errors

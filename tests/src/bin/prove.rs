@@ -1,9 +1,9 @@
 //! `prove`: the proofs that need the real binary and real kills. `kill` kills it at random instants and counts what
 //! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each; `leases`
-//! simulates the leases of several nodes; `events` follows the events over kills and compares them one by one; `edge`
-//! holds the API against its own description.
+//! simulates the leases of several nodes; `simulate` simulates whole nodes over a store and a provider that fail; `events`
+//! follows the events over kills and compares them one by one; `edge` holds the API against its own description.
 
-use kabar_tests::prove::{Command, Options, edge, events, kill, leases, outage, plants, read};
+use kabar_tests::prove::{Command, Options, edge, events, kill, leases, outage, plants, read, simulate};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -29,6 +29,10 @@ async fn main() -> ExitCode {
             }
             proof.holds()
         }),
+        // On threads of its own: each story has a clock of its own.
+        Command::Simulate(settings) => {
+            tokio::task::spawn_blocking(move || simulate::run(&settings)).await.map_err(Into::into)
+        }
         Command::Leases { seed, seeds } => {
             let proof = leases::run(seed, seeds);
             println!("{}", proof.json());

@@ -14,6 +14,7 @@ mod place;
 pub mod plants;
 mod postmortem;
 mod reckoning;
+pub mod simulate;
 mod verdict;
 mod world;
 

@@ -1,6 +1,6 @@
 //! What `prove` is told on its command line, read by hand. Not what the node is told.
 
-use super::{edge, events, leases};
+use super::{edge, events, leases, simulate};
 
 /// How it is called.
 const USAGE: &str =
@@ -10,6 +10,7 @@ const USAGE: &str =
        prove outage [--seconds N] [--seed S] [--json]
        prove leases [--seeds N] [--seed S]
        prove edge [--cases N] [--seed S] [--tool PATH] [--json]
+       prove simulate [--seeds N] [--seed S] [--plant NAME|all] [--json]
        prove events [--events N] [--kills N] [--seed S] [--reader-only] [--cql HOST:PORT] [--json]";
 /// Kills of a whole proof.
 const KILLS: u32 = 20;
@@ -37,6 +38,8 @@ pub enum Command {
     Events(Options),
     /// That no request makes the API fail or answer otherwise than it describes.
     Edge(edge::Options),
+    /// That no promise breaks in simulated worlds.
+    Simulate(simulate::Settings),
     /// That leases keep stale owners out.
     Leases {
         /// The first simulation.
@@ -106,6 +109,7 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
         Some("plants") => true,
         Some("edge") => return edge::read(arguments).map(Command::Edge).map_err(wrong),
         Some("leases") => return read_leases(arguments).map_err(wrong),
+        Some("simulate") => return read_simulate(arguments).map_err(wrong),
         Some(other) => return Err(wrong(format!("`{other}` is no proof."))),
         None => return Err(USAGE.to_owned()),
     };
@@ -177,6 +181,32 @@ fn read_leases(mut arguments: impl Iterator<Item = String>) -> Result<Command, S
     Ok(Command::Leases { seed, seeds })
 }
 
+fn read_simulate(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let mut settings = simulate::Settings { seed: 1, seeds: simulate::SEEDS, plant: None, json: false };
+    while let Some(name) = arguments.next() {
+        if name == "--json" {
+            settings.json = true;
+            continue;
+        }
+        let value = arguments.next().ok_or_else(|| format!("`{name}` needs a value, or is not known."))?;
+        let refused = || format!("`{name} {value}` is not possible.");
+        match name.as_str() {
+            "--seed" => settings.seed = value.parse::<u32>().map_err(|_| refused())?.into(),
+            "--seeds" => {
+                let count = value.parse().ok().filter(|n| (1..=SEEDS_MAX).contains(n));
+                settings.seeds = count.ok_or_else(refused)?;
+            }
+            "--plant" => {
+                let known = value == "all" || simulate::PLANTS.iter().any(|(plant, _)| *plant == value);
+                settings.plant = Some(value.clone()).filter(|_| known);
+                settings.plant.as_ref().ok_or_else(refused)?;
+            }
+            _ => return Err(refused()),
+        }
+    }
+    Ok(Command::Simulate(settings))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,10 +239,14 @@ mod tests {
         assert_eq!(words("leases"), Ok(Command::Leases { seed: 1, seeds: leases::SEEDS }));
         let Ok(Command::Edge(edge)) = words("edge --cases 2000 --seed 7 --json") else { panic!("the edge") };
         assert_eq!((edge.cases, edge.seed, edge.json, edge.tool), (2_000, 7, true, None));
+        let settings = simulate::Settings { seed: 9, seeds: 3, plant: Some("all".into()), json: true };
+        assert_eq!(words("simulate --seeds 3 --seed 9 --plant all --json"), Ok(Command::Simulate(settings)));
         for wrong in [
             "",
             "edge --cases 0",
             "edge --kills 1",
+            "simulate --plant weeds",
+            "simulate --seeds 0",
             "live",
             "leases --seeds 0",
             "leases --kills 3",

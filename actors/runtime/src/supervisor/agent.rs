@@ -214,7 +214,9 @@ impl<K: Key> Ward<K> {
     }
 
     fn stop_all(&mut self, done: oneshot::Sender<()>) {
-        let keys: Vec<K> = self.children.keys().cloned().collect();
+        // In the same order every time, whatever the map's: a simulation goes the same way twice.
+        let mut keys: Vec<K> = self.children.keys().cloned().collect();
+        keys.sort_by_key(hash);
         for key in keys {
             let Some(child) = self.children.get_mut(&key) else { continue };
             let waiters = std::mem::take(&mut child.waiters);
@@ -314,7 +316,9 @@ impl<K: Key> Ward<K> {
 impl<K: Key> Drop for Ward<K> {
     fn drop(&mut self) {
         // Only a supervisor that was abandoned still has children; their handles must not promise a restart.
-        for (key, child) in self.children.drain() {
+        let mut children: Vec<_> = self.children.drain().collect();
+        children.sort_by_key(|(key, _)| hash(key));
+        for (key, child) in children {
             child.cell.kill();
             child.cell.end();
             if child.broken_until.is_none() {

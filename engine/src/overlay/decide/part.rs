@@ -14,6 +14,7 @@ use crate::mark::MarkState;
 use crate::outgoing::{Accepted, SendError};
 use crate::overlay::Overlay;
 use crate::part::{ChunkLine, PartPhase, PartRow, PartStart, chunk_of};
+use crate::plant::Plant;
 use crate::schedule::zone_of;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -132,7 +133,8 @@ impl Overlay {
             return Turn::End(Cause::INTERNAL);
         };
         let recipient = &chunk.recipients[offset as usize];
-        if self.opted_out(part.tenant, &recipient.address) {
+        let ignored = self.plant == Plant::OptoutIgnored;
+        if !ignored && self.opted_out(part.tenant, &recipient.address) {
             return Turn::End(Cause::OPTED_OUT);
         }
         if claim.free_form && !self.window_open(part, &recipient.address, now) {

@@ -13,6 +13,7 @@ use crate::id::{ConversationId, MessageId, SessionId, TenantId};
 use crate::message::{MessageRow, Stage};
 use crate::notice::Notice;
 use crate::once::Once;
+use crate::plant::Plant;
 use crate::status::Status;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -62,7 +63,13 @@ impl Overlay {
             }
             What::Statuses(reports) => {
                 for (id, reports) in by_message(reports.iter().map(|r| (r.of, r))) {
-                    self.each(stamp, &[id], |m| reports.iter().for_each(|r| m.reported(r)));
+                    let back = self.plant == Plant::StatusBackwards;
+                    self.each(stamp, &[id], |m| {
+                        for report in &reports {
+                            m.reported(report);
+                            m.status = if back { report.status } else { m.status };
+                        }
+                    });
                 }
             }
             What::Inbound(inbound) => self.inbound(stamp, inbound),

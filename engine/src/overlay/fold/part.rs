@@ -9,6 +9,7 @@ use crate::overlay::parts::Brief;
 use crate::overlay::{Overlay, RunRow};
 use crate::pacing::Lane;
 use crate::part::{PartRow, PartStart, chunk_of};
+use crate::plant::Plant;
 use crate::pricing::Pricing;
 use crate::status::Status;
 use crate::time::{Step, Timestamp};
@@ -202,7 +203,7 @@ impl Overlay {
             self.impossible += 1;
             return None;
         };
-        if !fresh {
+        if !fresh && self.plant != Plant::TotalFromOlderRow {
             return None;
         }
         let was = mark;
@@ -210,6 +211,9 @@ impl Overlay {
         if let Some(totals) = self.counts.get_mut(&key) {
             totals.uncount(was);
             totals.count(mark);
+        }
+        if !fresh {
+            return None;
         }
         self.marks.edit(&(pass.campaign, chunk), |row| {
             row.set(offset, mark);
