@@ -187,6 +187,7 @@ fn node_options(config: &Config) -> NodeOptions {
             Planted::AckBeforeAppend => Plant::AckBeforeAppend,
             Planted::ViewsAhead => Plant::ViewsAheadOfJournal,
         },
+        ..NodeOptions::default()
     }
 }
 

@@ -59,7 +59,7 @@ impl Provider {
         }
         let refused = |code| Fate::Refused(SendError::Rejected(reason(code)));
         let later = |throttle, code, after_ms| {
-            Fate::Refused(SendError::RetryAfter { throttle, after_ms, cause: Cause(code) })
+            Fate::Refused(SendError::RetryAfter { throttle, after_ms, cause: Cause(code), words: None })
         };
         match self.chance.below(100) {
             0..=24 => Fate::TakenUnsaid,
@@ -185,7 +185,7 @@ impl Provider {
 }
 
 fn reason(code: u32) -> Reason {
-    Reason { cause: Cause(code), detail: String::new() }
+    Reason { cause: Cause(code), detail: String::new(), trace: None }
 }
 
 fn held(throttle: Throttle, code: u32) -> SendError {
