@@ -1,8 +1,9 @@
 //! `prove`: the proofs that need the real binary and real kills. `kill` kills it at random instants and counts what
-//! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each; `leases`
-//! simulates the leases of several nodes; `events` follows the events over kills and compares them one by one.
+//! was lost, doubled or told wrongly, `kill --scene` does the same with what else befalls a machine; `faults` runs it against
+//! a provider that breaks; `plants` plants bugs and is content only if `kill` finds each; `leases` simulates the leases of
+//! several nodes; `events` follows the events over kills and compares them one by one.
 
-use kabar_tests::prove::{Command, Options, events, kill, leases, outage, plants, read};
+use kabar_tests::prove::{Command, Options, events, faults, kill, leases, outage, plants, read, scenes};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -16,7 +17,9 @@ async fn main() -> ExitCode {
     };
     let held = match command {
         Command::Kill(options) => run(options).await,
-        Command::Plants(options) => plants::run(&options).await,
+        Command::Scenes(options, scenes) => Box::pin(scenes::run(&options, &scenes)).await,
+        Command::Faults { seed, json } => Box::pin(faults::run(seed, json)).await,
+        Command::Plants(options) => Box::pin(plants::run(&options)).await,
         Command::Outage(options) => outage::run(&options).await,
         Command::Events(options) => events::run(&options).await.map(|verdict| {
             println!("{}", verdict.json());
