@@ -102,6 +102,8 @@ pub struct Session {
     restricted: bool,
     /// How often in a row the account was held.
     strikes: u32,
+    /// How often in a row the provider could not be reached.
+    unreached: u32,
     /// The link is to be read anew.
     stale: bool,
     paused_until: Option<Timestamp>,
@@ -134,6 +136,7 @@ impl Session {
             link_lost: false,
             restricted: false,
             strikes: 0,
+            unreached: 0,
             stale: false,
             paused_until: None,
             last_success: None,

@@ -48,6 +48,8 @@ pub struct Feedback {
     pub slow_down: bool,
     /// Nothing may be sent for so many milliseconds.
     pub pause_ms: u64,
+    /// The provider could not be reached.
+    pub unreachable: bool,
     /// The link does not work.
     pub link_lost: bool,
     /// The account is held.
@@ -76,6 +78,7 @@ impl Feedback {
                 self.slow_down = true;
                 self.pause_ms = self.pause_ms.max(*after_ms);
             }
+            Err(SendError::RetryAfter { throttle: Throttle::Unreachable, .. }) => self.unreachable = true,
             Err(SendError::RetryAfter { throttle: Throttle::Maintenance, after_ms, .. }) => {
                 self.pause_ms = self.pause_ms.max((*after_ms).max(10_000));
             }

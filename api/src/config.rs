@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 /// The defaults, every key documented.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 
-/// For tests alone and therefore not in the documented file: `test.plant` puts a known bug into the node.
-const HIDDEN: &[(&str, &str)] = &[("test.plant", "")];
+/// For tests alone and therefore not in the documented file: `test.plant` puts a known bug into the node, and
+/// `test.disk_notes` names a file in which the journal's writes and syncs are noted.
+const HIDDEN: &[(&str, &str)] = &[("test.plant", ""), ("test.disk_notes", "")];
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +48,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// A bug planted for a test.
     pub plant: Planted,
+    /// Where a proof wants the journal's writes and syncs noted.
+    pub disk_notes: Option<PathBuf>,
 }
 
 impl Server {
@@ -207,6 +210,7 @@ impl Config {
             log: telemetry::read_log(s)?,
             telemetry: telemetry::read_telemetry(s)?,
             plant: read_plant(s)?,
+            disk_notes: Some(s.text("test.disk_notes")?).filter(|p| !p.is_empty()).map(PathBuf::from),
         })
     }
 

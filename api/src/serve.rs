@@ -12,7 +12,7 @@ use crate::state::ApiState;
 use kabar_actors::subscription::Courier;
 use kabar_actors::{Clock, Guard, Node, NodeOptions, Plant};
 use kabar_schema::OpenError;
-use kabar_schema::journal::OnFailure;
+use kabar_schema::journal::{Disk, NotingDisk, OnFailure, RealDisk};
 use kabar_schema::records::Nouns;
 use kabar_schema::scylla::{CqlOptions, CqlTls};
 use kabar_schema::seal::MasterKey;
@@ -109,6 +109,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 sync_gap_ms: config.store.sync_gap_ms,
                 segment_bytes: config.store.segment_bytes,
                 fail: OnFailure::Exit,
+                disk: disk(&config)?,
                 ..EmbeddedOptions::new(folder.clone(), master)
             };
             Store::embedded(options).await?
@@ -116,6 +117,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let (key, is_new) = operator_key(&config)?;
     start_on(config, store, key).await.map(|running| Running { operator_key_is_new: is_new, ..running })
+}
+
+/// The machine's disk, unless a proof wants to know what was asked of it.
+fn disk(config: &Config) -> Result<Arc<dyn Disk>, OpenError> {
+    let Some(notes) = &config.disk_notes else { return Ok(Arc::new(RealDisk)) };
+    Ok(Arc::new(NotingDisk::new(notes).map_err(OpenError::io("open", notes))?))
 }
 
 /// Starts on a store that is open already.

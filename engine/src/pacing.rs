@@ -55,6 +55,8 @@ pub enum Throttle {
     Throughput,
     /// The provider failed for a passing reason (2, 131000, 131016, 133004, 5xx with a Graph body).
     Transient,
+    /// Nobody accepts connections at the provider's address: nothing was sent, and nothing else could be.
+    Unreachable,
     /// The number is being upgraded (131057, 2494100).
     Maintenance,
     /// Too many requests of the account (4, 80007).
@@ -69,10 +71,11 @@ pub enum Throttle {
 
 impl Throttle {
     /// Every throttle.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Pair,
         Self::Throughput,
         Self::Transient,
+        Self::Unreachable,
         Self::Maintenance,
         Self::RequestLimit,
         Self::Account,
@@ -87,6 +90,7 @@ impl Throttle {
             Self::Pair => "pair",
             Self::Throughput => "throughput",
             Self::Transient => "transient",
+            Self::Unreachable => "unreachable",
             Self::Maintenance => "maintenance",
             Self::RequestLimit => "request_limit",
             Self::Account => "account",
@@ -116,6 +120,9 @@ impl Throttle {
             Self::Pair => Rule { first: SECOND, halves: 8, cap: 256 * SECOND, tries: None },
             Self::Throughput => Rule { first: SECOND, halves: 4, cap: MINUTE, tries: None },
             Self::Transient => Rule { first: SECOND, halves: 4, cap: MINUTE, tries: Some(8) },
+            // 0.25, 0.38, 0.56 … 15 s: each wait is at most half as long as the outage has lasted already, so that what
+            // waited leaves soon after it. Nothing is given up: no try has cost anybody anything.
+            Self::Unreachable => Rule { first: SECOND / 4, halves: 3, cap: 15 * SECOND, tries: None },
             // 10, 15, 22.5 … 60 s: the seventeenth wait ends after 15 minutes.
             Self::Maintenance => Rule { first: 10 * SECOND, halves: 3, cap: MINUTE, tries: Some(17) },
             Self::RequestLimit => Rule { first: MINUTE, halves: 4, cap: 60 * MINUTE, tries: None },
@@ -131,7 +138,8 @@ impl Throttle {
 /// first). `random` is any number. `None`: give up.
 ///
 /// The wait grows by a factor up to a cap. [`Throttle::Pair`] keeps it within ±10 %, as Meta asks for 4^X
-/// seconds; what waits for a person or for somebody's remedy waits at least that long and up to a twelfth longer; the
+/// seconds; what waits for a person, for somebody's remedy or for an address waits at least that long and up to a
+/// twelfth longer; the
 /// others draw it from the whole range up to it ("full jitter"), so that many do not come back at the same moment.
 #[must_use]
 pub fn backoff(throttle: Throttle, attempt: u32, random: u64) -> Option<u64> {
@@ -149,7 +157,9 @@ pub fn backoff(throttle: Throttle, attempt: u32, random: u64) -> Option<u64> {
     let wait = wait.min(rule.cap);
     Some(match throttle {
         Throttle::Pair => wait - wait / 10 + random % (wait / 5 + 1),
-        Throttle::Account | Throttle::Template | Throttle::Person => wait + random % (wait / 12),
+        Throttle::Account | Throttle::Template | Throttle::Person | Throttle::Unreachable => {
+            wait + random % (wait / 12)
+        }
         _ => 1 + random % wait,
     })
 }
@@ -193,9 +203,21 @@ mod tests {
         assert_eq!(range(Throttle::Template, 0).0, 10 * MINUTE);
     }
 
+    #[test]
+    fn an_outage_is_asked_after_again_before_it_has_lasted_half_as_long_again_and_never_given_up() {
+        let mut lasted = 0;
+        for attempt in 0..9 {
+            let wait = backoff(Throttle::Unreachable, attempt, u64::MAX).unwrap();
+            assert!(wait <= 280 + lasted * 6 / 10, "{wait} ms after {lasted}");
+            lasted += wait;
+        }
+        assert!(lasted > 15_000, "it is asked less and less often: {lasted}");
+        assert_eq!(backoff(Throttle::Unreachable, 10_000, 0), Some(15_000));
+    }
+
     proptest! {
         #[test]
-        fn no_wait_is_zero_or_beyond_its_cap(which in 0..8_usize, attempt: u32, random: u64) {
+        fn no_wait_is_zero_or_beyond_its_cap(which in 0..Throttle::ALL.len(), attempt: u32, random: u64) {
             let throttle = Throttle::ALL[which];
             if let Some(wait) = backoff(throttle, attempt, random) {
                 prop_assert!(wait > 0 && wait <= throttle.rule().cap * 11 / 10);

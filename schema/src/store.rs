@@ -4,7 +4,7 @@
 use crate::blobs::Blobs;
 use crate::contacts::Contacts;
 use crate::error::{OpenError, StoreError};
-use crate::journal::{EmbeddedJournal, Journal, JournalOptions, OnFailure};
+use crate::journal::{Disk, EmbeddedJournal, Journal, JournalOptions, OnFailure, RealDisk};
 use crate::leases::Leases;
 use crate::ledger::Ledger;
 use crate::media::EmbeddedBlobs;
@@ -46,6 +46,8 @@ pub struct EmbeddedOptions {
     pub segment_bytes: u64,
     /// What a failing disk ends.
     pub fail: OnFailure,
+    /// What the journal's files lie on; proofs bring their own.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl EmbeddedOptions {
@@ -58,6 +60,7 @@ impl EmbeddedOptions {
             sync_gap_ms: 2,
             segment_bytes: 32 * 1024 * 1024,
             fail: OnFailure::Exit,
+            disk: Arc::new(RealDisk),
         }
     }
 }
@@ -149,6 +152,7 @@ impl Store {
                 sync_gap: Duration::from_millis(options.sync_gap_ms),
                 segment_bytes: options.segment_bytes,
                 on_failure: options.fail,
+                disk: options.disk,
                 ..JournalOptions::new(options.folder.join("journal"))
             };
             EmbeddedJournal::open(settings, keys, &floors).map(Arc::new)

@@ -40,6 +40,10 @@ pub struct Report {
     pub behind: u64,
     /// References that ended `unknown`.
     pub unknown: Vec<String>,
+    /// Items that failed.
+    pub failed: u64,
+    /// Items that expired.
+    pub expired: u64,
     /// Items whose person answered, by the ledger.
     pub replied: u64,
 }
@@ -62,6 +66,8 @@ impl Report {
         if item.status == Status::Unknown {
             self.unknown.push(item.reference.clone());
         }
+        self.failed += u64::from(item.status == Status::Failed);
+        self.expired += u64::from(item.status == Status::Expired);
         let doubtful = seen.doubtful || excused(&item.reference);
         if let Some(why) = disagreement(item, &seen, doubtful) {
             self.behind += u64::from(is_behind(item, &seen));
@@ -75,6 +81,8 @@ impl Report {
         self.wrongs += other.wrongs;
         self.behind += other.behind;
         self.replied += other.replied;
+        self.failed += other.failed;
+        self.expired += other.expired;
         self.unknown.extend(other.unknown);
         let room = SPELLED.saturating_sub(self.wrong.len());
         self.wrong.extend(other.wrong.into_iter().take(room));

@@ -16,10 +16,13 @@ impl Session {
         self.adopted &= !feedback.lost;
         if feedback.accepted > 0 {
             self.last_success = Some(now);
-            (self.link_lost, self.restricted, self.strikes) = (false, false, 0);
+            (self.link_lost, self.restricted, self.strikes, self.unreached) = (false, false, 0, 0);
         }
         if feedback.account_held {
             self.hold_account(feedback.pause_ms, now);
+        }
+        if feedback.unreachable && feedback.accepted == 0 {
+            self.wait_for_provider(now);
         }
         let Some(pace) = &mut self.pace else { return };
         if feedback.slow_down {
@@ -42,6 +45,20 @@ impl Session {
             // The record may have been mended meanwhile: read it again before the next try.
             self.pace = None;
         }
+    }
+
+    /// Nobody accepts connections: what else is claimed would come back the same way. Batches that were on their way
+    /// when the first of them met it count once.
+    fn wait_for_provider(&mut self, now: Timestamp) {
+        let Some(pace) = &mut self.pace else { return };
+        if self.paused_until.is_some_and(|until| until > now) {
+            return;
+        }
+        let wait = backoff(Throttle::Unreachable, self.unreached, 0).unwrap_or(0);
+        self.unreached = self.unreached.saturating_add(1);
+        let until = now.plus_ms(i64::try_from(wait).unwrap_or(i64::MAX));
+        pace.bucket.pause_until(until);
+        self.paused_until = Some(until);
     }
 
     /// Notes what was about more than one message, beside the actor's own work.

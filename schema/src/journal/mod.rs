@@ -9,6 +9,7 @@ mod disk;
 mod embedded;
 mod header;
 mod index;
+mod noting;
 mod queue;
 mod reader;
 mod recovery;
@@ -18,6 +19,7 @@ mod writer;
 
 pub use disk::{Disk, RealDisk};
 pub use embedded::{EmbeddedJournal, JournalOptions, OnFailure};
+pub use noting::NotingDisk;
 pub use seek::seek;
 
 use crate::Answer;

@@ -1,9 +1,12 @@
 //! `prove`: the proofs that need the real binary and real kills. `kill` kills it at random instants and counts what
-//! was lost, doubled or told wrongly; `plants` plants three bugs and is content only if `kill` finds each; `leases`
-//! simulates the leases of several nodes; `simulate` simulates whole nodes over a store and a provider that fail; `events`
-//! follows the events over kills and compares them one by one; `edge` holds the API against its own description.
+//! was lost, doubled or told wrongly, `kill --scene` does the same with what else befalls a machine; `faults` runs it against
+//! a provider that breaks; `plants` plants bugs and is content only if `kill` finds each; `leases` simulates the leases of
+//! several nodes; `simulate` simulates whole nodes over a store and a provider that fail; `events` follows the events over
+//! kills and compares them one by one; `edge` holds the API against its own description.
 
-use kabar_tests::prove::{Command, Options, edge, events, kill, leases, outage, plants, read, simulate};
+use kabar_tests::prove::{
+    Command, Options, edge, events, faults, kill, leases, outage, plants, read, scenes, simulate,
+};
 use std::process::ExitCode;
 
 #[tokio::main(flavor = "multi_thread")]
@@ -16,14 +19,16 @@ async fn main() -> ExitCode {
         }
     };
     let held = match command {
-        Command::Kill(options) => run(options).await,
-        Command::Plants(options) => plants::run(&options).await,
-        Command::Outage(options) => outage::run(&options).await,
-        Command::Events(options) => events::run(&options).await.map(|verdict| {
+        Command::Kill(options) => Box::pin(run(options)).await,
+        Command::Scenes(options, scenes) => Box::pin(scenes::run(&options, &scenes)).await,
+        Command::Faults { seed, json } => Box::pin(faults::run(seed, json)).await,
+        Command::Plants(options) => Box::pin(plants::run(&options)).await,
+        Command::Outage(options) => Box::pin(outage::run(&options)).await,
+        Command::Events(options) => Box::pin(events::run(&options)).await.map(|verdict| {
             println!("{}", verdict.json());
             verdict.holds()
         }),
-        Command::Edge(options) => edge::run(&options).await.map(|proof| {
+        Command::Edge(options) => Box::pin(edge::run(&options)).await.map(|proof| {
             if options.json {
                 println!("{}", proof.json());
             }
@@ -50,7 +55,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<bool> {
-    let verdict = kill::run(&options).await?;
+    let verdict = Box::pin(kill::run(&options)).await?;
     verdict.tell();
     if options.json {
         println!("{}", verdict.json());

@@ -4,6 +4,8 @@
 use super::options::{Options, Plant};
 use super::place::Place;
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -31,7 +33,22 @@ pub(super) struct Child {
     plant: Option<Plant>,
     process: Option<Process>,
     starts: usize,
+    /// Settings beside the usual ones.
+    settings: Vec<(&'static str, String)>,
+    /// What runs the binary, if it is not run directly.
+    launcher: Vec<String>,
+    /// Where in the log the words of this start begin.
+    words_from: u64,
     pub(super) operator: String,
+}
+
+/// How it ended by itself.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    /// Its exit code; `None`: a signal.
+    pub(super) code: Option<i32>,
+    /// The last line it said.
+    pub(super) line: String,
 }
 
 impl Child {
@@ -54,7 +71,30 @@ impl Child {
             plant,
             process: None,
             starts: 0,
+            settings: Vec::new(),
+            launcher: Vec::new(),
+            words_from: 0,
             operator: format!("operator-of-the-proof-{seed:016x}"),
+        })
+    }
+
+    /// Another process for the same place, on a port of its own.
+    pub(super) fn twin(&self) -> Result<Self> {
+        let folder = self.folder.join("twin");
+        std::fs::create_dir_all(&folder)?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Ok(Self {
+            binary: self.binary.clone(),
+            folder,
+            place: self.place.clone(),
+            port,
+            plant: self.plant,
+            process: None,
+            starts: 0,
+            settings: self.settings.clone(),
+            launcher: self.launcher.clone(),
+            words_from: 0,
+            operator: self.operator.clone(),
         })
     }
 
@@ -66,12 +106,62 @@ impl Child {
         self.folder.join("kabar.log")
     }
 
+    /// A setting for all starts to come.
+    pub(super) fn set(&mut self, key: &'static str, value: impl ToString) {
+        self.settings.retain(|(known, _)| *known != key);
+        self.settings.push((key, value.to_string()));
+    }
+
+    /// All starts to come are made by this program, with these words before the binary's.
+    pub(super) fn launch_by(&mut self, words: &[&str]) {
+        self.launcher = words.iter().map(|word| (*word).to_owned()).collect();
+    }
+
     /// Starts it and waits until it is ready.
     pub(super) async fn start(&mut self) -> Result<()> {
+        match self.attempt().await? {
+            Ok(()) => Ok(()),
+            Err(ended) => bail!("it ended at its start ({:?}): {}", ended.code, self.last_words()),
+        }
+    }
+
+    /// Starts it and waits until it is ready, or has refused to start.
+    pub(super) async fn attempt(&mut self) -> Result<Result<(), Ended>> {
+        self.spawn()?;
+        let client = super::client::Client::new(&self.base(), &self.operator);
+        let process = self.process.as_mut().context("it was just started")?;
+        let ready = crate::wait::within(START, async || match process.try_wait() {
+            Ok(None) => {
+                let told = client.get("/readyz").await;
+                told.is_ok_and(|t| t.status == 200).then_some(Ok(None))
+            }
+            Ok(Some(status)) => Some(Ok(Some(status))),
+            Err(error) => Some(Err(error)),
+        });
+        match ready.await {
+            Some(Ok(None)) => Ok(Ok(())),
+            Some(Ok(Some(status))) => {
+                self.process = None;
+                Ok(Err(Ended { code: status.code(), line: self.last_line() }))
+            }
+            Some(Err(error)) => Err(error.into()),
+            None => bail!("it was not ready after {} s: {}", START.as_secs(), self.last_words()),
+        }
+    }
+
+    fn spawn(&mut self) -> Result<()> {
         let gap = SYNC_GAPS_MS[self.starts % SYNC_GAPS_MS.len()];
         self.starts += 1;
         let log = std::fs::File::options().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(&self.binary);
+        self.words_from = log.metadata()?.len();
+        let mut command = match self.launcher.split_first() {
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         command
             .arg("serve")
             .env_clear()
@@ -85,29 +175,31 @@ impl Child {
             // A proof asks as fast as it can.
             .env("KABAR__LIMITS__API_PER_SECOND", "0")
             .env("KABAR__LIMITS__SEND_PER_SECOND", "0")
+            .envs(self.settings.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .kill_on_drop(true);
-        if let Some(plant) = self.plant {
+        if let Some(plant) = self.plant.filter(|plant| plant.is_in_node()) {
             command.env("KABAR__TEST__PLANT", plant.name());
         }
         self.process = Some(command.spawn().with_context(|| self.binary.display().to_string())?);
-        let client = super::client::Client::new(&self.base(), &self.operator);
-        let process = self.process.as_mut().context("it was just started")?;
-        let ready = crate::wait::within(START, async || match process.try_wait() {
-            Ok(None) => {
-                let told = client.get("/readyz").await;
-                told.is_ok_and(|t| t.status == 200).then_some(Ok(()))
-            }
-            Ok(Some(status)) => Some(Err(format!("it ended at its start ({status})"))),
-            Err(error) => Some(Err(error.to_string())),
-        });
-        match ready.await {
-            Some(Ok(())) => Ok(()),
-            Some(Err(why)) => bail!("{why}: {}", self.last_words()),
-            None => bail!("it was not ready after {} s: {}", START.as_secs(), self.last_words()),
-        }
+        Ok(())
+    }
+
+    /// Waits until it ends by itself; `None` when it has not within this time.
+    pub(super) async fn ended(&mut self, within: Duration) -> Result<Option<Ended>> {
+        let process = self.process.as_mut().context("it does not run")?;
+        let Ok(status) = tokio::time::timeout(within, process.wait()).await else { return Ok(None) };
+        let code = status?.code();
+        self.process = None;
+        Ok(Some(Ended { code, line: self.last_line() }))
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.process.as_ref().and_then(Process::id).context("it does not run")?;
+        kill(Pid::from_raw(i32::try_from(id)?), signal).with_context(|| format!("{signal} to {id}"))
     }
 
     /// SIGKILL; gone when this returns.
@@ -123,12 +215,20 @@ impl Child {
     pub(super) async fn end(&mut self) -> Result<()> {
         let mut process = self.process.take().context("it does not run")?;
         let id = process.id().context("it ended by itself")?;
-        Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGTERM)?;
         match tokio::time::timeout(END, process.wait()).await {
             Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => Ok(()),
             Ok(status) => bail!("it did not end in order ({}): {}", status?, self.last_words()),
             Err(_) => bail!("it did not end within {} s after SIGTERM: {}", END.as_secs(), self.last_words()),
         }
+    }
+
+    /// The last line of this start.
+    fn last_line(&self) -> String {
+        let bytes = std::fs::read(self.log()).unwrap_or_default();
+        let own =
+            usize::try_from(self.words_from).ok().and_then(|from| bytes.get(from..)).unwrap_or_default();
+        String::from_utf8_lossy(own).lines().last().unwrap_or_default().to_owned()
     }
 
     /// The end of what it said.

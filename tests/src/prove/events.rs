@@ -4,20 +4,22 @@
 //! got is held, event by event, against what the journal has.
 
 mod reader;
-mod receiver;
 
 use super::child::Child;
 use super::client::{Ask, Client};
+use super::hook::{standing, within_patience};
+use super::load::Pace;
 use super::options::Options;
+use super::receiver::Receiver;
+use super::truth::{Truth, truth};
 use super::world::{self, World};
 use crate::people;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail};
 use kabar_engine::id::EventId;
 use kabar_engine::time::Timestamp;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reader::{Reader, Seen};
-use receiver::Receiver;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,8 +39,6 @@ const LATEST_MS: u64 = 400;
 const KILLS_BEHIND: usize = 3;
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(50);
-/// Longest wait for the last event, from the last new one on.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What it came to.
 #[derive(Debug)]
@@ -72,7 +72,8 @@ pub async fn run(options: &Options) -> Result<Verdict> {
     let folder = tempfile::tempdir()?;
     let mut child = Child::new(folder.path(), options)?;
     child.start().await?;
-    let world = Arc::new(world::furnish(world::sandbox(options.seed).await?, &child).await?);
+    let rate = Pace::FULL.rate;
+    let world = Arc::new(world::furnish(world::sandbox(options.seed, rate).await?, &child, rate).await?);
     // Nothing is sent before tomorrow: what is proved here needs no provider.
     let tomorrow = Timestamp(super::postmortem::now_ms()).plus_ms(86_400_000).to_rfc3339();
     let reader = Reader::start(&child.base(), world.key());
@@ -85,7 +86,7 @@ pub async fn run(options: &Options) -> Result<Verdict> {
     let accepted = load.run(options, &mut child).await?;
     let loaded = begin.elapsed();
     eprintln!("{} messages were accepted; reading what the journal has", accepted.len());
-    let truth = truth(&world.client).await?;
+    let truth = truth(&world.client, "").await?;
     let all = truth.events.len();
     within_patience(all, || reader.count()).await;
     let (seen, took) = (reader.seen(), begin.elapsed());
@@ -120,7 +121,7 @@ struct Subscribed {
 
 impl Subscribed {
     async fn begin(client: &Client) -> Result<Self> {
-        let before = truth(client).await?.events.into_iter().map(|(event, _)| event).collect();
+        let before = truth(client, "").await?.events.into_iter().map(|(event, _)| event).collect();
         let receiver = Receiver::start().await?;
         let wanted = json!({"url": receiver.url()});
         let webhook = client.post("/v1/webhooks", "webhook", &wanted).await?.text("id")?;
@@ -164,58 +165,6 @@ impl Subscribed {
             "total_s": took.as_secs(),
             "events_per_s": owed.len() as u64 / took.as_secs().max(1),
         }))
-    }
-}
-
-/// What a subscription says of itself that it should not, when everything was taken; it is written down a little later.
-async fn standing(client: &Client, webhook: &str) -> Option<String> {
-    let (path, mut last) = (format!("/v1/webhooks/{webhook}"), Value::Null);
-    let well = crate::wait::within(PATIENCE, async || {
-        last = client.get(&path).await.ok()?.json();
-        let well = last["enabled"] == true && last["waiting"] == 0 && last["failing_since"].is_null();
-        (well && last["missed_before"].is_null()).then_some(())
-    });
-    well.await.is_none().then(|| format!("the subscription is not well: {last}"))
-}
-
-/// Waits until so many have come, or nothing new comes any more.
-async fn within_patience(wanted: usize, count: impl Fn() -> usize) {
-    let (mut last, mut since) = (0, Instant::now());
-    crate::wait::within(Duration::MAX, async || {
-        let count = count();
-        if count > last {
-            (last, since) = (count, Instant::now());
-        }
-        (count >= wanted || since.elapsed() > PATIENCE).then_some(())
-    })
-    .await;
-}
-
-/// What the journal has, read page by page from its begin.
-struct Truth {
-    /// Its events, and the conversations they are of.
-    events: Vec<(EventId, Option<String>)>,
-    /// The messages that were accepted.
-    messages: BTreeSet<String>,
-}
-
-async fn truth(client: &Client) -> Result<Truth> {
-    let (mut events, mut messages, mut after) = (Vec::new(), BTreeSet::new(), String::new());
-    loop {
-        let told = client.get(&format!("/v1/events?limit=200&after={after}")).await?;
-        ensure!(told.is_good(), "the events cannot be listed: {}", told.shown());
-        let page = told.json();
-        for event in page["data"].as_array().context("a page of events")? {
-            let id = event["id"].as_str().context("an event's id")?.parse()?;
-            events.push((id, event["data"]["conversation"].as_str().map(str::to_owned)));
-            if event["type"] == "message.accepted" {
-                messages.insert(event["data"]["message"].as_str().context("a message")?.to_owned());
-            }
-        }
-        after = page["next"].as_str().context("a cursor")?.to_owned();
-        if page["more"] == false {
-            return Ok(Truth { events, messages });
-        }
     }
 }
 

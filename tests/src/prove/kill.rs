@@ -7,20 +7,16 @@
 //! the sandbox has accepted something, which a claim precedes, and strikes within 100 ms; the others strike at any
 //! time. Kills that do not count are repeated, at most three times as many as were asked for.
 
-use super::child::Child;
-use super::load::Load;
+use super::load::Pace;
 use super::options::Options;
-use super::postmortem::{Postmortem, now_ms};
-use super::reckoning;
+use super::stage::Stage;
 use super::verdict::{Kill, Verdict};
-use super::world::{self, World};
 use anyhow::Result;
 use kabar_engine::outgoing::Reference;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The node works at least and at most so long (ms) between its start and its kill.
 const WORK_MS: std::ops::Range<u64> = 30..2_600;
@@ -40,36 +36,23 @@ const TRIES: u32 = 3;
 pub async fn run(options: &Options) -> Result<Verdict> {
     let plant = options.plant.map_or_else(String::new, |p| format!(", with {} planted", p.name()));
     eprintln!("kill proof: {} kills, seed {}{plant}", options.kills, options.seed);
-    let folder = tempfile::tempdir()?;
-    let mut child = Child::new(folder.path(), options)?;
-    child.start().await?;
-    let sandbox = world::sandbox(options.seed).await?;
-    let world = Arc::new(world::furnish(sandbox, &child).await?);
-    let mut hunt = Hunt {
-        load: Load::start(&world),
-        world,
-        child,
-        postmortem: Postmortem::default(),
-        rng: ChaCha8Rng::seed_from_u64(options.seed),
-    };
+    let stage = Stage::begin(options, Pace::of(options.kills), |_, _| Ok(())).await?;
+    let mut hunt = Hunt { stage, rng: ChaCha8Rng::seed_from_u64(options.seed), begin: Instant::now() };
     let mut verdict = Verdict::new(options);
     if let Err(broken) = hunt.kills(options.kills, &mut verdict).await {
         verdict.broken.push(format!("{broken:#}"));
         return Ok(verdict);
     }
     eprintln!("the node stays up now; waiting until everything has settled");
-    let Hunt { mut load, world, mut child, mut postmortem, .. } = hunt;
-    reckoning::settle(&world, &mut load, &mut verdict).await?;
-    reckoning::reckon((&world, &load.notes), &mut child, &mut postmortem, &mut verdict).await?;
+    hunt.stage.finish(&mut verdict).await?;
+    verdict.seconds = hunt.begin.elapsed().as_secs();
     Ok(verdict)
 }
 
 struct Hunt {
-    load: Load,
-    world: Arc<World>,
-    child: Child,
-    postmortem: Postmortem,
+    stage: Stage,
     rng: ChaCha8Rng,
+    begin: Instant,
 }
 
 impl Hunt {
@@ -80,8 +63,14 @@ impl Hunt {
                 return Ok(());
             }
             let kill = self.kill(nth % 2 == 0).await?;
-            eprintln!("kill {nth}: {kill}");
             verdict.kills.push(kill);
+            let (counted, spent) = (verdict.counted(), self.begin.elapsed().as_secs());
+            let left = u64::from(wanted.saturating_sub(counted)) * spent / u64::from(counted.max(1));
+            if let Some(kill) = verdict.kills.last() {
+                eprintln!(
+                    "kill {nth} ({counted} of {wanted} count, {spent} s, about {left} s to go): {kill}"
+                );
+            }
         }
         Ok(())
     }
@@ -90,34 +79,19 @@ impl Hunt {
     async fn kill(&mut self, aimed: bool) -> Result<Kill> {
         pass(self.rng.random_range(WORK_MS)).await;
         if aimed {
-            let before = self.world.sandbox.stats().accepted;
-            crate::wait::within(Duration::from_secs(2), async || {
-                (self.world.sandbox.stats().accepted > before).then_some(())
-            })
-            .await;
+            let sandbox = &self.stage.world.sandbox;
+            let before = sandbox.stats().accepted;
+            let one_more = async || (sandbox.stats().accepted > before).then_some(());
+            crate::wait::within(Duration::from_secs(2), one_more).await;
             pass(self.rng.random_range(0..AIM_MS)).await;
         }
-        let unacknowledged = self.world.sandbox.stats().webhooks.pending;
-        self.load.is_up(false);
-        let killed_at = now_ms();
-        self.child.kill().await?;
-        let found = self.postmortem.look(&self.child.place, killed_at).await?;
-        let begin = tokio::time::Instant::now();
-        self.child.start().await.map_err(|why| anyhow::anyhow!("the node does not start again: {why:#}"))?;
-        self.load.is_up(true);
-        Ok(Kill {
-            counts: !found.open.is_empty() && unacknowledged > 0,
-            open: found.open,
-            unacknowledged,
-            claim_ago: found.claim_ago,
-            flush_ago: found.flush_ago,
-            start_ms: begin.elapsed().as_millis(),
-        })
+        let kill = self.stage.kill().await?;
+        Ok(Kill { start_ms: self.stage.start().await?, ..kill })
     }
 }
 
 /// Lets time pass; the instants of kills are the one thing here that is not an event.
-async fn pass(ms: u64) {
+pub(super) async fn pass(ms: u64) {
     let mut turn = tokio::time::interval(Duration::from_millis(ms.max(1)));
     turn.tick().await;
     turn.tick().await;

@@ -16,29 +16,90 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Clients that send single messages, each one after the other.
 const SENDERS: u64 = 6;
-/// Between two messages of one client.
-const SEND_EVERY: Duration = Duration::from_millis(30);
-/// Between two messages of people.
-const WRITE_EVERY: Duration = Duration::from_millis(40);
 /// People who write, over and over.
 const WRITERS: u64 = 300;
-/// Recipients of one campaign.
-const AUDIENCE: u64 = 4_000;
-/// When fewer wait, the next campaign is made.
-const LOW: u64 = 2_000;
+/// Kills beyond which the load is lighter, so that a long proof ends in bounded memory and time.
+const MANY: u32 = 60;
 /// Between two tries, and between two looks at a campaign.
 const AGAIN: Duration = Duration::from_millis(50);
 /// Everybody writes to and hears from people of their own, so that no one is a recipient twice.
 const FIRST_RECEIVER: u64 = 40_000_000;
 const FIRST_WRITER: u64 = 60_000_000;
 
+/// How heavy it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Between two messages of one client.
+    pub(super) send_every: Duration,
+    /// Between two messages of people.
+    pub(super) write_every: Duration,
+    /// Recipients of one campaign.
+    pub(super) audience: u64,
+    /// When fewer wait, the next campaign is made.
+    pub(super) low: u64,
+    /// Messages a second of one number; the sandbox takes twice as many, so that it does not throttle.
+    pub(super) rate: u32,
+}
+
+impl Pace {
+    /// What the machine takes: more than a thousand messages a second.
+    pub(super) const FULL: Self = Self {
+        send_every: Duration::from_millis(30),
+        write_every: Duration::from_millis(40),
+        audience: 4_000,
+        low: 2_000,
+        rate: 500,
+    };
+
+    /// For hours: an eighth of it. What a kill finds open is the same: claims are as long as 100 ms of the rate.
+    pub(super) const LIGHT: Self = Self {
+        send_every: Duration::from_millis(200),
+        write_every: Duration::from_millis(200),
+        audience: 1_500,
+        low: 700,
+        rate: 60,
+    };
+
+    /// For so many kills.
+    pub(super) fn of(kills: u32) -> Self {
+        if kills > MANY { Self::LIGHT } else { Self::FULL }
+    }
+}
+
+/// A single message, in so few words that a hundred thousand of them can be remembered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Letter {
+    /// What it says before its number.
+    pub(super) word: &'static str,
+    pub(super) nth: u64,
+    /// To which of the people.
+    pub(super) person: u64,
+    /// From which of the numbers.
+    pub(super) number: usize,
+}
+
+impl Letter {
+    /// The digits it goes to.
+    pub(super) fn to(&self) -> String {
+        people::digits(self.person)
+    }
+
+    /// The body that asks for it.
+    pub(super) fn body(&self, sessions: &[String]) -> Value {
+        let mut body = people::template(&format!("{} {}", self.word, self.nth));
+        body["session"] = json!(sessions[self.number]);
+        body["to"] = json!(self.to());
+        body
+    }
+}
+
 /// A message whose 202 arrived.
 #[derive(Debug, Clone)]
 pub(super) struct Ack {
     /// Its key.
     pub(super) key: String,
-    /// Its body.
-    pub(super) body: Value,
+    /// What was asked.
+    pub(super) letter: Letter,
     /// The id in the answer.
     pub(super) id: String,
 }
@@ -98,11 +159,12 @@ struct Worker {
     notes: Arc<Notes>,
     up: watch::Receiver<bool>,
     going: watch::Receiver<bool>,
+    pace: Pace,
 }
 
 impl Load {
     /// Begins; the node is up.
-    pub(super) fn start(world: &Arc<World>) -> Self {
+    pub(super) fn start(world: &Arc<World>, pace: Pace) -> Self {
         let (up, going) = (watch::Sender::new(true), watch::Sender::new(true));
         let notes = Arc::new(Notes::default());
         let worker = Worker {
@@ -110,6 +172,7 @@ impl Load {
             notes: Arc::clone(&notes),
             up: up.subscribe(),
             going: going.subscribe(),
+            pace,
         };
         let mut tasks = JoinSet::new();
         for lane in 0..SENDERS {
@@ -156,19 +219,17 @@ impl Worker {
     }
 
     async fn send(mut self, lane: u64) -> Result<()> {
-        let mut turn = interval(SEND_EVERY);
+        let mut turn = interval(self.pace.send_every);
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut nth = lane;
         while self.goes_on() {
             turn.tick().await;
-            let session = &self.world.sessions[usize::try_from(nth)? % SESSIONS];
-            let mut body = people::template(&format!("Pesanan {nth}"));
-            body["session"] = json!(session);
-            body["to"] = json!(people::digits(FIRST_RECEIVER + nth));
+            let number = usize::try_from(nth)? % SESSIONS;
+            let letter = Letter { word: "Pesanan", nth, person: FIRST_RECEIVER + nth, number };
             let key = format!("send-{nth}");
-            let ask = Ask::post("/v1/messages", key.clone(), &body);
+            let ask = Ask::post("/v1/messages", key.clone(), &letter.body(&self.world.sessions));
             let told = self.insist("a message is refused", ask).await?;
-            lock(&self.notes.acks).push(Ack { id: told.text("id")?, key, body });
+            lock(&self.notes.acks).push(Ack { id: told.text("id")?, key, letter });
             nth += SENDERS;
         }
         Ok(())
@@ -188,7 +249,7 @@ impl Worker {
                     Ok(told) if told.is_good() => waiting(&told.json()),
                     _ => None,
                 };
-                if waiting.is_some_and(|n| n < LOW) {
+                if waiting.is_some_and(|n| n < self.pace.low) {
                     break;
                 }
             }
@@ -199,7 +260,8 @@ impl Worker {
     /// Imports people, makes a campaign for them and launches it; each step has a key and is repeated under it.
     async fn launch(&mut self, nth: u64) -> Result<String> {
         let (path, key) = (format!("/v1/contacts/import?name=list-{nth}"), format!("import-{nth}"));
-        let ask = Ask::file(&path, key, people::csv(nth * AUDIENCE, AUDIENCE));
+        let audience = self.pace.audience;
+        let ask = Ask::file(&path, key, people::csv(nth * audience, audience));
         let import = self.insist("an import is refused", ask).await?;
         let body = json!({
             "name": format!("Campaign {nth}"),
@@ -216,7 +278,7 @@ impl Worker {
 
     /// People write whether the node lives or not; what is written while it does not is repeated by the sandbox.
     async fn write(self) -> Result<()> {
-        let mut turn = interval(WRITE_EVERY);
+        let mut turn = interval(self.pace.write_every);
         let mut nth = 0;
         while self.goes_on() {
             turn.tick().await;

@@ -1,11 +1,15 @@
 //! What `prove` is told on its command line, read by hand. Not what the node is told.
 
+use super::scenes::Scene;
 use super::{edge, events, leases, simulate};
 
 /// How it is called.
 const USAGE: &str =
     "usage: prove kill [--kills N] [--seed S] [--plant resend_ambiguous|ack_before_append|views_ahead]
                   [--cql HOST:PORT] [--json]
+       prove kill --scene all|frozen|full-disk|read-only|damaged-segment|power-loss [--seed S]
+                  [--plant lying_disk] [--cql HOST:PORT] [--json]
+       prove faults [--seed S] [--json]
        prove plants [--kills N] [--seed S] [--cql HOST:PORT]
        prove outage [--seconds N] [--seed S] [--json]
        prove leases [--seeds N] [--seed S]
@@ -30,6 +34,15 @@ const SEEDS_MAX: u32 = 100_000;
 pub enum Command {
     /// That kills lose and double nothing.
     Kill(Options),
+    /// That what else befalls a node on its machine loses and doubles nothing.
+    Scenes(Options, Vec<Scene>),
+    /// That whatever the provider answers everything is delivered or explicitly failed.
+    Faults {
+        /// Of the people and the sandbox.
+        seed: u64,
+        /// Ends with one JSON object on stdout.
+        json: bool,
+    },
     /// That the kill proof finds planted bugs.
     Plants(Options),
     /// That a cluster that is killed or frozen under the node loses and doubles nothing.
@@ -70,6 +83,14 @@ pub struct Options {
     pub reader_only: bool,
 }
 
+impl Options {
+    /// Nothing but a seed.
+    pub(super) fn plain(seed: u64) -> Self {
+        let (kills, seconds, events) = (KILLS, SECONDS, EVENTS);
+        Self { kills, seed, plant: None, json: false, cql: None, seconds, events, reader_only: false }
+    }
+}
+
 /// A bug that can be planted in the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plant {
@@ -79,11 +100,20 @@ pub enum Plant {
     AckBeforeAppend,
     /// Views are written before the journal.
     ViewsAhead,
+    /// Not in the node: the disk calls synced what is not. Only a power loss shows it.
+    LyingDisk,
 }
 
 impl Plant {
     /// Every one.
-    pub const ALL: [Self; 3] = [Self::ResendAmbiguous, Self::AckBeforeAppend, Self::ViewsAhead];
+    pub const ALL: [Self; 4] =
+        [Self::ResendAmbiguous, Self::AckBeforeAppend, Self::ViewsAhead, Self::LyingDisk];
+
+    /// Whether the node itself has the bug.
+    #[must_use]
+    pub fn is_in_node(self) -> bool {
+        self != Self::LyingDisk
+    }
 
     /// As the node's configuration calls it.
     #[must_use]
@@ -92,6 +122,7 @@ impl Plant {
             Self::ResendAmbiguous => "resend_ambiguous",
             Self::AckBeforeAppend => "ack_before_append",
             Self::ViewsAhead => "views_ahead",
+            Self::LyingDisk => "lying_disk",
         }
     }
 }
@@ -110,6 +141,7 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
         Some("edge") => return edge::read(arguments).map(Command::Edge).map_err(wrong),
         Some("leases") => return read_leases(arguments).map_err(wrong),
         Some("simulate") => return read_simulate(arguments).map_err(wrong),
+        Some("faults") => return read_faults(arguments).map_err(wrong),
         Some(other) => return Err(wrong(format!("`{other}` is no proof."))),
         None => return Err(USAGE.to_owned()),
     };
@@ -120,9 +152,9 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
         _ => KILLS,
     };
     let seed = rand::random::<u32>().into();
-    let (plant, json, cql, seconds, events, reader_only) = (None, false, None, SECONDS, EVENTS, false);
-    let mut options = Options { kills, seed, plant, json, cql, seconds, events, reader_only };
+    let mut options = Options { kills, ..Options::plain(seed) };
     let outage = proof.as_deref() == Some("outage");
+    let mut scenes = Vec::new();
     while let Some(name) = arguments.next() {
         if name == "--json" {
             options.json = true;
@@ -147,6 +179,9 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
                 options.kills = kills.ok_or_else(refused)?;
             }
             "--seed" => options.seed = value.parse().map_err(|_| refused())?,
+            "--scene" if proof.as_deref() == Some("kill") => {
+                scenes.extend(Scene::named(&value).ok_or_else(refused)?);
+            }
             "--plant" if !plants && !outage && !of_events => {
                 let plant = Plant::ALL.into_iter().find(|p| p.name() == value);
                 options.plant = Some(plant.ok_or_else(refused)?);
@@ -157,11 +192,32 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
     if of_events {
         return Ok(Command::Events(options));
     }
+    if options.plant.is_some_and(|plant| !plant.is_in_node()) && scenes != [Scene::PowerLoss] {
+        return Err(wrong("Only a power loss shows what a disk that lies does.".to_owned()));
+    }
+    if !scenes.is_empty() {
+        return Ok(Command::Scenes(options, scenes));
+    }
     Ok(match (plants, outage) {
         (true, _) => Command::Plants(options),
         (_, true) => Command::Outage(options),
         _ => Command::Kill(options),
     })
+}
+
+fn read_faults(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    let (mut seed, mut json) = (rand::random::<u32>().into(), false);
+    while let Some(name) = arguments.next() {
+        match name.as_str() {
+            "--json" => json = true,
+            "--seed" => {
+                let value = arguments.next().and_then(|value| value.parse().ok());
+                seed = value.ok_or_else(|| format!("`{name}` needs a number."))?;
+            }
+            _ => return Err(format!("`{name}` is not known.")),
+        }
+    }
+    Ok(Command::Faults { seed, json })
 }
 
 fn read_leases(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
@@ -235,6 +291,14 @@ mod tests {
         assert_eq!((options.events, options.kills, options.reader_only), (7, 5, true));
         let Ok(Command::Kill(options)) = words("kill") else { panic!("the defaults") };
         assert_eq!((options.kills, options.plant, options.json), (20, None, false));
+        let Ok(Command::Scenes(options, scenes)) = words("kill --scene frozen --scene full-disk --json")
+        else {
+            panic!("scenes")
+        };
+        assert_eq!((options.json, scenes), (true, vec![Scene::Frozen, Scene::FullDisk]));
+        let Ok(Command::Scenes(_, scenes)) = words("kill --scene all") else { panic!("all scenes") };
+        assert_eq!(scenes, Scene::ALL);
+        assert_eq!(words("faults --seed 4 --json"), Ok(Command::Faults { seed: 4, json: true }));
         assert_eq!(words("leases --seeds 3 --seed 9"), Ok(Command::Leases { seed: 9, seeds: 3 }));
         assert_eq!(words("leases"), Ok(Command::Leases { seed: 1, seeds: leases::SEEDS }));
         let Ok(Command::Edge(edge)) = words("edge --cases 2000 --seed 7 --json") else { panic!("the edge") };
@@ -258,6 +322,11 @@ mod tests {
             "events --events 0",
             "kill --events 5",
             "kill --reader-only",
+            "kill --scene flood",
+            "kill --plant lying_disk",
+            "plants --scene frozen",
+            "faults --kills 3",
+            "faults --seed",
         ] {
             assert!(words(wrong).is_err_and(|text| text.contains("usage")), "{wrong}");
         }

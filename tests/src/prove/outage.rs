@@ -4,14 +4,13 @@
 
 use super::child::Child;
 use super::client::Ask;
-use super::load::{Ack, Load};
+use super::load::{Ack, Letter, Load, Pace};
 use super::options::Options;
 use super::postmortem::{Postmortem, now_ms};
 use super::reckoning;
 use super::verdict::{Kill, Verdict};
 use super::world::{self, World};
 use crate::cassandra::{self, Cassandra};
-use crate::people;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -73,9 +72,9 @@ pub async fn run(options: &Options) -> Result<bool> {
     let folder = tempfile::tempdir()?;
     let mut child = Child::new(folder.path(), &options)?;
     child.start().await?;
-    let sandbox = world::sandbox(options.seed).await?;
-    let world = Arc::new(world::furnish(sandbox, &child).await?);
-    let mut load = Load::start(&world);
+    let sandbox = world::sandbox(options.seed, Pace::FULL.rate).await?;
+    let world = Arc::new(world::furnish(sandbox, &child, Pace::FULL.rate).await?);
+    let mut load = Load::start(&world, Pace::FULL);
     let mut outages = Vec::new();
     for kind in ["killed", "frozen"] {
         works(&world).await?;
@@ -176,14 +175,13 @@ async fn probe(
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for nth in 0.. {
         turn.tick().await;
-        let mut body = people::template(&format!("Probe {nth}"));
-        body["session"] = json!(world.sessions[0]);
-        body["to"] = json!(people::digits(FIRST_PROBED + first % 1_000_000 + nth));
+        let person = FIRST_PROBED + first % 1_000_000 + nth;
+        let letter = Letter { word: "Probe", nth, person, number: 0 };
         let key = format!("probe-{first}-{nth}");
         let late = *over.borrow();
-        match world.client.ask(Ask::post("/v1/messages", key.clone(), &body)).await {
+        match world.client.ask(Ask::post("/v1/messages", key.clone(), &letter.body(&world.sessions))).await {
             Ok(told) if told.is_good() => {
-                notes.acked(Ack { id: told.text("id")?, key, body });
+                notes.acked(Ack { id: told.text("id")?, key, letter });
                 outage.good += u64::from(!late);
                 if late {
                     return Ok((outage, Instant::now()));

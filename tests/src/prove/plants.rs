@@ -1,8 +1,10 @@
-//! Three bugs planted in the node, one after the other: the kill proof must find each. A proof that stays green with
+//! Three bugs planted in the node and one in its disk, one after the other: the kill proof and its power loss must find
+//! each. A proof that stays green with
 //! a known bug proves nothing.
 
 use super::kill;
 use super::options::{Options, Plant};
+use super::scenes::{self, Scene};
 use anyhow::Result;
 
 /// Broken promises that are shown of each.
@@ -15,7 +17,13 @@ const SHOWN: usize = 3;
 pub async fn run(options: &Options) -> Result<bool> {
     let mut all = true;
     for plant in Plant::ALL {
-        let verdict = kill::run(&Options { plant: Some(plant), ..options.clone() }).await?;
+        let options = Options { plant: Some(plant), ..options.clone() };
+        let verdict = match plant {
+            // A kill takes nothing from a disk.
+            Plant::LyingDisk if options.cql.is_some() => continue,
+            Plant::LyingDisk => scenes::play(Scene::PowerLoss, &options).await?.0,
+            _ => kill::run(&options).await?,
+        };
         let name = plant.name();
         verdict.broken.iter().take(SHOWN).for_each(|broken| eprintln!("{name}: {broken}"));
         if verdict.holds() {

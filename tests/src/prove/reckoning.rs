@@ -66,6 +66,20 @@ async fn is_settled(world: &World, campaigns: &[String]) -> Result<bool> {
     if gauge.context("there is no gauge of open claims")? > 0.0 {
         return Ok(false);
     }
+    if !is_drained(world, campaigns).await? {
+        return Ok(false);
+    }
+    for id in campaigns {
+        let told = world.client.get(&format!("/v1/campaigns/{id}")).await?.json();
+        if told["state"] != "finished" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether no message waits to be sent, or for what became of it.
+pub(super) async fn is_drained(world: &World, campaigns: &[String]) -> Result<bool> {
     for session in &world.sessions {
         let told = world.client.get(&format!("/v1/sessions/{session}")).await?.json();
         if told["outbox"].as_u64() != Some(0) {
@@ -74,7 +88,7 @@ async fn is_settled(world: &World, campaigns: &[String]) -> Result<bool> {
     }
     for id in campaigns {
         let told = world.client.get(&format!("/v1/campaigns/{id}")).await?.json();
-        if told["state"] != "finished" {
+        if told["totals"]["waiting"].as_u64() != Some(0) || told["totals"]["recipients"].as_u64() == Some(0) {
             return Ok(false);
         }
     }
@@ -119,7 +133,7 @@ pub(super) async fn reckon(
 async fn ask_all(world: &World, acks: &[Ack]) -> Result<Vec<bool>> {
     let asked = stream::iter(acks).map(|ack| async move {
         let told = world.client.get(&format!("/v1/messages/{}", ack.id)).await?;
-        let to = ack.body["to"].as_str().unwrap_or_default();
+        let to = ack.letter.to();
         let same = told.json()["address"].as_str().is_some_and(|a| a.trim_start_matches('+') == to);
         anyhow::ensure!(told.is_good() || told.status == 404, "{}: {}", ack.id, told.shown());
         Ok(told.is_good() && same)
@@ -132,7 +146,7 @@ async fn repeat_some(world: &World, acks: &[Ack], verdict: &mut Verdict) -> Resu
     let step = (acks.len() / REPEATED).max(1);
     let mut strangers = 0;
     for ack in acks.iter().step_by(step) {
-        let told = world.client.post("/v1/messages", &ack.key, &ack.body).await?;
+        let told = world.client.post("/v1/messages", &ack.key, &ack.letter.body(&world.sessions)).await?;
         strangers += u64::from(told.text("id").ok().as_ref() != Some(&ack.id));
     }
     verdict
@@ -144,7 +158,8 @@ async fn repeat_some(world: &World, acks: &[Ack], verdict: &mut Verdict) -> Resu
 async fn audit(node: &Arc<Node>, (world, notes): (&World, &Notes), verdict: &mut Verdict) -> Result<Report> {
     let tenant: TenantId = world.tenant.parse()?;
     let oracle = Oracle::read(&world.sandbox.ledger());
-    let open: BTreeSet<String> = open_at_kills(&verdict.kills).iter().map(ToString::to_string).collect();
+    let mut open: BTreeSet<String> = open_at_kills(&verdict.kills).iter().map(ToString::to_string).collect();
+    open.extend(verdict.cut.iter().cloned());
     let excused = |reference: &str| open.contains(reference);
     let mut report = Report::default();
     let mut ours = BTreeSet::new();
@@ -173,6 +188,7 @@ async fn audit(node: &Arc<Node>, (world, notes): (&World, &Notes), verdict: &mut
     let foreign = foreign.count();
     verdict.promise(foreign == 0, || format!("{foreign} messages went out that nobody was acknowledged for"));
     verdict.unknown = report.unknown.len() as u64;
+    (verdict.items, verdict.failed, verdict.expired) = (report.items, report.failed, report.expired);
     verdict.totals_exact = exact && foreign == 0;
     Ok(report)
 }

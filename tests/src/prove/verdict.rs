@@ -1,10 +1,11 @@
 //! What the proof came to: the kills, the counts, the broken promises, and how they are told.
 
+use super::hook::Brought;
 use super::kill::{NEAR_MS, NEAR_ON_CLUSTER_MS};
 use super::options::Options;
 use super::world::SESSIONS;
 use kabar_engine::outgoing::Reference;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// One kill.
@@ -69,6 +70,16 @@ pub struct Verdict {
     pub(super) uploads: u64,
     /// Whether every total is the sum of its items and agrees with the ledger.
     pub(super) totals_exact: bool,
+    /// Messages and recipients there were in all, those that failed and those that expired.
+    pub(super) items: u64,
+    pub(super) failed: u64,
+    pub(super) expired: u64,
+    /// References of requests that an outage cut off: nobody can know what became of them.
+    pub(super) cut: BTreeSet<String>,
+    /// What webhooks brought to the tenant.
+    pub(super) brought: Brought,
+    /// How long it took.
+    pub(super) seconds: u64,
     /// Every promise that broke, in words.
     pub broken: Vec<String>,
 }
@@ -78,6 +89,11 @@ impl Verdict {
         let is_planted = options.plant.is_some();
         let near_ms = if options.cql.is_some() { NEAR_ON_CLUSTER_MS } else { NEAR_MS };
         Self { wanted: options.kills, seed: options.seed, is_planted, near_ms, ..Self::default() }
+    }
+
+    /// Of a scene: nothing is asked of its kills.
+    pub(super) fn of_scene(options: &Options) -> Self {
+        Self { wanted: 0, ..Self::new(options) }
     }
 
     pub(super) fn counted(&self) -> u32 {
@@ -107,7 +123,7 @@ impl Verdict {
         let near = self.near();
         let open = self.open_claims();
         self.promise(counted >= wanted, || format!("only {counted} of {wanted} kills count"));
-        self.promise(near * 2 >= counted as usize, || {
+        self.promise(wanted == 0 || near * 2 >= counted as usize, || {
             format!("only {near} kills were near a claim or a flush")
         });
         let (lost, of) = (self.accepted_lost, self.accepted);
@@ -134,6 +150,12 @@ impl Verdict {
     /// One line of JSON.
     #[must_use]
     pub fn json(&self) -> String {
+        self.figures().to_string()
+    }
+
+    /// The same as a value.
+    #[must_use]
+    pub fn figures(&self) -> Value {
         json!({
             "kills": self.counted(),
             "accepted": self.accepted,
@@ -146,15 +168,23 @@ impl Verdict {
             "uploads": self.uploads,
             "totals_exact": self.totals_exact,
             "seed": self.seed,
+            "kills_near": self.near(),
+            "unknown_by_fault": self.unknown_by_fault,
+            "events": self.brought.events,
+            "events_lost": self.brought.lost,
+            "events_again": self.brought.again,
+            "seconds": self.seconds,
+            "holds": self.holds(),
+            "broken": self.broken,
         })
-        .to_string()
     }
 
     /// Tells it on stderr.
     pub fn tell(&self) {
         eprintln!(
             "{} kills counted; {} messages acknowledged, {} lost; {} webhook items, {} lost; {} duplicates; {} unknown \
-             ({} by faults of the sandbox), {} claims were open at the kills, a picture uploaded {} times; totals exact: {}",
+             ({} by faults of the sandbox), {} claims were open at the kills, a picture uploaded {} times; totals exact: {}; \
+             {} events brought to the tenant, {} lost, {} of them brought again",
             self.counted(),
             self.accepted,
             self.accepted_lost,
@@ -166,13 +196,16 @@ impl Verdict {
             self.open_claims(),
             self.uploads,
             self.totals_exact,
+            self.brought.events,
+            self.brought.lost,
+            self.brought.again,
         );
         for broken in &self.broken {
             eprintln!("BROKEN: {broken}");
         }
         if self.holds() {
             eprintln!("every promise held (seed {})", self.seed);
-        } else {
+        } else if self.wanted > 0 {
             eprintln!(
                 "seed {}: run `prove kill --kills {} --seed {}` again",
                 self.seed, self.wanted, self.seed

@@ -7,8 +7,6 @@ use anyhow::{Context, Result};
 use kabar_sandbox::{Behaviour, Delay, Faults, NumberConfig, Sandbox, SandboxConfig};
 use serde_json::json;
 
-/// Messages a second of one session; the sandbox takes twice as many, so that it does not throttle.
-pub(super) const RATE: u32 = 500;
 /// A very small JPEG's first bytes.
 const PICTURE: &str = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAEBAQE=";
 /// Linked numbers.
@@ -42,7 +40,7 @@ pub(super) fn number_id(nth: usize) -> String {
 }
 
 /// As in the field, but quick: answers take a while, statuses repeat and swap, a few requests end in doubt.
-fn behaviour() -> Behaviour {
+pub(super) fn behaviour() -> Behaviour {
     Behaviour {
         answer_ms: Delay { min_ms: 5, p50_ms: 40, p99_ms: 160, max_ms: 300 },
         sent_ms: Delay::spread(40, 120, 200),
@@ -64,20 +62,36 @@ fn behaviour() -> Behaviour {
     }
 }
 
-pub(super) async fn sandbox(seed: u64) -> Result<Sandbox> {
+/// A sandbox whose numbers take twice as many messages a second as Kabar shall send.
+pub(super) async fn sandbox(seed: u64, rate: u32) -> Result<Sandbox> {
+    sandbox_with(seed, rate, behaviour()).await
+}
+
+/// The same, behaving otherwise.
+pub(super) async fn sandbox_with(seed: u64, rate: u32, behaviour: Behaviour) -> Result<Sandbox> {
     let number = |nth: usize| NumberConfig {
         phone_number_id: number_id(nth),
         display_phone_number: format!("155502002{nth:02}"),
-        messages_per_second: RATE * 2,
+        messages_per_second: rate * 2,
         ..NumberConfig::default()
     };
     let numbers = (0..SESSIONS).map(number).collect();
-    let config = SandboxConfig { seed, numbers, behaviour: behaviour(), ..SandboxConfig::default() };
+    let config = SandboxConfig { seed, numbers, behaviour, ..SandboxConfig::default() };
     Sandbox::start(config).await.context("the sandbox does not start")
 }
 
 /// Makes tenant, key, app and sessions as an operator would, and points the sandbox's webhooks at the node.
-pub(super) async fn furnish(sandbox: Sandbox, child: &Child) -> Result<World> {
+pub(super) async fn furnish(sandbox: Sandbox, child: &Child, rate: u32) -> Result<World> {
+    let base = sandbox.base_url();
+    furnish_through(sandbox, child, (rate, &base)).await
+}
+
+/// The same with the provider reached at `base`.
+pub(super) async fn furnish_through(
+    sandbox: Sandbox,
+    child: &Child,
+    (rate, base): (u32, &str),
+) -> Result<World> {
     let operator = Client::new(&child.base(), &child.operator);
     let tenant = operator.post("/v1/tenants", "tenant", &json!({"name": "Toko"})).await?.text("id")?;
     let operator = operator.for_tenant(&tenant);
@@ -94,9 +108,9 @@ pub(super) async fn furnish(sandbox: Sandbox, child: &Child) -> Result<World> {
             "display_phone_number": number.display_phone_number,
             "access_token": config.access_tokens.first(),
             "api_version": "v25.0",
-            "messages_per_second": RATE,
+            "messages_per_second": rate,
             "pair_limit": false,
-            "base_url": sandbox.base_url(),
+            "base_url": base,
         });
         let made = operator.post("/v1/sessions", &format!("session-{nth}"), &session).await?;
         sessions.push(made.text("id")?);

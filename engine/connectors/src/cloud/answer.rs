@@ -4,7 +4,7 @@
 
 use super::classify::{Class, Shape, UNKNOWN_OBJECT, classify};
 use super::wire::{Number, Text};
-use crate::client::{Answer, CallError};
+use crate::client::{Answer, CallError, NotSent};
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
@@ -44,12 +44,16 @@ pub(super) fn read(outcome: &Result<Answer, CallError>) -> Result<Accepted, Send
     match outcome {
         Ok(answer) if answer.status.is_success() => taken(answer).map_or_else(|| Err(refused(answer)), Ok),
         Ok(answer) => Err(refused(answer)),
-        Err(CallError::NotSent(_)) => Err(SendError::RetryAfter {
-            throttle: Throttle::Transient,
-            after_ms: 0,
-            cause: UNAVAILABLE,
-            words: None,
-        }),
+        Err(CallError::NotSent(why)) => {
+            // A connection that closed under one request, or a URL that is none, says nothing of the provider.
+            let throttle = match why {
+                NotSent::Closed | NotSent::Request => Throttle::Transient,
+                NotSent::Dns | NotSent::Blocked | NotSent::Refused | NotSent::Tls | NotSent::Timeout => {
+                    Throttle::Unreachable
+                }
+            };
+            Err(SendError::RetryAfter { throttle, after_ms: 0, cause: UNAVAILABLE, words: None })
+        }
         // The answer's head had arrived, and its body broke off: a status can still settle it.
         Err(CallError::Unclear { status: Some(status), .. }) => Err(without_body(*status, &HeaderMap::new())),
         Err(CallError::Unclear { status: None, .. }) => Err(SendError::Ambiguous),
@@ -321,9 +325,12 @@ mod tests {
 
     #[test]
     fn only_what_may_have_been_written_is_ambiguous() {
-        let unavailable = silent(Throttle::Transient, 0, UNAVAILABLE.0);
-        for not_sent in [NotSent::Dns, NotSent::Refused, NotSent::Tls, NotSent::Timeout, NotSent::Closed] {
-            assert_eq!(read(&Err(CallError::NotSent(not_sent))), unavailable);
+        let unavailable = |throttle| silent(throttle, 0, UNAVAILABLE.0);
+        for not_sent in [NotSent::Dns, NotSent::Refused, NotSent::Tls, NotSent::Timeout, NotSent::Blocked] {
+            assert_eq!(read(&Err(CallError::NotSent(not_sent))), unavailable(Throttle::Unreachable));
+        }
+        for not_sent in [NotSent::Closed, NotSent::Request] {
+            assert_eq!(read(&Err(CallError::NotSent(not_sent))), unavailable(Throttle::Transient));
         }
         for why in [Unclear::Deadline, Unclear::Closed, Unclear::Malformed, Unclear::TooLong] {
             assert_eq!(read(&Err(CallError::Unclear { why, status: None })), Err(SendError::Ambiguous));

@@ -1,4 +1,4 @@
-//! The tenant's own server in the events proof: takes what webhooks bring over all kills, refuses a few at their first
+//! The tenant's own server in the events and kill proofs: takes what webhooks bring over all kills, refuses a few at their first
 //! coming, and keeps every call. Not what should have come: that is the journal's to say.
 
 use bytes::Bytes;
