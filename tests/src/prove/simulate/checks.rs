@@ -132,11 +132,13 @@ async fn wishes(town: &Town, lines: &[Line]) -> Result<()> {
     let (now, instant) = (town.now(), Instant::now());
     let seen = town.seen.lock().expect("invariant: nobody panics with the wishes in hand").clone();
     let mut heard = BTreeMap::new();
-    let mut back = BTreeSet::new();
+    let mut back: BTreeMap<_, BTreeSet<ShardId>> = BTreeMap::new();
     for (shard, at, entry) in lines {
         let What::Consent { address, wish, .. } = &entry.what else { continue };
         match (wish, seen.get(&(entry.tenant, address.clone(), *shard, *at))) {
-            (Wish::OptIn, _) => _ = back.insert((entry.tenant, address.clone())),
+            (Wish::OptIn, _) => {
+                back.entry((entry.tenant, address.clone())).or_default().insert(*shard);
+            }
             (Wish::OptOut, Some(when)) => {
                 let ago = i64::try_from(instant.duration_since(*when).as_millis()).unwrap_or(i64::MAX);
                 heard.entry((entry.tenant, address.clone())).or_insert(now.plus_ms(-ago));
@@ -148,9 +150,10 @@ async fn wishes(town: &Town, lines: &[Line]) -> Result<()> {
     {
         let key = (claimed.tenant, claimed.address.clone());
         let known = heard.get(&key).is_some_and(|at| claimed.at.since_ms(*at) > HEARD_MS);
-        // Who came back is not judged by when the shards heard of it.
-        let stays = !back.contains(&key);
-        let elsewhere = known && stays && claimed.wish != Some(Wish::OptIn);
+        // Who came back elsewhere is not judged: which wish is the newest depends on when each was heard.
+        let came = back.get(&key);
+        let stays = came.is_none_or(|came| came.iter().all(|shard| *shard == claimed.shard));
+        let elsewhere = known && came.is_none();
         if stays && claimed.wish == Some(Wish::OptOut) || elsewhere {
             let place = if elsewhere { "heard elsewhere" } else { "heard in the same shard" };
             let sentence = format!("shard {}: claimed after an opt-out {place}", claimed.shard.0);
