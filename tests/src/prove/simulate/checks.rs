@@ -7,9 +7,10 @@ use crate::audit::{self, Item, Report};
 use crate::oracle::Oracle;
 use anyhow::Result;
 use kabar_actors::Node;
+use kabar_actors::view::CampaignState;
 use kabar_engine::entry::What;
 use kabar_engine::event;
-use kabar_engine::id::{EventId, ShardId};
+use kabar_engine::id::{CampaignId, EventId, ShardId, TenantId};
 use kabar_engine::optout::Wish;
 use kabar_engine::outgoing::Reference;
 use kabar_engine::status::Status;
@@ -77,7 +78,10 @@ pub async fn check(town: &Arc<Town>, node: &Arc<Node>, read: [Vec<EventId>; 2]) 
 }
 
 fn short(line: &str) -> String {
-    line.chars().take(400).collect()
+    // What a row is stands at its begin, how it is at its end.
+    let (begin, end): (String, String) =
+        (line.chars().take(100).collect(), line.chars().rev().take(300).collect());
+    format!("{begin} … {}", end.chars().rev().collect::<String>())
 }
 
 /// Shards that a node took over from another one, or from itself after a failed append: a claim that stood open then may
@@ -213,8 +217,17 @@ async fn campaigns(town: &Town, node: &Arc<Node>, oracle: &Oracle, broken: &BTre
                     town.book.wrong(promise, wrong);
                 }
             }
+            // Cancelled before anybody was a recipient.
+            Err(_) if is_void(node, tenant, campaign).await => {}
             Err(error) => town.book.wrong("comes_to_rest", format!("{campaign}: {error:#}")),
         }
     }
     Ok(())
+}
+
+async fn is_void(node: &Arc<Node>, tenant: TenantId, campaign: CampaignId) -> bool {
+    let view = node.dispatcher().campaign(tenant, campaign).await;
+    view.is_ok_and(|view| {
+        view.is_some_and(|v| v.state == CampaignState::Cancelled && v.totals.recipients == 0)
+    })
 }
