@@ -7,9 +7,10 @@ use crate::audit::{self, Item, Report};
 use crate::oracle::Oracle;
 use anyhow::Result;
 use kabar_actors::Node;
+use kabar_actors::view::CampaignState;
 use kabar_engine::entry::What;
 use kabar_engine::event;
-use kabar_engine::id::{EventId, ShardId};
+use kabar_engine::id::{CampaignId, EventId, ShardId, TenantId};
 use kabar_engine::optout::Wish;
 use kabar_engine::outgoing::Reference;
 use kabar_engine::status::Status;
@@ -77,7 +78,10 @@ pub async fn check(town: &Arc<Town>, node: &Arc<Node>, read: [Vec<EventId>; 2]) 
 }
 
 fn short(line: &str) -> String {
-    line.chars().take(400).collect()
+    // What a row is stands at its begin, how it is at its end.
+    let (begin, end): (String, String) =
+        (line.chars().take(100).collect(), line.chars().rev().take(300).collect());
+    format!("{begin} … {}", end.chars().rev().collect::<String>())
 }
 
 /// Shards that a node took over from another one, or from itself after a failed append: a claim that stood open then may
@@ -132,11 +136,13 @@ async fn wishes(town: &Town, lines: &[Line]) -> Result<()> {
     let (now, instant) = (town.now(), Instant::now());
     let seen = town.seen.lock().expect("invariant: nobody panics with the wishes in hand").clone();
     let mut heard = BTreeMap::new();
-    let mut back = BTreeSet::new();
+    let mut back: BTreeMap<_, BTreeSet<ShardId>> = BTreeMap::new();
     for (shard, at, entry) in lines {
         let What::Consent { address, wish, .. } = &entry.what else { continue };
         match (wish, seen.get(&(entry.tenant, address.clone(), *shard, *at))) {
-            (Wish::OptIn, _) => _ = back.insert((entry.tenant, address.clone())),
+            (Wish::OptIn, _) => {
+                back.entry((entry.tenant, address.clone())).or_default().insert(*shard);
+            }
             (Wish::OptOut, Some(when)) => {
                 let ago = i64::try_from(instant.duration_since(*when).as_millis()).unwrap_or(i64::MAX);
                 heard.entry((entry.tenant, address.clone())).or_insert(now.plus_ms(-ago));
@@ -148,9 +154,10 @@ async fn wishes(town: &Town, lines: &[Line]) -> Result<()> {
     {
         let key = (claimed.tenant, claimed.address.clone());
         let known = heard.get(&key).is_some_and(|at| claimed.at.since_ms(*at) > HEARD_MS);
-        // Who came back is not judged by when the shards heard of it.
-        let stays = !back.contains(&key);
-        let elsewhere = known && stays && claimed.wish != Some(Wish::OptIn);
+        // Who came back elsewhere is not judged: which wish is the newest depends on when each was heard.
+        let came = back.get(&key);
+        let stays = came.is_none_or(|came| came.iter().all(|shard| *shard == claimed.shard));
+        let elsewhere = known && came.is_none();
         if stays && claimed.wish == Some(Wish::OptOut) || elsewhere {
             let place = if elsewhere { "heard elsewhere" } else { "heard in the same shard" };
             let sentence = format!("shard {}: claimed after an opt-out {place}", claimed.shard.0);
@@ -210,8 +217,17 @@ async fn campaigns(town: &Town, node: &Arc<Node>, oracle: &Oracle, broken: &BTre
                     town.book.wrong(promise, wrong);
                 }
             }
+            // Cancelled before anybody was a recipient.
+            Err(_) if is_void(node, tenant, campaign).await => {}
             Err(error) => town.book.wrong("comes_to_rest", format!("{campaign}: {error:#}")),
         }
     }
     Ok(())
+}
+
+async fn is_void(node: &Arc<Node>, tenant: TenantId, campaign: CampaignId) -> bool {
+    let view = node.dispatcher().campaign(tenant, campaign).await;
+    view.is_ok_and(|view| {
+        view.is_some_and(|v| v.state == CampaignState::Cancelled && v.totals.recipients == 0)
+    })
 }

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// What does not come to rest by itself within this time waits for ever: longer than any wait the rules know.
-const REST: Duration = Duration::from_secs(45 * 60);
+/// What does not come to rest by itself within this time waits for ever: longer than any wait the rules know, of which the
+/// longest is that of a message tried several times whose account is held then, 65 minutes.
+const REST: Duration = Duration::from_secs(150 * 60);
 /// In the calm a broken shard is taken again within this.
 const MENDED: Duration = Duration::from_secs(30);
 /// A question in the calm is answered within this.
@@ -170,7 +171,10 @@ async fn waits(town: &Arc<Town>, alive: &Alive) -> Option<String> {
     for one in town.book.accepted() {
         match desk.message(one.tenant, one.message).await {
             Ok(Some(view)) if view.row.status == Status::Queued => {
-                return Some(format!("{} is queued", one.message));
+                let (row, now) = (view.row, town.now());
+                let session = desk.session(row.tenant, row.session).await;
+                let (stage, due) = (row.stage, row.due.since_ms(now));
+                return Some(format!("{} is queued: {stage:?}, due in {due} ms, {session:?}", one.message));
             }
             Ok(_) => {}
             Err(error) => return Some(format!("{}: {error}", one.message)),

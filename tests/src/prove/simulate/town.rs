@@ -45,6 +45,9 @@ pub struct Alive {
     views: Arc<SimViews>,
 }
 
+/// What a kill must reach.
+type Parts = (Arc<Life>, Arc<SimJournal>, Arc<SimViews>);
+
 /// The world of one seed.
 pub struct Town {
     pub clock: Clock,
@@ -220,7 +223,7 @@ impl Town {
     }
 
     /// The store of a new life.
-    fn fresh(&self) -> ((Arc<Life>, Arc<SimJournal>, Arc<SimViews>), Store) {
+    fn fresh(&self) -> (Parts, Store) {
         let life = Arc::new(Life::begin());
         let parts = || (Arc::clone(&life), Arc::clone(&self.weather), Arc::clone(&self.chance));
         let claims = Arc::clone(&self.provider.claims);
