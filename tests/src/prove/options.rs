@@ -138,11 +138,7 @@ pub fn read(arguments: impl Iterator<Item = String>) -> Result<Command, String> 
     let plants = match proof.as_deref() {
         Some("kill" | "outage" | "events") => false,
         Some("plants") => true,
-        Some("edge") => return edge::read(arguments).map(Command::Edge).map_err(wrong),
-        Some("leases") => return read_leases(arguments).map_err(wrong),
-        Some("simulate") => return read_simulate(arguments).map_err(wrong),
-        Some("faults") => return read_faults(arguments).map_err(wrong),
-        Some(other) => return Err(wrong(format!("`{other}` is no proof."))),
+        Some(other) => return read_apart(other, arguments).map_err(wrong),
         None => return Err(USAGE.to_owned()),
     };
     let of_events = proof.as_deref() == Some("events");
@@ -218,6 +214,17 @@ fn read_faults(mut arguments: impl Iterator<Item = String>) -> Result<Command, S
         }
     }
     Ok(Command::Faults { seed, json })
+}
+
+/// What is told otherwise than the kill proof and its kin.
+fn read_apart(proof: &str, arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+    match proof {
+        "edge" => edge::read(arguments).map(Command::Edge),
+        "leases" => read_leases(arguments),
+        "simulate" => read_simulate(arguments),
+        "faults" => read_faults(arguments),
+        other => Err(format!("`{other}` is no proof.")),
+    }
 }
 
 fn read_leases(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
