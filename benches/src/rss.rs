@@ -90,10 +90,10 @@ fn idle() -> Result<f64> {
         .env("KABAR__SERVER__LISTEN", "127.0.0.1:0")
         .env("KABAR__STORE__FOLDER", folder.path())
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut server = Server(server.spawn().with_context(|| binary.display().to_string())?);
-    let mut lines = BufReader::new(server.0.stderr.take().context("the server says nothing")?).lines();
+    let mut lines = BufReader::new(server.0.stdout.take().context("the server says nothing")?).lines();
     let listens = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|line| line.contains("http://"));
     lines.find(listens).context("the server ended before it listened")??;
     // Somebody must hear what it says further, or it would wait for a reader.
