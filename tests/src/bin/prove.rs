@@ -3,6 +3,8 @@
 //! a provider that breaks; `plants` plants bugs and is content only if `kill` finds each; `leases` simulates the leases of
 //! several nodes; `events` follows the events over kills and compares them one by one.
 
+#![recursion_limit = "256"]
+
 use kabar_tests::prove::{Command, Options, events, faults, kill, leases, outage, plants, read, scenes};
 use std::process::ExitCode;
 
@@ -16,12 +18,12 @@ async fn main() -> ExitCode {
         }
     };
     let held = match command {
-        Command::Kill(options) => run(options).await,
+        Command::Kill(options) => Box::pin(run(options)).await,
         Command::Scenes(options, scenes) => Box::pin(scenes::run(&options, &scenes)).await,
         Command::Faults { seed, json } => Box::pin(faults::run(seed, json)).await,
         Command::Plants(options) => Box::pin(plants::run(&options)).await,
-        Command::Outage(options) => outage::run(&options).await,
-        Command::Events(options) => events::run(&options).await.map(|verdict| {
+        Command::Outage(options) => Box::pin(outage::run(&options)).await,
+        Command::Events(options) => Box::pin(events::run(&options)).await.map(|verdict| {
             println!("{}", verdict.json());
             verdict.holds()
         }),
