@@ -100,9 +100,8 @@ pub struct Session {
     link_lost: bool,
     /// Paused because the account is held or restricted.
     restricted: bool,
-    /// How often in a row the account was held.
+    /// How often in a row the account was held, and the provider could not be reached.
     strikes: u32,
-    /// How often in a row the provider could not be reached.
     unreached: u32,
     /// The link is to be read anew.
     stale: bool,
@@ -396,10 +395,11 @@ impl Session {
     fn sleep(&mut self, shard: &Arc<Shard>, proof_ms: i64, ctx: &mut Context<Message>) {
         let now = Timestamp(ctx.clock().now_ms());
         let id = self.id;
-        let (due, ready) = shard.peek(|o| {
-            let outbox = o.outbox(id);
-            (outbox.and_then(|b| b.wake(proof_ms)), outbox.is_some_and(|b| b.has_ready(now)))
+        let (due, settles, ready) = shard.peek(|o| match o.outbox(id) {
+            Some(b) => (b.wake(proof_ms), b.wake_settling(proof_ms), b.has_ready(now)),
+            None => (None, None, false),
         });
+        // What became due since it was looked at has no other timer, and the next one may be days away.
         let pace = self.pace.as_ref().map(|p| p.bucket.ready_at(now).max(now.plus_ms(1)));
         // Without a free place it is a call that comes back, not the clock, that lets something go.
         let places = self.node.upgrade().map_or(0, |n| n.options().connections_per_session);
@@ -416,7 +416,7 @@ impl Session {
         let parts = (!self.waiting.is_empty() && room).then_some(pace).flatten().map(saved).map(held);
         let own = (ready && !self.turn_asked).then_some(pace).flatten();
         let hungry = own.map(held).into_iter().chain(parts).min();
-        if let Some(at) = [due.filter(|at| *at > now), hungry].into_iter().flatten().min() {
+        if let Some(at) = [settles, due.filter(|at| *at > now), hungry].into_iter().flatten().min() {
             let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
             self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
         }

@@ -7,8 +7,11 @@ use kabar_actors::view::CampaignState;
 use kabar_engine::status::Status;
 use kabar_sandbox::{Behaviour, Faults, StatusOrder};
 use kabar_tests::wait;
+use std::time::{Duration, Instant};
 
 const PEOPLE: u64 = 600;
+/// How long the provider is away.
+const OUTAGE: Duration = Duration::from_secs(4);
 
 fn impatient() -> NodeOptions {
     NodeOptions { call_deadline_ms: 500, ..options() }
@@ -58,6 +61,31 @@ async fn a_later_status_moves_what_was_unknown() {
     wait::so("the single message is delivered", async || status().await == Status::Delivered).await;
     house.audit(campaign).await;
     assert_eq!(house.sandbox.stats().accepted, 11, "nothing was sent again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_for_a_provider_that_was_away_leaves_within_seconds_of_its_return() {
+    let house = House::new(Plan { gated: true, rate: 300, ..Plan::default() }).await;
+    let gate = house.gate.as_ref().unwrap();
+    let campaign = house.launch(house.ask(0, PEOPLE).await).await;
+    house.totals(campaign, "it runs", |t| t.sent >= 100).await;
+    gate.shut().await.unwrap();
+    house.send(PEOPLE + 1, 1).await;
+    let mut outage = tokio::time::interval(OUTAGE);
+    outage.tick().await;
+    outage.tick().await;
+    let before = house.sandbox.stats().accepted;
+    gate.unshut();
+    let back = Instant::now();
+    let totals = house.totals(campaign, "nothing waits", |t| t.waiting == 0).await;
+    let took = back.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(totals.failed, 0, "no try cost anybody anything: {totals:?}");
+    house.state(campaign, CampaignState::Finished).await;
+    let cut = gate.cut();
+    let totals = house.audit_excusing(campaign, &|reference| cut.contains(reference)).await;
+    assert!(totals.unknown <= cut.len() as u64, "{totals:?}");
+    assert!(house.sandbox.stats().accepted >= before + 100, "it was in the middle");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -20,6 +20,7 @@ use kabar_schema::contacts::ContactDraft;
 use kabar_schema::records::{Campaign, MetaApp, Session, Tenant, Timing};
 use kabar_schema::store::Store;
 use kabar_tests::audit::{self, Report};
+use kabar_tests::gate::Gate;
 use kabar_tests::oracle::Oracle;
 use kabar_tests::{people, wait};
 use std::collections::BTreeMap;
@@ -43,13 +44,15 @@ pub struct Plan {
     pub rate: u32,
     /// Linked numbers.
     pub sessions: usize,
+    /// The node reaches the sandbox through a gate that can be shut.
+    pub gated: bool,
     /// Where a virtual clock begins, which moves with tokio's time; without it the clock is the machine's.
     pub begins: Option<Timestamp>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { behaviour: calm(), options: options(), rate: 1_000, sessions: 1, begins: None }
+        Self { behaviour: calm(), options: options(), rate: 1_000, sessions: 1, gated: false, begins: None }
     }
 }
 
@@ -79,6 +82,7 @@ pub struct Ask {
 
 pub struct House {
     pub sandbox: Sandbox,
+    pub gate: Option<Gate>,
     pub receiver: Receiver,
     pub node: Arc<Node>,
     pub tenant: TenantId,
@@ -100,6 +104,11 @@ impl House {
         let config =
             SandboxConfig { seed: 11, numbers, behaviour: plan.behaviour, ..SandboxConfig::default() };
         let sandbox = Sandbox::start(config).await.unwrap();
+        let gate = match plan.gated {
+            true => Some(Gate::new(sandbox.local_addr()).await.unwrap()),
+            false => None,
+        };
+        let base = gate.as_ref().map_or_else(|| sandbox.base_url(), Gate::base_url);
         let (tenant, app) = (TenantId(77), 5);
         furnish(&store, tenant, app).await;
         let mut sessions = Vec::new();
@@ -108,7 +117,7 @@ impl House {
             let id = session_in(tenant, 900, |shard| {
                 sessions.iter().all(|other| ShardId::of_session(tenant, *other) != shard)
             });
-            let session = session(tenant, app, id, (&sandbox, nth, plan.rate));
+            let session = session(tenant, app, id, (&base, nth, plan.rate));
             store.nouns.create(&session).await.unwrap();
             sessions.push(id);
         }
@@ -116,7 +125,7 @@ impl House {
         let node = Node::start(plan.options.clone(), store, clock.clone()).await.unwrap();
         let receiver = Receiver::start(node.dispatcher()).await;
         sandbox.set_webhook(&receiver.url(app)).await.unwrap();
-        Self { sandbox, receiver, node, tenant, app, sessions, options: plan.options, clock }
+        Self { sandbox, gate, receiver, node, tenant, app, sessions, options: plan.options, clock }
     }
 
     pub fn desk(&self) -> Dispatcher {
@@ -329,12 +338,7 @@ pub async fn furnish(store: &Store, tenant: TenantId, app: u64) {
 }
 
 /// A session over the sandbox's `nth` number.
-pub fn session(
-    tenant: TenantId,
-    app: u64,
-    id: SessionId,
-    (sandbox, nth, rate): (&Sandbox, usize, u32),
-) -> Session {
+pub fn session(tenant: TenantId, app: u64, id: SessionId, (base, nth, rate): (&str, usize, u32)) -> Session {
     Session {
         id,
         tenant,
@@ -342,7 +346,7 @@ pub fn session(
         app,
         phone_number_id: number_id(nth),
         display_phone_number: format!("155502001{nth:02}"),
-        base_url: Some(sandbox.base_url()),
+        base_url: Some(base.to_owned()),
         api_version: "v25.0".into(),
         access_token: TOKEN.into(),
         messages_per_second: rate,

@@ -53,7 +53,7 @@ async fn a_webhook_of_one_tenants_app_cannot_move_another_tenants_messages() {
         let id = session_in(tenant, 4_000, |other| other == shard);
         let record = kabar_schema::records::Session {
             phone_number_id: number.into(),
-            ..crate::house::session(tenant, app, id, (&house.sandbox, 0, 100))
+            ..crate::house::session(tenant, app, id, (&house.sandbox.base_url(), 0, 100))
         };
         store.nouns.create(&record).await.unwrap();
     }

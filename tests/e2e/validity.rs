@@ -26,7 +26,7 @@ async fn a_session_that_cannot_send_lets_its_messages_expire() {
     let record = kabar_schema::records::Session {
         access_token: "expired".into(),
         phone_number_id: "106000000009999".into(),
-        ..crate::house::session(house.tenant, house.app, broken, (&house.sandbox, 0, 100))
+        ..crate::house::session(house.tenant, house.app, broken, (&house.sandbox.base_url(), 0, 100))
     };
     house.node.store().nouns.create(&record).await.unwrap();
     let draft = Draft { session: broken, valid_until: house.now().plus_ms(1_500), ..house.draft(1, 1) };

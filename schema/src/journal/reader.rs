@@ -84,8 +84,8 @@ impl Read {
                     }
                 }
                 Step::Bad(offset) => {
-                    let segment = span.segment.header.ordinal;
-                    tracing::error!(segment, offset, "a segment of the journal is damaged");
+                    let file = span.segment.path.display();
+                    tracing::error!(%file, offset, "a segment of the journal is damaged");
                     return Err(StoreError::Unavailable);
                 }
             }

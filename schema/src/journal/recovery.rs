@@ -283,7 +283,8 @@ pub(super) fn hints(span: &Span) -> std::io::Result<Option<Hints>> {
             Step::Frame(offset, frame) => hints.note(frame.shard, frame.base, offset),
             Step::End => return Ok(Some(hints)),
             Step::Bad(offset) => {
-                tracing::error!(segment = header.ordinal, offset, "a segment of the journal is damaged");
+                let file = span.segment.path.display();
+                tracing::error!(%file, offset, "a segment of the journal is damaged");
                 return Ok(None);
             }
         }

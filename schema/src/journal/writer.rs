@@ -166,12 +166,13 @@ impl Writer {
     }
 
     fn fail(self, error: &OpenError, group: Vec<Ticket>) {
-        self.setup.queue.kill();
         tracing::error!(%error, "the journal failed; nothing more is accepted");
         if self.setup.on_failure == OnFailure::Exit {
+            // Nobody is answered any more: whoever heard of it would have words of its own behind the last line.
             eprintln!("kabar: the journal failed: {error}. The process ends; what was acknowledged is safe.");
             std::process::exit(EXIT_IO);
         }
+        self.setup.queue.kill();
         for ticket in group {
             let _ = ticket.done.send(Err(StoreError::Unknown));
         }

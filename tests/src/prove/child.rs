@@ -127,10 +127,18 @@ impl Child {
 
     /// Starts it and waits until it is ready, or has refused to start.
     pub(super) async fn attempt(&mut self) -> Result<Result<(), Ended>> {
+        match self.attempt_within(START).await? {
+            Some(answer) => Ok(answer),
+            None => bail!("it was not ready after {} s: {}", START.as_secs(), self.last_words()),
+        }
+    }
+
+    /// The same; `None`: it is there and not ready after this time.
+    pub(super) async fn attempt_within(&mut self, limit: Duration) -> Result<Option<Result<(), Ended>>> {
         self.spawn()?;
         let client = super::client::Client::new(&self.base(), &self.operator);
         let process = self.process.as_mut().context("it was just started")?;
-        let ready = crate::wait::within(START, async || match process.try_wait() {
+        let ready = crate::wait::within(limit, async || match process.try_wait() {
             Ok(None) => {
                 let told = client.get("/readyz").await;
                 told.is_ok_and(|t| t.status == 200).then_some(Ok(None))
@@ -139,13 +147,13 @@ impl Child {
             Err(error) => Some(Err(error)),
         });
         match ready.await {
-            Some(Ok(None)) => Ok(Ok(())),
+            Some(Ok(None)) => Ok(Some(Ok(()))),
             Some(Ok(Some(status))) => {
                 self.process = None;
-                Ok(Err(Ended { code: status.code(), line: self.last_line() }))
+                Ok(Some(Err(Ended { code: status.code(), line: self.last_line() })))
             }
             Some(Err(error)) => Err(error.into()),
-            None => bail!("it was not ready after {} s: {}", START.as_secs(), self.last_words()),
+            None => Ok(None),
         }
     }
 
@@ -224,7 +232,7 @@ impl Child {
     }
 
     /// The last line of this start.
-    fn last_line(&self) -> String {
+    pub(super) fn last_line(&self) -> String {
         let bytes = std::fs::read(self.log()).unwrap_or_default();
         let own =
             usize::try_from(self.words_from).ok().and_then(|from| bytes.get(from..)).unwrap_or_default();

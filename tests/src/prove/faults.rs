@@ -4,16 +4,14 @@
 //!
 //! What happens to the node itself is the kills' and the scenes' affair.
 
-pub(super) mod gate;
-
 use super::kill::pass;
 use super::load::Pace;
 use super::options::Options;
 use super::stage::{Ground, Stage};
 use super::verdict::Verdict;
 use super::world;
+use crate::gate::Gate;
 use anyhow::{Context, Result};
-use gate::Gate;
 use kabar_sandbox::{Behaviour, FaultKind, Faults};
 use serde_json::{Value, json};
 use std::sync::Arc;

@@ -50,8 +50,16 @@ impl Hook {
     /// Waits until everything was brought and holds it against the journal; gives the counts and what is broken.
     pub(super) async fn end(self, client: &Client, is_planted: bool) -> Result<(Brought, Vec<String>)> {
         let patience = if is_planted { PATIENCE_PLANTED } else { PATIENCE };
-        let owed = truth(client, &TYPES.join(",")).await?.events;
-        within(patience, owed.len(), || self.receiver.count()).await;
+        let mut owed = truth(client, &TYPES.join(",")).await?.events;
+        // A campaign may say that it is finished a moment before its last event is in the journal.
+        loop {
+            within(patience, owed.len(), || self.receiver.count()).await;
+            let now = truth(client, &TYPES.join(",")).await?.events;
+            if now.len() == owed.len() {
+                break;
+            }
+            owed = now;
+        }
         let mut broken: Vec<String> = standing(client, &self.webhook).await.into_iter().collect();
         let (events, came) = (owed.len(), self.receiver.count());
         let brought = self.receiver.end();

@@ -44,7 +44,7 @@ pub async fn run(options: &Options) -> Result<Verdict> {
         return Ok(verdict);
     }
     eprintln!("the node stays up now; waiting until everything has settled");
-    hunt.stage.finish(&mut verdict).await?;
+    Box::pin(hunt.stage.finish(&mut verdict)).await?;
     verdict.seconds = hunt.begin.elapsed().as_secs();
     Ok(verdict)
 }

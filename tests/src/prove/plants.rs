@@ -21,8 +21,8 @@ pub async fn run(options: &Options) -> Result<bool> {
         let verdict = match plant {
             // A kill takes nothing from a disk.
             Plant::LyingDisk if options.cql.is_some() => continue,
-            Plant::LyingDisk => scenes::play(Scene::PowerLoss, &options).await?.0,
-            _ => kill::run(&options).await?,
+            Plant::LyingDisk => Box::pin(scenes::play(Scene::PowerLoss, &options)).await?.0,
+            _ => Box::pin(kill::run(&options)).await?,
         };
         let name = plant.name();
         verdict.broken.iter().take(SHOWN).for_each(|broken| eprintln!("{name}: {broken}"));

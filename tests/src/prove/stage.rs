@@ -3,7 +3,6 @@
 //! settles and is counted. When something is done to the node is the proofs' own affair.
 
 use super::child::Child;
-use super::faults::gate::Gate;
 use super::hook::Hook;
 use super::load::{Load, Pace};
 use super::options::Options;
@@ -12,6 +11,7 @@ use super::postmortem::{Found, Postmortem, now_ms};
 use super::reckoning;
 use super::verdict::{Kill, Verdict};
 use super::world::{self, World};
+use crate::gate::Gate;
 use anyhow::{Context, Result};
 use kabar_sandbox::Behaviour;
 use std::path::Path;
@@ -50,7 +50,8 @@ impl Stage {
         prepare: impl FnOnce(&Path, &mut Child) -> Result<()>,
     ) -> Result<Self> {
         let ground = Ground { pace, behaviour: world::behaviour(), gated: false };
-        Self::begin_on(options, ground, prepare).await
+        // These futures are large, and every proof holds one.
+        Box::pin(Self::begin_on(options, ground, prepare)).await
     }
 
     /// The same on another ground.
@@ -131,6 +132,6 @@ impl Stage {
         let (brought, broken) = hook.end(&world.client, verdict.is_planted).await?;
         verdict.brought = brought;
         verdict.broken.extend(broken);
-        reckoning::reckon((&world, &load.notes), &mut child, &mut postmortem, verdict).await
+        Box::pin(reckoning::reckon((&world, &load.notes), &mut child, &mut postmortem, verdict)).await
     }
 }

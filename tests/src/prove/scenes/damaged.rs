@@ -29,7 +29,7 @@ pub(super) async fn play(options: &Options, verdict: &mut Verdict, seen: &mut Se
         Ok(())
     };
     let mut stage = Stage::begin(options, Pace::FULL, prepare).await?;
-    stage.works(2 * WORKING).await?;
+    stage.works(5 * WORKING).await?;
     verdict.kills.push(stage.kill().await?);
     let segments = segments(&stage.child.place.folder.join("journal"))?;
     let mut refused = 0;

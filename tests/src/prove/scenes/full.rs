@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Size of the disk.
 const SIZE: &str = "size=256m";
@@ -22,6 +23,8 @@ const SIZE: &str = "size=256m";
 const BLOCKS: &str = "8192";
 /// What the other one writes at once.
 const CHUNK: usize = 256 * 1024;
+/// Who is not ready by then waits for room.
+const NOT_READY: Duration = Duration::from_secs(5);
 /// It fills the disk more than once: what a process that ended gives back is taken too.
 const FILLS: usize = 3;
 
@@ -100,22 +103,7 @@ pub(super) async fn play(options: &Options, verdict: &mut Verdict, seen: &mut Se
             disk.fill()?;
             pass(10).await;
         }
-        // Opening writes a little; whether it gets so far or not, it must say what is wrong.
-        let ended = match stage.child.attempt().await? {
-            Err(ended) => Some(ended),
-            Ok(()) => stage.child.ended(ENDS).await?,
-        };
-        match ended {
-            Some(ended) => {
-                seen.note(format!("started on the full disk: ended with {:?}: {}", ended.code, ended.line));
-                let clear = ended.code.is_some_and(|code| code != 0) && ended.line.starts_with("kabar: ");
-                verdict.promise(clear, || "a start on the full disk does not say what is wrong".to_owned());
-            }
-            None => {
-                seen.note("started on the full disk: it stays up as long as nothing is asked of it");
-                stage.child.kill().await?;
-            }
-        }
+        start_without_room(&mut stage.child, verdict, seen).await?;
         disk.make_room()?;
     } else {
         stage.child.launch_by(&[]);
@@ -124,6 +112,28 @@ pub(super) async fn play(options: &Options, verdict: &mut Verdict, seen: &mut Se
     seen.note(format!("with room again it was ready in {ready} ms"));
     stage.works(WORKING).await?;
     stage.finish(verdict).await
+}
+
+/// Opening writes a little; whether it gets so far or not, it must say what is wrong, and is gone afterwards.
+async fn start_without_room(child: &mut Child, verdict: &mut Verdict, seen: &mut Seen) -> Result<()> {
+    let ended = match child.attempt_within(NOT_READY).await? {
+        None => {
+            let line = child.last_line();
+            seen.note(format!("started on the full disk: not ready, and says: {line}"));
+            verdict.promise(line.contains("full"), || "it does not say that the disk is full".to_owned());
+            return child.kill().await;
+        }
+        Some(Err(ended)) => Some(ended),
+        Some(Ok(())) => child.ended(ENDS).await?,
+    };
+    let Some(ended) = ended else {
+        seen.note("started on the full disk: it stays up as long as nothing is asked of it");
+        return child.kill().await;
+    };
+    seen.note(format!("started on the full disk: ended with {:?}: {}", ended.code, ended.line));
+    let clear = ended.code.is_some_and(|code| code != 0) && ended.line.starts_with("kabar: ");
+    verdict.promise(clear, || "a start on the full disk does not say what is wrong".to_owned());
+    Ok(())
 }
 
 /// No file may grow beyond a few MiB; the signal that would kill is not wanted, the error is.

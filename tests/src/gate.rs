@@ -21,7 +21,7 @@ const LATE: Duration = Duration::from_millis(200);
 const REFERENCE: &str = "\"biz_opaque_callback_data\":\"";
 
 /// A relay on a port of its own.
-pub(crate) struct Gate {
+pub struct Gate {
     address: SocketAddr,
     open: watch::Sender<bool>,
     cut: Arc<Mutex<BTreeSet<String>>>,
@@ -30,7 +30,10 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Opens before the server at `target`.
-    pub(crate) async fn new(target: SocketAddr) -> Result<Self> {
+    ///
+    /// # Errors
+    /// There is no port.
+    pub async fn new(target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (open, cut) = (watch::Sender::new(true), Arc::default());
@@ -40,24 +43,29 @@ impl Gate {
     }
 
     /// Its URL.
-    pub(crate) fn base_url(&self) -> String {
+    #[must_use]
+    pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// From now on connections are refused.
-    pub(crate) async fn shut(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// They are not.
+    pub async fn shut(&self) -> Result<()> {
         self.open.send_replace(false);
         let refused = async || TcpStream::connect(self.address).await.is_err().then_some(());
         crate::wait::within(crate::wait::DEADLINE, refused).await.context("the gate does not shut")
     }
 
     /// No longer.
-    pub(crate) fn unshut(&self) {
+    pub fn unshut(&self) {
         self.open.send_replace(true);
     }
 
     /// References of requests that met the close of their connection.
-    pub(crate) fn cut(&self) -> BTreeSet<String> {
+    #[must_use]
+    pub fn cut(&self) -> BTreeSet<String> {
         self.cut.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
