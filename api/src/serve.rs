@@ -10,7 +10,7 @@ use crate::router::router;
 use crate::secret;
 use crate::state::ApiState;
 use kabar_actors::subscription::Courier;
-use kabar_actors::{Clock, Guard, Node, NodeOptions, Plant};
+use kabar_actors::{Clock, Connectors, Dice, Guard, Node, NodeOptions, Plant};
 use kabar_schema::OpenError;
 use kabar_schema::journal::{Disk, NotingDisk, OnFailure, RealDisk};
 use kabar_schema::records::Nouns;
@@ -188,6 +188,8 @@ fn node_options(config: &Config) -> NodeOptions {
         compute_workers: engine.compute_workers.unwrap_or_else(|| cores.saturating_sub(1).max(1)),
         webhook_max_bytes: engine.webhook_max_bytes,
         guard: Guard::PublicAnd(config.outbound.allow_networks.clone()),
+        connectors: Connectors::default(),
+        dice: Dice::default(),
         plant: match config.plant {
             Planted::Nothing => Plant::None,
             Planted::ResendAmbiguous => Plant::ResendAmbiguous,

@@ -2,7 +2,7 @@
 //! lost, some are written although nobody is told; and whoever is told may hear it later than who came after. A kill makes
 //! a part of the queue durable and loses the rest. Beneath lies the memory backend, which outlives every node.
 
-use super::weather::{Chance, Life, Weather};
+use super::weather::{Chance, Life, Weather, pass};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kabar_engine::entry::{Entry, Position, Range, What};
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 /// How often each reference may be called: once for every claim that is durable.
 #[derive(Default)]
@@ -133,7 +133,7 @@ impl Inner {
                 let _ = item.tell.send(answer);
             } else {
                 tokio::spawn(async move {
-                    sleep(item.lag).await;
+                    pass(item.lag).await;
                     let _ = item.tell.send(answer);
                 });
             }
@@ -207,7 +207,7 @@ impl Journal for SimJournal {
             at
         };
         tokio::spawn(async move {
-            sleep_until(at).await;
+            pass(at.saturating_duration_since(Instant::now())).await;
             inner.settle();
         });
         async move {

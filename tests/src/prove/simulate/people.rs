@@ -4,7 +4,7 @@
 use super::book::Accepted;
 use super::post::Letter;
 use super::town::Town;
-use super::weather::Chance;
+use super::weather::{Chance, pass};
 use crate::people;
 use kabar_actors::{DispatchError, Dispatcher, Told};
 use kabar_engine::address::Address;
@@ -25,7 +25,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
 
 /// Validity of everything: longer than a simulation may last.
 const VALID_MS: i64 = 12 * HOUR_MS;
@@ -66,7 +65,7 @@ fn client(
     let (town, dice, wait) = (Arc::clone(town), Arc::clone(dice), dice.below(within_ms));
     town.book.enter();
     tokio::spawn(async move {
-        sleep(Duration::from_millis(wait)).await;
+        pass(Duration::from_millis(wait)).await;
         act(Arc::clone(&town), dice).await;
         town.book.leave();
     });
@@ -88,7 +87,7 @@ async fn insist<T, F: Future<Output = Result<T, DispatchError>> + Send>(
         match answer {
             Some(Ok(answer)) => return Some(answer),
             Some(Err(DispatchError::Refused(_) | DispatchError::NotFound)) => return None,
-            Some(Err(_)) | None => sleep(Duration::from_millis(dice.between(20, 900))).await,
+            Some(Err(_)) | None => pass(Duration::from_millis(dice.between(20, 900))).await,
         }
     }
 }
@@ -163,7 +162,7 @@ async fn campaign(town: Arc<Town>, dice: Arc<Chance>, nth: u64, storm_ms: u64) {
         _ => &[],
     };
     for verb in verbs {
-        sleep(Duration::from_millis(dice.below(storm_ms / 2))).await;
+        pass(Duration::from_millis(dice.below(storm_ms / 2))).await;
         let verb = *verb;
         let moved = |desk: Dispatcher| async move { desk.move_campaign(tenant, id, verb, None).await };
         insist(&town, &dice, moved).await;

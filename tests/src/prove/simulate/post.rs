@@ -2,7 +2,7 @@
 //! are taken, and sometimes after that. What was taken it remembers. Not what is in them.
 
 use super::town::{APP, SECRET, Town, number_id};
-use super::weather::Chance;
+use super::weather::{Chance, pass};
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use kabar_actors::Clock;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// Items of one webhook.
 const ITEMS: usize = 12;
@@ -100,7 +100,7 @@ impl Post {
                 let town = Arc::clone(&town);
                 tokio::spawn(async move { town.post.deliver(&town, number, letters).await });
             }
-            sleep(TURN).await;
+            pass(TURN).await;
         }
     }
 
@@ -128,10 +128,10 @@ impl Post {
                     });
                     self.state().taken.extend(ids);
                 }
-                Some(Err(_)) | None => sleep(Duration::from_millis(self.chance.between(200, 4_000))).await,
+                Some(Err(_)) | None => pass(Duration::from_millis(self.chance.between(200, 4_000))).await,
             }
             if taken == 1 && again == 1 {
-                sleep(Duration::from_millis(self.chance.between(10, 5_000))).await;
+                pass(Duration::from_millis(self.chance.between(10, 5_000))).await;
             }
         }
         self.state().flying -= 1;

@@ -4,7 +4,7 @@
 
 use super::journal::Claims;
 use super::post::{Letter, Post};
-use super::weather::{Chance, Life, Weather};
+use super::weather::{Chance, Life, Weather, pass};
 use kabar_connectors::{BoxFuture, Capabilities, Connector};
 use kabar_engine::cause::Cause;
 use kabar_engine::outgoing::{Accepted, Outgoing, Reason, Reference, SendError};
@@ -13,7 +13,6 @@ use kabar_sandbox::{FaultKind, LedgerRow, Outcome};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::sleep;
 
 /// Calls that take longer are given up by the connector.
 pub const DEADLINE_MS: u64 = 4_000;
@@ -166,12 +165,12 @@ impl Provider {
         life.live().await;
         let slow = |calm, rough| if self.weather.is_calm() { calm } else { rough };
         let travel = self.chance.between(1, slow(10, 60));
-        sleep(Duration::from_millis(travel)).await;
+        pass(Duration::from_millis(travel)).await;
         life.live().await;
         let told = self.arrive(number, m);
         let late = !self.weather.is_calm() && self.chance.one_in(40);
         let answer = if late { self.chance.between(1_000, 8_000) } else { self.chance.between(1, 250) };
-        sleep(Duration::from_millis(answer.min(DEADLINE_MS - travel))).await;
+        pass(Duration::from_millis(answer.min(DEADLINE_MS - travel))).await;
         life.live().await;
         if answer > DEADLINE_MS - travel {
             let mut ledger = self.ledger.lock().expect("invariant: nobody panics with the ledger in hand");

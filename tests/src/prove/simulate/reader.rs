@@ -2,14 +2,13 @@
 //! nothing but its place, and a witness that sees no message's status go backwards.
 
 use super::town::Town;
-use super::weather::Chance;
+use super::weather::{Chance, pass};
 use kabar_actors::dispatcher::{EventAsk, EventPlace, Follow};
 use kabar_engine::id::{EventId, MessageId};
 use kabar_engine::status::Status;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::sleep;
 
 /// Messages the witness looks at in one turn.
 const LOOKS: u64 = 6;
@@ -45,7 +44,7 @@ pub async fn follow(town: Arc<Town>, tenant: usize, read: Read) {
             () = alive.life.over() => {}
             () = following => {}
         }
-        sleep(Duration::from_millis(250)).await;
+        pass(Duration::from_millis(250)).await;
     }
 }
 
@@ -53,7 +52,7 @@ pub async fn follow(town: Arc<Town>, tenant: usize, read: Read) {
 pub async fn witness(town: Arc<Town>, dice: Chance) {
     let mut last: BTreeMap<MessageId, Status> = BTreeMap::new();
     loop {
-        sleep(Duration::from_millis(dice.between(200, 900))).await;
+        pass(Duration::from_millis(dice.between(200, 900))).await;
         let accepted = town.book.accepted();
         if accepted.is_empty() {
             continue;

@@ -6,14 +6,14 @@ use super::people;
 use super::post::Post;
 use super::reader::{Read, follow, witness};
 use super::town::{Alive, Town};
-use super::weather::Chance;
+use super::weather::{Chance, pass};
 use kabar_actors::Plant;
 use kabar_actors::view::CampaignState;
 use kabar_engine::status::Status;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// What does not come to rest by itself within this time waits for ever: longer than any wait the rules know, of which the
 /// longest is that of a message tried several times whose account is held then, 65 minutes.
@@ -81,7 +81,7 @@ async fn storm(town: &Arc<Town>, dice: &Chance, storm_ms: u64) -> u64 {
         let (wait, began) = (dice.below(left / 2 + 1), Instant::now());
         let doomed = tokio::select! {
             biased;
-            () = sleep(Duration::from_millis(wait)) => false,
+            () = pass(Duration::from_millis(wait)) => false,
             () = town.weather.doomed() => true,
         };
         let waited = u64::try_from(began.elapsed().as_millis()).unwrap_or(0);
@@ -91,12 +91,12 @@ async fn storm(town: &Arc<Town>, dice: &Chance, storm_ms: u64) -> u64 {
         } else {
             town.kill().await;
         }
-        sleep(Duration::from_millis(dice.between(1, 2_000))).await;
+        pass(Duration::from_millis(dice.between(1, 2_000))).await;
         if !town.start().await {
             return ends;
         }
     }
-    sleep(Duration::from_millis(left)).await;
+    pass(Duration::from_millis(left)).await;
     ends
 }
 
@@ -118,7 +118,7 @@ async fn finish(town: &Arc<Town>, story: &mut Story, reads: &[Read; 2]) {
             town.book.wrong("comes_to_rest", "the views are never written".to_owned());
         }
     }
-    sleep(Duration::from_secs(2)).await;
+    pass(Duration::from_secs(2)).await;
     let read = reads
         .each_ref()
         .map(|read| read.lock().expect("invariant: nobody panics with the list in hand").clone());
@@ -151,7 +151,7 @@ async fn rest(town: &Arc<Town>, alive: &Alive) {
             town.book.wrong("comes_to_rest", format!("after {} s: {waits}", REST.as_secs()));
             return;
         }
-        sleep(turn).await;
+        pass(turn).await;
         turn = (turn * 5 / 4).min(Duration::from_secs(60));
     }
 }

@@ -7,7 +7,7 @@ use super::post::Post;
 use super::provider::{DEADLINE_MS, Line, Provider};
 use super::records::{Desk, SimLedger, SimRecords};
 use super::views::{Seen, SimViews};
-use super::weather::{Chance, Life, Rates, Weather};
+use super::weather::{Chance, Life, Rates, Weather, pass};
 use kabar_actors::{Clock, Connectors, Dice, Node, NodeOptions, Plant, StartError};
 use kabar_connectors::Connector;
 use kabar_engine::id::{SessionId, ShardId, TenantId};
@@ -20,7 +20,6 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::sleep;
 
 /// The first tenant's app; the second's is one more.
 pub const APP: u64 = 5;
@@ -216,7 +215,7 @@ impl Town {
                 Err(StartError::Store(_)) => {
                     life.end();
                     journal.kill();
-                    sleep(Duration::from_millis(300)).await;
+                    pass(Duration::from_millis(300)).await;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Views that fail: a flush is refused, is written although nobody is told, or is torn after any single write; a kill tears
 //! the one that is under way. Beneath lie the memory backend's views, which outlive every node.
 
-use super::weather::{Chance, Life, Weather};
+use super::weather::{Chance, Life, Weather, pass};
 use futures::FutureExt;
 use kabar_engine::address::Address;
 use kabar_engine::campaign::CampaignRow;
@@ -20,7 +20,7 @@ use kabar_schema::views::{ShardFlush, ShardMark, Views};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// When a person's wish, by its place in its shard's journal, could be read by the other shards.
 pub type Seen = Mutex<BTreeMap<(TenantId, Address, ShardId, Position), Instant>>;
@@ -78,7 +78,7 @@ impl SimViews {
         // Before the dice: what is left of ended lives must not move them.
         self.life.live().await;
         if !self.weather.is_calm() && self.chance.one_in(30) {
-            sleep(Duration::from_millis(self.chance.between(1, 25))).await;
+            pass(Duration::from_millis(self.chance.between(1, 25))).await;
         }
         self.life.live().await;
         let rate = |rates: &super::weather::Rates| if boot { rates.boot } else { rates.read };
@@ -95,7 +95,7 @@ impl SimViews {
         }
         *self.flying() = Some(flushes);
         let wait = if self.chance.one_in(12) { 2_000 } else { 30 };
-        sleep(Duration::from_millis(self.chance.between(1, wait))).await;
+        pass(Duration::from_millis(self.chance.between(1, wait))).await;
         self.life.live().await;
         let Some(flushes) = self.flying().take() else { return Err(StoreError::Unknown) };
         if !self.weather.strikes(&self.chance, |rates| rates.flush) {

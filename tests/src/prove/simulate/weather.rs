@@ -1,12 +1,19 @@
 //! What a simulation is made of besides the house: dice of the seed, the storm that ends in calm, and a life of the node,
 //! after whose end nothing of it reaches the store or the provider any more.
 
+use kabar_actors::Clock;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// Virtual time passes: the simulation's clock stands still but for this.
+pub async fn pass(time: Duration) {
+    Clock::virtual_at(0).sleep_ms(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).await;
+}
 
 /// Dice of one concern: what happens elsewhere does not change what they show.
 pub struct Chance(Mutex<StdRng>);
