@@ -196,7 +196,6 @@ fn node_options(config: &Config) -> NodeOptions {
             Planted::AckBeforeAppend => Plant::AckBeforeAppend,
             Planted::ViewsAhead => Plant::ViewsAheadOfJournal,
         },
-        ..NodeOptions::default()
     }
 }
 
