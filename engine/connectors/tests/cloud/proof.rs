@@ -26,7 +26,7 @@ fn graph(sandbox: &Sandbox, token: &Secret, proofs: Arc<Proofs>) -> Graph {
         proofs,
         deadline_ms: 10_000,
     };
-    Graph::new(Client::for_providers(), config).unwrap()
+    Graph::new(Client::for_providers(), config).expect("the sandbox has a URL")
 }
 
 fn image() -> File {
