@@ -267,7 +267,7 @@ async fn a_stream_and_a_socket_do_not_outlive_their_key() {
 
 #[tokio::test]
 async fn a_socket_that_takes_nothing_is_closed_and_costs_the_others_nothing() {
-    let house = House::with(|config| config.edge.write_stall_ms = 500).await;
+    let house = House::with(|config| config.edge.write_stall_ms = 2_000).await;
     let tenant = house.tenant("A").await;
     let session = tenant.idle_session("106000000000001").await;
     let mut slow = socket(&house, &tenant, "types=message.accepted").await;

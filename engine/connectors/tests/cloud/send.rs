@@ -156,7 +156,7 @@ async fn a_refused_port_and_an_unknown_host_are_not_ambiguous() {
     let (_held, port) = refusing_port();
     for base_url in [format!("http://127.0.0.1:{port}"), format!("https://{}", impossible_host())] {
         let api = api(CloudConfig { base_url, ..config(&sandbox) });
-        assert_eq!(api.send(&message(1)).await, retry(Throttle::Transient, 0, 131_016));
+        assert_eq!(api.send(&message(1)).await, retry(Throttle::Unreachable, 0, 131_016));
     }
 }
 
