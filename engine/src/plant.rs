@@ -11,6 +11,6 @@ pub enum Plant {
     StatusBackwards,
     /// A part's claim does not ask who has opted out.
     OptoutIgnored,
-    /// A part's totals follow the entries, also those its marks have seen already.
+    /// A part's totals are carried on from older rows of its recipients.
     TotalFromOlderRow,
 }

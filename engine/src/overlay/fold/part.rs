@@ -203,17 +203,15 @@ impl Overlay {
             self.impossible += 1;
             return None;
         };
-        if !fresh && self.plant != Plant::TotalFromOlderRow {
+        if !fresh {
             return None;
         }
-        let was = mark;
+        // The planted bug: the total is carried on from an older state of the recipient.
+        let was = if self.plant == Plant::TotalFromOlderRow { Mark::default() } else { mark };
         change(&mut mark, step(launched, when));
         if let Some(totals) = self.counts.get_mut(&key) {
             totals.uncount(was);
             totals.count(mark);
-        }
-        if !fresh {
-            return None;
         }
         self.marks.edit(&(pass.campaign, chunk), |row| {
             row.set(offset, mark);
