@@ -125,18 +125,16 @@ impl Relay {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         loop {
+            let mut begun = Vec::with_capacity(READ);
             tokio::select! {
                 biased;
                 // What has arrived is carried, even when the gate shuts at the same moment.
-                ready = client.readable() => ready?,
+                read = client.read_buf(&mut begun) => if read? == 0 { return Ok(()) },
                 _ = self.open.wait_for(|open| !open) => return Ok(()),
             }
-            let request = whole(client).await?;
-            if request.is_empty() {
-                return Ok(());
-            }
+            let request = whole(client, begun).await?;
             server.write_all(&request).await?;
-            let answer = whole(&mut server).await?;
+            let answer = whole(&mut server, Vec::with_capacity(READ)).await?;
             client.write_all(&answer).await?;
             if answer.is_empty() {
                 return Ok(());
@@ -145,9 +143,8 @@ impl Relay {
     }
 }
 
-/// One request or answer from its first byte to its last; nothing at an orderly end.
-async fn whole(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(READ);
+/// One request or answer that begins with `bytes`, to its last; nothing at an orderly end.
+async fn whole(stream: &mut TcpStream, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     while !is_whole(&bytes) {
         if stream.read_buf(&mut bytes).await? == 0 {
             break;
@@ -178,7 +175,7 @@ fn reference(request: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    const REQUEST: &str = "POST /v25.0/1/messages HTTP/1.1\r\nContent-Length: 39\r\n\r\n{\"biz_opaque_callback_data\":\"v1|3|9\",..}";
+    const REQUEST: &str = "POST /v25.0/1/messages HTTP/1.1\r\nContent-Length: 40\r\n\r\n{\"biz_opaque_callback_data\":\"v1|3|9\",..}";
 
     #[test]
     fn a_request_is_whole_with_its_last_byte_and_names_its_reference() {
@@ -198,7 +195,7 @@ mod tests {
         let mut client = TcpStream::connect(gate.address).await.unwrap();
         client.write_all(REQUEST.as_bytes()).await.unwrap();
         let (mut behind, _) = server.accept().await.unwrap();
-        assert_eq!(whole(&mut behind).await.unwrap(), REQUEST.as_bytes());
+        assert_eq!(whole(&mut behind, Vec::new()).await.unwrap(), REQUEST.as_bytes());
         gate.shut().await.unwrap();
         // It has begun, so it is carried to its end.
         behind.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
