@@ -113,10 +113,8 @@ async fn an_account_is_read_anew_every_hour_and_what_is_gone_is_marked() {
     house.jump_to(house.now().plus_ms(HOUR_MS)).await;
     wait::so("the account was read anew", async || copy(&house, "ghost").await.status == "DELETED").await;
     let seen = copy(&house, "order_update").await;
-    assert!(
-        matches!(seen.status.as_str(), "PENDING" | "APPROVED") && seen.evidence == Evidence::Sync,
-        "{seen:?}"
-    );
+    // Its review may end at the same moment, and be told by a webhook after the reading.
+    assert!(matches!(seen.status.as_str(), "PENDING" | "APPROVED"), "{seen:?}");
     wait::so("the number was looked at", async || validated().await > before).await;
     house.node.shutdown().await;
 }
