@@ -435,9 +435,7 @@ fn parcel(outgoing: Outgoing, pace: &mut Pace, now: Timestamp) -> Option<Parcel<
     let instead = template_held(&outgoing, &pace.link, now).or_else(|| {
         let limits = pace.link.session.pair_limit;
         let until = limits.then(|| pace.pairs.check(now, pair_key(&outgoing)).err()).flatten()?;
-        let after_ms = u64::try_from(until.since_ms(now)).unwrap_or(1);
-        let (throttle, cause, words) = (Throttle::Pair, Cause::PAIR_RATE, None);
-        Some(SendError::RetryAfter { throttle, after_ms, cause, words })
+        Some(SendError::too_early(u64::try_from(until.since_ms(now)).unwrap_or(1).max(1)))
     });
     let dressed = may_name(&outgoing.content);
     Some(Parcel { key, message: Some(key), outgoing, dressed, marketing: false, instead })

@@ -73,7 +73,10 @@ impl Feedback {
         }
         match told {
             Ok(_) => self.accepted += 1,
-            Err(SendError::RetryAfter { throttle: Throttle::Pair, .. }) => self.pairs.push(to),
+            // Our own account knows what it said itself.
+            Err(error @ SendError::RetryAfter { throttle: Throttle::Pair, .. }) => {
+                self.pairs.extend(error.own_wait().is_none().then_some(to));
+            }
             Err(SendError::RetryAfter { throttle: Throttle::Throughput, after_ms, .. }) => {
                 self.slow_down = true;
                 self.pause_ms = self.pause_ms.max(*after_ms);

@@ -155,6 +155,23 @@ impl SendError {
     pub fn link_lost() -> Self {
         Self::LinkLost(Reason { cause: Cause::LINK_LOST, detail: String::new(), trace: None })
     }
+
+    /// Not tried: too many to this person lately, by our own account. After so many milliseconds it may go.
+    #[must_use]
+    pub fn too_early(after_ms: u64) -> Self {
+        Self::RetryAfter { throttle: Throttle::Pair, after_ms, cause: Cause::PAIR_RATE, words: None }
+    }
+
+    /// The wait of what [came too early](Self::too_early); `None` where the provider spoke, which names no moment.
+    #[must_use]
+    pub fn own_wait(&self) -> Option<u64> {
+        match self {
+            Self::RetryAfter { throttle: Throttle::Pair, after_ms, words: None, .. } => {
+                Some(*after_ms).filter(|ms| *ms > 0)
+            }
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use kabar_schema::store::Store;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -111,8 +111,10 @@ async fn socket(house: &House, tenant: &Tenant<'_>, query: &str) -> Socket {
 
 /// The next frame with events and its cursor, or the code of the close.
 async fn frame(socket: &mut Socket) -> Result<(Vec<Value>, String), u16> {
+    // Pings are no frames: they must not make a wait without an end.
+    let end = tokio::time::Instant::now() + DEADLINE;
     loop {
-        match timeout(DEADLINE, socket.next()).await.expect("a frame in time") {
+        match timeout_at(end, socket.next()).await.expect("a frame in time") {
             Some(Ok(Message::Text(text))) => {
                 let frame: Value = serde_json::from_str(&text).unwrap();
                 let events = frame["events"].as_array().unwrap().clone();
@@ -122,6 +124,23 @@ async fn frame(socket: &mut Socket) -> Result<(Vec<Value>, String), u16> {
             Some(Ok(_)) => {}
             None | Some(Err(_)) => return Err(0),
         }
+    }
+}
+
+/// Waits until the server has let go of a connection on which nothing is read: its end is behind what nobody takes, so only
+/// the kernel tells of it.
+async fn left(house: &House, stream: &TcpStream) {
+    let end = |addr: std::net::SocketAddr| match addr.ip() {
+        std::net::IpAddr::V4(ip) => format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), addr.port()),
+        std::net::IpAddr::V6(ip) => panic!("{ip} is not in this table"),
+    };
+    let open = format!("{} {} 01", end(house.running.addr), end(stream.local_addr().unwrap()));
+    let table = || std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut turn = tokio::time::interval(Duration::from_millis(50));
+    let begun = std::time::Instant::now();
+    while table().contains(&open) {
+        turn.tick().await;
+        assert!(begun.elapsed() < DEADLINE, "a reader that takes nothing is still served");
     }
 }
 
@@ -286,6 +305,8 @@ async fn a_socket_that_takes_nothing_is_closed_and_costs_the_others_nothing() {
     };
     tokio::join!(send, follow);
     assert_eq!(read, count * each);
+    // Whoever reads on before that is none that takes nothing.
+    left(&house, slow.get_ref()).await;
     let mut taken = 0;
     let code = loop {
         match frame(&mut slow).await {

@@ -34,11 +34,17 @@ struct Account {
     even_at: Timestamp,
     /// After a throttling answer: nothing before.
     blocked_until: Timestamp,
+    /// The last moment that was named to one who came too early.
+    promised: Timestamp,
 }
 
 impl Account {
+    fn even(now: Timestamp) -> Self {
+        Self { even_at: now, blocked_until: now, promised: now }
+    }
+
     fn is_over(&self, now: Timestamp) -> bool {
-        self.even_at <= now && self.blocked_until <= now
+        self.even_at <= now && self.blocked_until <= now && self.promised <= now
     }
 }
 
@@ -59,17 +65,19 @@ impl PairLimit {
     /// one hash share an account: both get less, never more.
     ///
     /// # Errors
-    /// The moment from which on it may go, if nothing else goes before; nothing was counted.
+    /// The moment at which it may go; nothing was counted. Each that comes too early is named a moment of its own, so that
+    /// of many who wait for one person none is looked at before its turn.
     pub fn check(&mut self, now: Timestamp, key: u64) -> Result<(), Timestamp> {
         self.advance(now);
-        let account =
-            self.accounts.get(&key).copied().unwrap_or(Account { even_at: now, blocked_until: now });
+        let account = self.accounts.entry(key).or_insert(Account::even(now));
         let free_at = account.even_at.plus_ms(-TOLERANCE_MS).max(account.blocked_until);
         if free_at > now {
-            return Err(free_at);
+            let waits = account.promised > now;
+            account.promised =
+                if waits { free_at.max(account.promised.plus_ms(INTERVAL_MS)) } else { free_at };
+            return Err(account.promised);
         }
-        let even_at = account.even_at.max(now).plus_ms(INTERVAL_MS);
-        self.accounts.insert(key, Account { even_at, blocked_until: now });
+        account.even_at = account.even_at.max(now).plus_ms(INTERVAL_MS);
         Ok(())
     }
 
@@ -85,7 +93,7 @@ impl PairLimit {
     pub fn penalise(&mut self, now: Timestamp, key: u64, attempt: u32) -> Timestamp {
         self.advance(now);
         let until = now.plus_ms(SECOND_MS * 4_i64.pow(attempt.min(PENALTY_STEPS)));
-        let account = self.accounts.entry(key).or_insert(Account { even_at: now, blocked_until: now });
+        let account = self.accounts.entry(key).or_insert(Account::even(now));
         account.blocked_until = account.blocked_until.max(until);
         account.blocked_until
     }
@@ -111,6 +119,7 @@ impl PairLimit {
             for account in self.accounts.values_mut() {
                 account.even_at = account.even_at.plus_ms(back);
                 account.blocked_until = account.blocked_until.plus_ms(back);
+                account.promised = account.promised.plus_ms(back);
             }
         }
         if self.accounts.len() >= self.sweep_at {
@@ -142,6 +151,20 @@ mod tests {
         assert_eq!(limit.check(begun.plus_ms(6_000), 1), Err(begun.plus_ms(12_000)));
         limit.give_back(1);
         assert_eq!(limit.check(begun.plus_ms(6_000), 1), Ok(()));
+    }
+
+    #[test]
+    fn each_that_comes_too_early_is_named_a_moment_of_its_own_and_may_go_then() {
+        let mut limit = PairLimit::new();
+        while limit.check(T, 1).is_ok() {}
+        // The first was named by the loop.
+        let named: Vec<_> = (1..15).map(|_| limit.check(T, 1).unwrap_err()).collect();
+        let wanted: Vec<_> = (1..15).map(|n| T.plus_ms(MARGIN_MS + n * INTERVAL_MS)).collect();
+        assert_eq!(named, wanted);
+        assert_eq!(limit.check(T.plus_ms(MARGIN_MS), 1), Ok(()));
+        for at in named {
+            assert_eq!(limit.check(at, 1), Ok(()), "{at:?}");
+        }
     }
 
     #[test]
@@ -184,6 +207,7 @@ mod tests {
             let mut limit = PairLimit::new();
             let mut now = T;
             let mut grants: [Vec<i64>; 2] = Default::default();
+            let mut named: [Option<Timestamp>; 2] = Default::default();
             for (step, person) in steps {
                 now = now.plus_ms(step);
                 match limit.check(now, person) {
@@ -191,7 +215,11 @@ mod tests {
                     Err(at) => {
                         prop_assert!(at > now);
                         prop_assert_eq!(limit.clone().check(at, person), Ok(()));
-                        prop_assert!(limit.clone().check(at.plus_ms(-1), person).is_err());
+                        let named = &mut named[usize::try_from(person).unwrap()];
+                        match named.replace(at).filter(|named| *named > now) {
+                            None => prop_assert!(limit.clone().check(at.plus_ms(-1), person).is_err()),
+                            Some(before) => prop_assert!(at.since_ms(before) >= INTERVAL_MS),
+                        }
                     }
                 }
             }

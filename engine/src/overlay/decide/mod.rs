@@ -300,6 +300,11 @@ fn outcome(
     random: u64,
     now: Timestamp,
 ) -> Outcome {
+    // Not tried: the account of the pair names the moment, and a wait that grows with the tries would come after it.
+    if let Some(wait) = result.as_ref().err().and_then(SendError::own_wait) {
+        let due = now.plus_ms(i64::try_from(wait).unwrap_or(i64::MAX));
+        return Outcome::Retry { due, cause: Cause::PAIR_RATE };
+    }
     let (throttle, after_ms, cause) = match result {
         Ok(accepted) => return Outcome::Accepted(Arc::clone(&accepted.provider_id)),
         Err(SendError::Rejected(reason)) => return Outcome::Failed(reason.cause),
@@ -353,4 +358,28 @@ pub fn seen_hash(provider_id: &str) -> u64 {
 #[must_use]
 pub fn chunk_key(part: &PartRow, chunk: u32) -> ChunkKey {
     ChunkKey { tenant: part.tenant, campaign: part.start.campaign, attempt: part.start.attempt, chunk }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+    fn due(error: SendError, attempts: u32) -> i64 {
+        match outcome(&Err(error), (attempts, Timestamp(i64::MAX)), 7, NOW) {
+            Outcome::Retry { due, .. } => due.since_ms(NOW),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_came_too_early_by_our_own_account_goes_at_its_moment_however_often_it_was_looked_at() {
+        for attempts in [1, 2, 6, 40] {
+            assert_eq!(due(SendError::too_early(6_000), attempts), 6_000, "{attempts}");
+        }
+        let cause = Cause::PAIR_RATE;
+        let said = SendError::RetryAfter { throttle: Throttle::Pair, after_ms: 0, cause, words: None };
+        assert!(due(said, 4) > 57_000, "what the provider throttles waits longer each time");
+    }
 }
