@@ -2,24 +2,23 @@
 //! decides it; the parts of campaigns that leave from its number ask it for room.
 
 mod outcome;
+mod parcel;
 mod permit;
 
 pub use permit::Permits;
 
-use crate::media::may_name;
 use crate::node::{Link, Node};
 use crate::shard::Shard;
 use crate::turn::{Turn, tell_held};
-use crate::wire::{Feedback, OnWire, Parcel, Route, Told, pair_key, transmit};
-use kabar_engine::cause::Cause;
+use crate::wire::{Feedback, OnWire, Parcel, Route, Told, transmit};
 use kabar_engine::fair::{Queue, Share};
-use kabar_engine::health::{Blocks, TemplateName};
+use kabar_engine::health::Blocks;
 use kabar_engine::id::{CampaignId, MessageId, SessionId, TenantId};
-use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
 use kabar_engine::overlay::{Answer, Input};
 use kabar_engine::pacing::{Bucket, Held, Hold, Holding, Lane, PairLimit, Throttle, claim_size};
 use kabar_engine::time::Timestamp;
 use kabar_runtime::{Actor, Context, Handle, Next, Reply, Timer};
+use parcel::parcel;
 use permit::Asked;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -428,32 +427,17 @@ fn worthwhile(claim: u32) -> u32 {
     (claim / 4).max(1)
 }
 
-/// A claimed message; what it is answered instead of a call when its template is held or this recipient got too many in a
-/// short time.
-fn parcel(outgoing: Outgoing, pace: &mut Pace, now: Timestamp) -> Option<Parcel<MessageId>> {
-    let Reference::Message(key) = outgoing.reference else { return None };
-    let instead = template_held(&outgoing, &pace.link, now).or_else(|| {
-        let limits = pace.link.session.pair_limit;
-        let until = limits.then(|| pace.pairs.check(now, pair_key(&outgoing)).err()).flatten()?;
-        Some(SendError::too_early(u64::try_from(until.since_ms(now)).unwrap_or(1).max(1)))
-    });
-    let dressed = may_name(&outgoing.content);
-    Some(Parcel { key, message: Some(key), outgoing, dressed, marketing: false, instead })
-}
-
-/// What a message is answered whose template the provider holds.
-fn template_held(outgoing: &Outgoing, link: &Link, now: Timestamp) -> Option<SendError> {
-    let until = link.health.holds(&TemplateName::of(&outgoing.content)?, now)?;
-    let after_ms = until.and_then(|until| u64::try_from(until.since_ms(now)).ok()).unwrap_or(0);
-    let reason = Reason { cause: Cause::TEMPLATE_PAUSED, detail: String::new(), trace: None };
-    Some(SendError::Held { throttle: Throttle::Template, after_ms, reason })
-}
-
 impl Actor for Session {
     type Message = Message;
 
     async fn started(&mut self, ctx: &mut Context<Message>) -> Next {
         self.work(ctx).await
+    }
+
+    async fn stopped(&mut self) {
+        if let Some(node) = self.node.upgrade() {
+            node.session_left(self.id);
+        }
     }
 
     async fn handle(&mut self, message: Message, ctx: &mut Context<Message>) -> Next {

@@ -67,6 +67,9 @@ const USAGE: &str = "usage: kabar-benches <all|actors|rss|growth|restart|store|o
   --json     one JSON object as the last line of standard output";
 
 fn main() -> Result<()> {
+    // As the binary does.
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_thp_disable(true)?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let flag = |name: &str| arguments.iter().any(|a| a == name);
     let options = Options { json: flag("--json"), quick: flag("--quick"), noisy: flag("--noisy") };

@@ -249,6 +249,19 @@ impl Node {
         self.apps.remove(&app);
     }
 
+    /// A session's actor has ended: what was kept at hand for it is read again by the next one.
+    pub(crate) fn session_left(&self, session: SessionId) {
+        if let Some((_, link)) = self.links.remove(&session) {
+            self.numbers.remove(&link.session.phone_number_id);
+        }
+        self.proofs.remove(&session);
+        self.accounts.forget(session);
+        // Who counts holds it as well.
+        self.on_wire.remove_if(&session, |_, calls| {
+            Arc::strong_count(calls) == 1 && calls.load(std::sync::atomic::Ordering::Acquire) == 0
+        });
+    }
+
     /// A session was changed or taken away.
     pub fn forget_session(&self, session: SessionId, number: &str) {
         self.links.remove(&session);
