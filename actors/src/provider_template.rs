@@ -60,7 +60,11 @@ pub enum TemplateNews {
     Components,
 }
 
-/// Notes what a webhook told of a template. Twice comes to the same as once; what was known of it and is not told stays.
+/// A webhook that tells of a moment so long before the last reading is no news: Meta tries for days. Two clocks differ by less.
+const LATE_MS: i64 = 60_000;
+
+/// Notes what a webhook told of a template at Meta's moment. Twice comes to the same as once; what was known of it and is not
+/// told stays, and so does what was seen well after that moment.
 ///
 /// # Errors
 /// What the store could not do.
@@ -68,8 +72,13 @@ pub async fn note_status(
     node: &Node,
     tenant: TenantId,
     of: TemplateName<'_>,
-    news: &TemplateNews,
+    (news, at): (&TemplateNews, Option<Timestamp>),
 ) -> Result<(), StoreError> {
+    let id = ProviderTemplate::id_of(tenant, of.waba, of.name, of.language);
+    let known = node.store().nouns.get::<ProviderTemplate>(tenant, id).await?;
+    if known.is_some_and(|known| at.is_some_and(|at| at.plus_ms(LATE_MS) < known.noun.seen)) {
+        return Ok(());
+    }
     let heard = |template: &mut ProviderTemplate| {
         template.evidence = Evidence::Webhook;
         match news {
@@ -109,7 +118,7 @@ pub(crate) async fn hear(node: &Node, tenant: TenantId, notice: &Notice) -> Resu
     let id =
         value.get("message_template_id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
     let of = TemplateName { waba, name: &named.name, language: &named.language, id: id.as_deref() };
-    note_status(node, tenant, of, &news).await
+    note_status(node, tenant, of, (&news, notice.at)).await
 }
 
 /// What an event makes of a template; `None`: what it was.

@@ -64,7 +64,7 @@ async fn what_a_webhook_tells_of_a_template_is_kept_and_what_it_does_not_tell_st
     let house = house().await;
     made(&house, "order_update").await;
     let tell = async |of: &str, news: TemplateNews| {
-        note_status(&house.node, house.tenant, name(of), &news).await.unwrap();
+        note_status(&house.node, house.tenant, name(of), (&news, None)).await.unwrap();
         copy(&house, of).await
     };
     let paused = TemplateNews::Status { event: "PAUSED".into(), reason: Some("LOW_QUALITY".into()) };
@@ -93,13 +93,30 @@ async fn what_a_webhook_tells_of_a_template_is_kept_and_what_it_does_not_tell_st
 }
 
 #[tokio::test]
+async fn a_webhook_of_what_was_before_the_last_reading_changes_nothing_however_late_it_comes() {
+    let house = house().await;
+    made(&house, "order_update").await;
+    house.desk().sync_provider_templates(house.tenant, house.sessions[0]).await.unwrap();
+    let read = copy(&house, "order_update").await;
+    let tell = async |ms: i64| {
+        let at = Some(house.now().plus_ms(ms));
+        let told = event("DISABLED");
+        note_status(&house.node, house.tenant, name("order_update"), (&told, at)).await.unwrap();
+        copy(&house, "order_update").await
+    };
+    assert_eq!(tell(-HOUR_MS).await, read);
+    assert_eq!(tell(-1_000).await.status, "DISABLED", "the clocks are not that much alike");
+    house.node.shutdown().await;
+}
+
+#[tokio::test]
 async fn an_account_is_read_anew_every_hour_and_what_is_gone_is_marked() {
     let house = house().await;
     made(&house, "order_update").await;
     house.desk().sync_provider_templates(house.tenant, house.sessions[0]).await.unwrap();
     let told = |of, event_of: &'static str| {
         let (node, tenant) = (Arc::clone(&house.node), house.tenant);
-        async move { note_status(&node, tenant, name(of), &event(event_of)).await.unwrap() }
+        async move { note_status(&node, tenant, name(of), (&event(event_of), None)).await.unwrap() }
     };
     told("order_update", "REJECTED").await;
     told("ghost", "APPROVED").await;
@@ -128,7 +145,7 @@ async fn what_is_older_than_a_day_or_cannot_be_asked_again_refuses_nothing() {
     assert!(
         matches!(send(&house, "other").await, Err(DispatchError::Template(why)) if matches!(*why, TemplateBarrier::Missing { .. }))
     );
-    note_status(&house.node, tenant, name("order_update"), &event("DISABLED")).await.unwrap();
+    note_status(&house.node, tenant, name("order_update"), (&event("DISABLED"), None)).await.unwrap();
     assert!(matches!(send(&house, "order_update").await, Err(DispatchError::Template(_))));
     // Meta cannot be reached from now on: nothing is read anew.
     let nouns = &house.node.store().nouns;
