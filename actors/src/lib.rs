@@ -13,6 +13,8 @@ pub mod dispatcher;
 mod freeze;
 mod frequency;
 mod health;
+#[cfg(test)]
+mod house;
 pub mod import;
 mod lease;
 pub mod media;

@@ -16,7 +16,7 @@ use kabar_engine::frequency::Purpose;
 use kabar_engine::health::{Blocks, TemplateName};
 use kabar_engine::id::{CampaignId, MediaId, MessageId, SessionId, TenantId};
 use kabar_engine::outgoing::{Outgoing, Reason, Reference, SendError};
-use kabar_engine::overlay::decide::PartClaim;
+use kabar_engine::overlay::decide::{DueAt, PartClaim};
 use kabar_engine::overlay::{Answer, Input, Picked};
 use kabar_engine::pacing::{Held, Hold, Lane, claim_size};
 use kabar_engine::spintax;
@@ -31,7 +31,7 @@ use std::time::Duration;
 /// The actor's label.
 pub const LABEL: &str = "part";
 /// Waits when the store or the session cannot answer.
-const WAIT_MS: u64 = 100;
+const WAIT_MS: i64 = 100;
 /// What the provider holds back is looked at again after this.
 const HELD_LOOK_MS: i64 = 5_000;
 /// Room is asked for again after this: what is due meanwhile, a cancel or an expiry, is not to wait for a held number.
@@ -106,8 +106,8 @@ impl Part {
         Self { node, name, work, adopted: false, in_flight: 0, fetching: false, fetched: false, held, timer }
     }
 
-    fn wait(&mut self, ctx: &mut Context<Message>, ms: u64) -> Next {
-        self.timer = Some(ctx.after_ms(ms, Message::Work));
+    fn wait(&mut self, ctx: &mut Context<Message>, ms: i64) -> Next {
+        self.timer = Some(ctx.after_ms(u64::try_from(ms).unwrap_or(1), Message::Work));
         Next::Continue
     }
 
@@ -140,12 +140,12 @@ impl Part {
             }
             if let Some(wait) = self.held_back(&node, &work, now).await {
                 let next = due.next.map_or(wait, |at| wait.min(at.since_ms(now).max(1)));
-                return self.wait(ctx, u64::try_from(next).unwrap_or(WAIT_MS));
+                return self.wait(ctx, next);
             }
-            let idle = node.is_draining() || !due.ready || !self.may_send(&shard);
-            let may = !idle && self.room(&node) > 0 && self.stocked(&node, &work, ctx);
-            if !may || !self.claim((&node, &shard), &work, policy.weight, ctx).await {
-                self.sleep(due, now, ctx);
+            let may = !node.is_draining() && self.may_send(&shard);
+            let goes = may && due.ready && self.room(&node) > 0 && self.stocked(&node, &work, ctx);
+            if !goes || !self.claim((&node, &shard), &work, policy.weight, ctx).await {
+                self.sleep(due, (may, now), ctx);
                 return Next::Continue;
             }
         }
@@ -176,17 +176,13 @@ impl Part {
         Some(wait.max(1))
     }
 
-    fn sleep(
-        &mut self,
-        due: kabar_engine::overlay::decide::DueAt,
-        now: Timestamp,
-        ctx: &mut Context<Message>,
-    ) {
-        if let Some(at) = due.next {
+    /// `may`: what is ready could go. Where that came to nothing, and no call is on the wire that will come back, it is tried
+    /// again soon; a part that stands still is told when it may go on.
+    fn sleep(&mut self, due: DueAt, (may, now): (bool, Timestamp), ctx: &mut Context<Message>) {
+        let again = (may && due.ready && self.in_flight == 0).then(|| now.plus_ms(WAIT_MS));
+        if let Some(at) = [due.next, again].into_iter().flatten().min() {
             let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
             self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
-        } else if due.ready && self.in_flight == 0 {
-            self.timer = Some(ctx.after_ms(WAIT_MS, Message::Work));
         }
     }
 
@@ -380,17 +376,4 @@ impl Actor for Part {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_rendered_is_refused_with_the_variable_named() {
-        let pattern = ContentPattern::compile(&Content::plain("Halo {{name}}"), false).unwrap();
-        let missing = pattern.render(1, &|_| None).unwrap_err();
-        let detail = "the variable `name` has no value".to_owned();
-        assert_eq!(
-            unrendered(&missing),
-            SendError::Rejected(Reason { cause: Cause::RENDER, detail, trace: None })
-        );
-    }
-}
+mod tests;

@@ -4,6 +4,9 @@
 mod outcome;
 mod parcel;
 mod permit;
+mod sleep;
+#[cfg(test)]
+mod tests;
 
 pub use permit::Permits;
 
@@ -14,12 +17,13 @@ use crate::wire::{Feedback, OnWire, Parcel, Route, Told, transmit};
 use kabar_engine::fair::{Queue, Share};
 use kabar_engine::health::Blocks;
 use kabar_engine::id::{CampaignId, MessageId, SessionId, TenantId};
-use kabar_engine::overlay::{Answer, Input};
+use kabar_engine::overlay::{Answer, Input, Overlay};
 use kabar_engine::pacing::{Bucket, Held, Hold, Holding, Lane, PairLimit, Throttle, claim_size};
 use kabar_engine::time::Timestamp;
 use kabar_runtime::{Actor, Context, Handle, Next, Reply, Timer};
 use parcel::parcel;
 use permit::Asked;
+use sleep::worthwhile;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -33,8 +37,6 @@ const ADOPT_WAIT_MS: u64 = 50;
 const STORE_WAIT_MS: u64 = 200;
 /// A restricted account is looked at again after this.
 const RESTRICTED_LOOK_MS: i64 = 60_000;
-/// Longest sleep between two looks at the clock.
-const LONGEST_WAIT_MS: i64 = 60_000;
 
 /// What a session's actor is told.
 pub enum Message {
@@ -79,6 +81,9 @@ pub struct Look {
     /// The last time the provider accepted something.
     pub last_success: Option<Timestamp>,
 }
+
+/// Asking the shard came to nothing: it cannot answer now, or nothing of what waits can go. To ask again at once is no use.
+struct Stuck;
 
 /// The session's actor.
 pub struct Session {
@@ -153,7 +158,7 @@ impl Session {
         }
         let policy = node.policy(self.tenant).await;
         // Without a record, which may have been taken away, nothing is sent; what waits for a moment still ends.
-        self.settle(&shard, (policy.proof_ms, policy.resend && ready), now).await;
+        let settled = self.settle(&shard, (policy.proof_ms, policy.resend && ready), now).await;
         if !ready {
             let id = self.id;
             if !self.waiting.is_empty() || shard.peek(|o| o.outbox(id).is_some_and(|b| !b.is_empty())) {
@@ -161,11 +166,17 @@ impl Session {
             }
             return Next::Continue;
         }
-        while self.send_next(&node, &shard, policy.weight, ctx).await {}
+        let sent = loop {
+            match self.send_next(&node, &shard, policy.weight, ctx).await {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(stuck) => break Err(stuck),
+            }
+        };
         // Nothing is left to use it for.
         self.turn = None;
         self.serve_parts(&shard, node.options().connections_per_session, ctx);
-        self.sleep(&shard, policy.proof_ms, ctx);
+        self.sleep((&node, &shard), policy.proof_ms, settled.and(sent), ctx);
         Next::Continue
     }
 
@@ -227,15 +238,23 @@ impl Session {
     }
 
     /// Expires and resolves what is due by the clock.
-    async fn settle(&self, shard: &Arc<Shard>, (proof_ms, resend): (i64, bool), now: Timestamp) {
+    async fn settle(
+        &self,
+        shard: &Arc<Shard>,
+        (proof_ms, resend): (i64, bool),
+        now: Timestamp,
+    ) -> Result<(), Stuck> {
         let id = self.id;
         while shard.peek(|o| o.outbox(id).and_then(|b| b.wake_settling(proof_ms))).is_some_and(|at| at <= now)
         {
             let input = Input::Due { tenant: self.tenant, session: id, proof_ms, resend };
-            if shard.ask(input).await.is_err() {
-                return;
+            let before = shard.peek(Overlay::position);
+            shard.ask(input).await.map_err(|_| Stuck)?;
+            if shard.peek(Overlay::position) == before {
+                return Err(Stuck);
             }
         }
+        Ok(())
     }
 
     /// Puts the next messages on the wire; `false` when nothing may or can go now.
@@ -245,54 +264,58 @@ impl Session {
         shard: &Arc<Shard>,
         weight: u32,
         ctx: &Context<Message>,
-    ) -> bool {
+    ) -> Result<bool, Stuck> {
         let now = Timestamp(ctx.clock().now_ms());
         let (id, tenant) = (self.id, self.tenant);
         let urgency = shard.peek(|o| o.outbox(id).and_then(|b| b.urgency(now)));
         let Some(lane) = urgency.filter(|_| !node.is_draining()) else {
             // Whoever was held up has ended otherwise: the next one was not held up by that.
             self.holding = Holding::default();
-            return false;
+            return Ok(false);
         };
         let mut free = node.options().connections_per_session.saturating_sub(self.in_flight as usize);
         if self.blocks(now) == Blocks::Initiated {
             if lane != Lane::Reply {
                 self.holding.by(Hold::Restricted, now);
-                return false;
+                return Ok(false);
             }
             free = free.min(shard.peek(|o| o.outbox(id).map_or(0, |b| b.replies(now, free.min(256)))));
         }
         let free = u32::try_from(free).unwrap_or(u32::MAX);
-        let Some(pace) = &mut self.pace else { return false };
+        let Some(pace) = &mut self.pace else { return Ok(false) };
         if free == 0 || pace.bucket.ready_at(now) > now {
             self.holding.by(if free == 0 { Hold::Room } else { self.slow(now) }, now);
-            return false;
+            return Ok(false);
         }
         let cost = claim_size(pace.link.rate()).min(free);
         if !self.has_turn(node, lane, Share { of: tenant, weight, cost }, ctx) {
             self.holding.by(Hold::Turn, now);
-            return false;
+            return Ok(false);
         }
-        let (Some(pace), Some(mut turn)) = (&mut self.pace, self.turn.take()) else { return false };
+        let (Some(pace), Some(mut turn)) = (&mut self.pace, self.turn.take()) else { return Ok(false) };
         let tokens = pace.bucket.take(now, cost.min(turn.count()));
         let held = self.holding.over(now);
         let input = Input::Claim { tenant, session: id, max: tokens as usize, held };
+        let before = shard.peek(Overlay::position);
         let Ok(Answer::Transmit(list)) = shard.ask(input).await else {
             pace.bucket.give_back(tokens);
-            return false;
+            return Err(Stuck);
         };
         tell_held(held, now);
         let used = u32::try_from(list.len()).unwrap_or(tokens);
         turn.used(used);
         pace.bucket.give_back(tokens.saturating_sub(used));
         if list.is_empty() {
-            return true;
+            // What may not go any more was ended: the next ones are looked at. But a message can be ready and not due, on a
+            // clock that was put back.
+            let ended = shard.peek(Overlay::position) != before;
+            return if ended { Ok(true) } else { Err(Stuck) };
         }
         let link = Arc::clone(&pace.link);
         let parcels = list.into_iter().filter_map(|o| parcel(o, pace, now)).collect();
         self.in_flight += used;
         self.launch(node, shard, (link, parcels, turn), ctx.handle().clone());
-        true
+        Ok(true)
     }
 
     /// Whether the node's turn is here; else it is asked for, once.
@@ -390,41 +413,6 @@ impl Session {
             });
         }
     }
-
-    fn sleep(&mut self, shard: &Arc<Shard>, proof_ms: i64, ctx: &mut Context<Message>) {
-        let now = Timestamp(ctx.clock().now_ms());
-        let id = self.id;
-        let (due, settles, ready) = shard.peek(|o| match o.outbox(id) {
-            Some(b) => (b.wake(proof_ms), b.wake_settling(proof_ms), b.has_ready(now)),
-            None => (None, None, false),
-        });
-        // What became due since it was looked at has no other timer, and the next one may be days away.
-        let pace = self.pace.as_ref().map(|p| p.bucket.ready_at(now).max(now.plus_ms(1)));
-        // Without a free place it is a call that comes back, not the clock, that lets something go.
-        let places = self.node.upgrade().map_or(0, |n| n.options().connections_per_session);
-        let room = (self.in_flight as usize) < places - places / 8;
-        let saved = |at: Timestamp| {
-            let rate = self.pace.as_ref().map_or(1, |p| p.bucket.rate(now).max(1));
-            at.max(now.plus_ms(i64::from(worthwhile(claim_size(rate))) * 1_000 / i64::from(rate)))
-        };
-        // What waits for the end of a restriction is looked at now and then, not as fast as tokens come.
-        let held = |at: Timestamp| match self.blocks(now) {
-            Blocks::Initiated => at.max(now.plus_ms(RESTRICTED_LOOK_MS)),
-            Blocks::Nothing | Blocks::All => at,
-        };
-        let parts = (!self.waiting.is_empty() && room).then_some(pace).flatten().map(saved).map(held);
-        let own = (ready && !self.turn_asked).then_some(pace).flatten();
-        let hungry = own.map(held).into_iter().chain(parts).min();
-        if let Some(at) = [settles, due.filter(|at| *at > now), hungry].into_iter().flatten().min() {
-            let wait = at.since_ms(now).clamp(1, LONGEST_WAIT_MS);
-            self.timer = Some(ctx.after_ms(u64::try_from(wait).unwrap_or(1), Message::Work));
-        }
-    }
-}
-
-/// The smallest grant worth its costs: a quarter of a claim.
-fn worthwhile(claim: u32) -> u32 {
-    (claim / 4).max(1)
 }
 
 impl Actor for Session {

@@ -270,7 +270,7 @@ impl Shard {
         let first = !self.broken.swap(true, Ordering::AcqRel);
         if first {
             // Wakes whoever waits for a position that will never come.
-            self.durable.ring();
+            self.durable.end();
             self.parts.hurry.notify_one();
         }
         first

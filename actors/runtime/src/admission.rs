@@ -1,4 +1,5 @@
-//! Admission: how many messages may wait, per actor and per node. Two atomics a message.
+//! Admission: how many messages may wait, per actor and per node. Three atomics a message, one of them the count
+//! of those that were handled.
 //!
 //! Not a queue: the queue is ractor's mailbox, which is unbounded; this is the bound in front of it.
 
@@ -51,6 +52,7 @@ pub(crate) struct Label {
     pub(crate) clock: Clock,
     pub(crate) node: Arc<NodeGauge>,
     pub(crate) alive: AtomicUsize,
+    pub(crate) handled: AtomicU64,
     pub(crate) restarts: AtomicU64,
     pub(crate) refusals: AtomicU64,
     pub(crate) broken: AtomicU64,
@@ -63,6 +65,7 @@ impl Label {
             clock,
             node,
             alive: AtomicUsize::new(0),
+            handled: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
             broken: AtomicU64::new(0),
@@ -167,6 +170,7 @@ pub(crate) struct Ticket(Arc<Meter>);
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.0.pending.fetch_sub(1, Ordering::AcqRel);
+        self.0.label.handled.fetch_add(1, Ordering::Relaxed);
         self.0.label.node.leave();
     }
 }

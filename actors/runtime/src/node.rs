@@ -77,6 +77,8 @@ impl Default for NodeOptions {
 pub struct Tally {
     /// Actors that live or are being restarted.
     pub alive: usize,
+    /// Messages handled, or lost with their actor; those of timers among them.
+    pub handled: u64,
     /// Actors made again after a failure.
     pub restarts: u64,
     /// Offers and activations refused.
@@ -198,6 +200,7 @@ impl<K: Key> Node<K> {
     pub fn tally(&self, label: &str) -> Tally {
         self.inner.shared.labels.get(label).map_or_else(Tally::default, |label| Tally {
             alive: label.alive.load(Ordering::Relaxed),
+            handled: label.handled.load(Ordering::Relaxed),
             restarts: label.restarts.load(Ordering::Relaxed),
             refusals: label.refusals.load(Ordering::Relaxed),
             broken: label.broken.load(Ordering::Relaxed),

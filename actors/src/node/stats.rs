@@ -8,6 +8,8 @@ use crate::{campaign, conversation, part, session};
 pub struct NodeStats {
     /// Actors alive, by kind.
     pub actors_alive: Vec<(&'static str, usize)>,
+    /// Messages their actors handled, by kind: what timers and wakes brought about.
+    pub handled: Vec<(&'static str, u64)>,
     /// Restarts after a panic, by kind.
     pub restarts: Vec<(&'static str, u64)>,
     /// Refused messages, by kind.
@@ -47,6 +49,7 @@ impl Node {
         }
         NodeStats {
             actors_alive: tallies.iter().map(|(l, t)| (*l, t.alive)).collect(),
+            handled: tallies.iter().map(|(l, t)| (*l, t.handled)).collect(),
             restarts: tallies.iter().map(|(l, t)| (*l, t.restarts)).collect(),
             refusals: tallies.iter().map(|(l, t)| (*l, t.refusals)).collect(),
             journal_syncs: self.store.journal.stats().syncs,

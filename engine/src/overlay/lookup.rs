@@ -11,7 +11,7 @@ use crate::entry::Position;
 use crate::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
 use crate::mark::{Mark, MarksRow};
 use crate::message::MessageRow;
-use crate::part::{PartRow, Totals, chunk_of, part_of};
+use crate::part::{PartPhase, PartRow, Totals, chunk_of, part_of};
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -326,13 +326,14 @@ impl Overlay {
     pub fn part_due(&self, campaign: CampaignId, part: u32, now: Timestamp, proof_ms: i64) -> DueAt {
         let index = self.part_index.get(&(campaign, part));
         let ready = index.is_some_and(|i| i.has_ready(now));
-        // What could go now is ended by the claim; what waits for later may be overtaken by the end of validity.
-        let waits = !ready && index.is_some_and(PartIndex::has_waiting);
+        // What could go now is ended by the claim; what waits for later, or stands still, may be overtaken by the end of validity.
+        let waits = index.is_some_and(PartIndex::has_waiting);
         let row = self.parts.get(&(campaign, part)).filter(|_| waits);
+        let row = row.filter(|p| !ready || p.phase != PartPhase::Running);
         let expiry = row.map(|p| p.start.valid_until.plus_ms(1));
         DueAt {
             ready,
-            next: [index.and_then(|i| i.wake(proof_ms)), expiry].into_iter().flatten().min(),
+            next: [index.and_then(|i| i.wake(now, proof_ms)), expiry].into_iter().flatten().min(),
             finished: index.is_none_or(PartIndex::is_finished),
         }
     }

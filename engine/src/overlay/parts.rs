@@ -7,6 +7,7 @@ use crate::mark::{CHUNK, Mark, MarkState, MarksRow};
 use crate::part::{CHUNKS, PartRow};
 use crate::time::{MARK_STEP_MS, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// One part's waiting recipients.
 #[derive(Debug, Default)]
@@ -120,9 +121,10 @@ impl PartIndex {
         self.since.get(&index).copied().filter(|at| self.later.contains(&(*at, index)))
     }
 
-    /// When something happens here by itself.
-    pub(super) fn wake(&self, proof_ms: i64) -> Option<Timestamp> {
-        let due = self.later.first().map(|(at, _)| *at);
+    /// When something happens here by itself. What was put back until `now` or before is ready, and has no moment any more.
+    pub(super) fn wake(&self, now: Timestamp, proof_ms: i64) -> Option<Timestamp> {
+        let due = self.later.range((Bound::Excluded((now, u32::MAX)), Bound::Unbounded)).next();
+        let due = due.map(|(at, _)| *at);
         let proof = self.parked.first().map(|(since, _)| since.plus_ms(proof_ms));
         [due, proof].into_iter().flatten().min()
     }

@@ -41,7 +41,7 @@ const REACHED: &[(Cause, &str, &str, &str)] = &[
     (
         Cause::RENDER,
         "RENDER",
-        include_str!("../../../actors/src/part.rs"),
+        include_str!("../../../actors/src/part/tests.rs"),
         "what_cannot_be_rendered_is_refused_with_the_variable_named",
     ),
     (Cause::GAVE_UP, "GAVE_UP", include_str!("causes.rs"), "a_passing_refusal_is_given_up_after_its_tries"),

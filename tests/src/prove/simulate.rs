@@ -157,16 +157,31 @@ pub fn run(settings: &Settings) -> bool {
         }
         return proof.holds();
     };
-    let mut all = true;
-    for (plant, bug) in PLANTS.iter().filter(|(plant, _)| name == "all" || name == plant) {
+    plants(name, settings)
+}
+
+/// Plants bugs, one after the other; whether every one was found.
+fn plants(name: &str, settings: &Settings) -> bool {
+    let (mut all, mut found) = (true, serde_json::Map::new());
+    for (plant, bug) in PLANTS.iter().filter(|(plant, _)| name == "all" || name == *plant) {
         let proof = simulate((settings.seed, settings.seeds), *bug, true);
         let promises: Vec<&str> = proof.failed().flat_map(|story| story.broken.keys().copied()).collect();
         all &= !proof.holds();
-        let found = if proof.holds() { "NOT FOUND".to_owned() } else { promises.join(", ") };
-        println!("{plant:<26} {:>4} seeds {:>6.1} s  {found}", proof.stories.len(), proof.seconds);
+        let word = if proof.holds() { "NOT FOUND".to_owned() } else { promises.join(", ") };
+        eprintln!("{plant:<26} {:>4} seeds {:>6.1} s  {word}", proof.stories.len(), proof.seconds);
         if name != "all" {
             proof.tell();
         }
+        let line = serde_json::json!({
+            "found": !proof.holds(),
+            "seeds": proof.stories.len(),
+            "seconds": (proof.seconds * 10.0).round() / 10.0,
+            "broken": promises,
+        });
+        found.insert((*plant).to_owned(), line);
+    }
+    if settings.json {
+        println!("{}", serde_json::json!({"seed": settings.seed, "found_all": all, "plants": found}));
     }
     all
 }

@@ -192,5 +192,18 @@ async fn waits(town: &Arc<Town>, alive: &Alive) -> Option<String> {
             Err(error) => return Some(format!("{campaign}: {error}")),
         }
     }
-    None
+    unwritten(alive)
+}
+
+/// A campaign counts as finished for everybody as soon as all its recipients have ended; that it and its parts have is
+/// written by their actors a moment later.
+fn unwritten(alive: &Alive) -> Option<String> {
+    alive.node.all_shards().find_map(|shard| {
+        shard.peek(|overlay| {
+            let part = overlay.open_parts().next().map(|part| (part.start.campaign, "a part of"));
+            let campaign = overlay.live_campaigns().next().map(|campaign| (campaign.id, "the whole of"));
+            let (campaign, what) = part.or(campaign)?;
+            Some(format!("the end of {what} {campaign} is not written"))
+        })
+    })
 }

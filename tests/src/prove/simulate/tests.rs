@@ -19,14 +19,15 @@ fn a_seed_tells_the_same_story_twice_and_another_one_another() {
     assert_ne!(once, digest(4));
 }
 
-/// Those that show soon also in a debug build; `prove simulate --plant all` finds the others as well.
-const SOON: [&str; 3] = ["resend_ambiguous", "status_backwards", "optout_ignored"];
+/// Those that show after hours of a world's time: half a minute each in a debug build. `prove simulate --plant all`, a step of
+/// `deploy/test`, finds them as well.
+const LATE: [&str; 2] = ["lost_wakeup", "total_from_older_row"];
 
 #[test]
 fn planted_bugs_are_found() {
-    for (name, plant) in PLANTS.into_iter().filter(|(name, _)| SOON.contains(name)) {
+    for (name, plant) in PLANTS.into_iter().filter(|(name, _)| !LATE.contains(name)) {
         let proof = simulate((1, SEEDS), plant, true);
         assert!(!proof.holds(), "{name} was not found in {SEEDS} seeds");
-        eprintln!("{name}: {} seeds", proof.stories.len());
+        eprintln!("{name}: {} seeds, {:.1} s", proof.stories.len(), proof.seconds);
     }
 }
