@@ -390,17 +390,19 @@ fn print(options: Options, lines: [&Line; 4], threads: usize) -> Result<()> {
     println!("p50, p99: the bare call; API: request to 202; campaign: call to the provider and back");
     println!("unreported: a campaign whose provider sends no webhooks, what sending alone costs");
     if options.json {
+        let (inbound, rss) = (all::one("inbound", options)?, all::one("rss", options)?);
         let all = json!({
             "ceiling_per_second": rounded(ceiling.per_second()),
             "api": api.json(ceiling),
             "campaign": campaign.json(ceiling),
             "campaign_unreported": alone.json(ceiling),
-            "inbound": all::one("inbound", options)?.0,
-            "rss": all::one("rss", options)?.0,
+            "inbound": inbound.0,
+            "rss": rss.0,
             "machine": machine::machine(),
             "commit": machine::commit(),
         });
         println!("{all}");
+        ensure!(inbound.1 && rss.1, "of inbound and rss not both hold");
     }
     Ok(())
 }
