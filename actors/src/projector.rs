@@ -10,8 +10,9 @@ use kabar_schema::views::ShardFlush;
 use std::sync::{Arc, Weak};
 use tokio::sync::Mutex;
 
-/// Rows that make the projector come before its turn.
-const HURRY_ROWS: usize = 15_000;
+/// Rows that make the projector come before its turn: 15,000 messages, each with its conversation and address. Sooner,
+/// and every message is written once more for each status that comes a little later.
+const HURRY_ROWS: usize = 45_000;
 /// How often it looks whether it should.
 const LOOK_MS: u64 = 50;
 

@@ -3,6 +3,7 @@
 //! they are durable. It decides nothing and knows no actor but by [`Wake`].
 
 mod durable;
+mod pump;
 
 use crate::lease::Terms;
 use crate::metrics;
@@ -21,6 +22,7 @@ use kabar_schema::journal::Fence;
 use kabar_schema::store::Store;
 use kabar_schema::views::ShardMark;
 use parking_lot::Mutex;
+use pump::{Frame, Pump};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -86,6 +88,7 @@ pub struct Shard {
     parts: Arc<ShardParts>,
     overlay: Mutex<Overlay>,
     durable: Durable,
+    pump: Pump,
     broken: AtomicBool,
     oldest_dirty: AtomicU64,
 }
@@ -105,7 +108,7 @@ impl Shard {
         let durable = Durable::new(overlay.position().0);
         let overlay = Mutex::new(overlay);
         let (broken, oldest_dirty) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { id, epoch, parts, overlay, durable, broken, oldest_dirty }
+        Self { id, epoch, parts, overlay, durable, pump: Pump::default(), broken, oldest_dirty }
     }
 
     /// Its number.
@@ -180,7 +183,7 @@ impl Shard {
     }
 
     fn enqueue(self: &Arc<Self>, overlay: &mut Overlay, effects: Vec<Effect>, now: Timestamp) -> Decided {
-        let mut decided = Decided { waits: Vec::new(), seen: 0, reply: Ok(Answer::Done), wakes: Vec::new() };
+        let mut decided = Decided { base: None, seen: 0, reply: Ok(Answer::Done), wakes: Vec::new() };
         let mut frame: Vec<Arc<Entry>> = Vec::new();
         let mut bytes = 0;
         let mut base = overlay.position().plus(1);
@@ -189,7 +192,8 @@ impl Shard {
                 Effect::Append(entry) => {
                     let size = entry.weight();
                     if !frame.is_empty() && (frame.len() >= FRAME_ENTRIES || bytes + size > FRAME_BYTES) {
-                        decided.waits.push(self.append(base, std::mem::take(&mut frame)));
+                        decided.base.get_or_insert(base);
+                        self.append(base, std::mem::take(&mut frame));
                         (base, bytes) = (overlay.position().plus(1), 0);
                     }
                     overlay.fold(overlay.position().plus(1), &entry);
@@ -201,7 +205,8 @@ impl Shard {
             }
         }
         if !frame.is_empty() {
-            decided.waits.push(self.append(base, frame));
+            decided.base.get_or_insert(base);
+            self.append(base, frame);
         }
         decided.seen = overlay.position().0;
         if overlay.dirty() > 0 {
@@ -211,26 +216,13 @@ impl Shard {
         decided
     }
 
-    /// Hands a frame to the journal. Its answer is heard by a task of its own: a caller that goes away must not
-    /// take with it the news that a position is durable, or that the shard is broken.
-    fn append(self: &Arc<Self>, base: Position, entries: Vec<Arc<Entry>>) -> Waiting {
+    /// Hands a frame to the journal.
+    fn append(self: &Arc<Self>, base: Position, entries: Vec<Arc<Entry>>) {
         let last = base.0 + entries.len() as u64 - 1;
         let fence = Fence { shard: self.id, epoch: self.epoch };
         let touched = tide::touched(base, &entries);
-        let done = self.parts.store.journal.append(fence, base, entries);
-        let shard = Arc::clone(self);
-        tokio::spawn(async move {
-            let answer = done.await;
-            match &answer {
-                Ok(()) => {
-                    // In this order: who sees that a position is durable has been told what lies before it.
-                    shard.parts.tide.rise(shard.id, &touched);
-                    shard.durable.hear(base.0, last);
-                }
-                Err(error) => shard.fail(error),
-            }
-            answer
-        })
+        let answer = self.parts.store.journal.append(fence, base, entries);
+        Pump::push(self, Frame { base: base.0, last, touched, answer });
     }
 
     async fn conclude(&self, decided: Decided) -> Result<Answer, DoorError> {
@@ -244,10 +236,8 @@ impl Shard {
         if claims && self.parts.plant == Plant::ResultBeforeClaim {
             return Ok(decided.reply?);
         }
-        for waiting in decided.waits {
-            waiting.await.unwrap_or(Err(StoreError::Unknown))?;
-        }
-        self.durable(decided.seen).await?;
+        let durable = self.durable(decided.seen).await;
+        durable.map_err(|error| decided.base.map_or(error, |base| self.pump.failure(base)))?;
         decided.wakes.into_iter().for_each(|w| (self.parts.wake)(w));
         Ok(decided.reply?)
     }
@@ -416,14 +406,12 @@ enum Step {
 }
 
 struct Decided {
-    waits: Vec<Waiting>,
+    /// The first position of what was appended, if anything was.
+    base: Option<Position>,
     seen: u64,
     reply: Result<Answer, Refusal>,
     wakes: Vec<Wake>,
 }
-
-/// A frame on its way to the disk.
-type Waiting = tokio::task::JoinHandle<Result<(), StoreError>>;
 
 /// Whether the input brings new work, which may be refused when too much waits; answers and reports never are.
 fn brings_work(input: &Input) -> bool {

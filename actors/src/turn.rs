@@ -5,7 +5,7 @@
 use crate::metrics;
 use kabar_engine::fair::{Queue, Share};
 use kabar_engine::id::TenantId;
-use kabar_engine::pacing::{Held, Lane, Room};
+use kabar_engine::pacing::{Held, Kinds, Lane, Room};
 use kabar_engine::time::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use parking_lot::Mutex;
@@ -161,9 +161,13 @@ impl Turns {
         let mut state = self.0.lock();
         let open = state.desks.iter().map(|desk| desk.open).sum();
         let wanted = state.desks.iter().any(|desk| !desk.waiting.is_empty());
-        let shared = state.desks.iter().all(|desk| desk.lately > 0);
+        let kinds = match state.desks.each_ref().map(|desk| desk.lately > 0) {
+            [true, true] => Kinds::Both,
+            [false, true] => Kinds::Campaigns,
+            _ => Kinds::Singles,
+        };
         state.desks.iter_mut().for_each(|desk| desk.lately = desk.lately.saturating_sub(1));
-        state.room.hear(late_us, open, wanted, shared);
+        state.room.hear(late_us, open, wanted, kinds);
         metrics::room(state.room.size());
         self.go_on(state);
     }

@@ -110,20 +110,15 @@ pub async fn receive(
         node.unsigned().note(owner.id, node.clock().now_ms());
         return Err(WebhookError::BadSignature);
     }
-    let changes = parse(body).map_err(|_| WebhookError::Unreadable)?;
+    let mut changes = parse(body).map_err(|_| WebhookError::Unreadable)?;
     let mut receipt = Receipt::default();
-    let taken = changes.into_iter().map(|change| async {
-        match change {
-            Change::Number(number) => take(node, &owner, number, body).await,
-            Change::Unknown { field, raw, account, at } => {
-                let notice = Notice { at, ..Notice::new(&field, account.as_deref(), &raw) };
-                let mut receipt = Receipt::default();
-                tell(node, &owner, (None, notice), body, &mut receipt).await?;
-                Ok(receipt)
-            }
-        }
-    });
-    for one in futures::future::join_all(taken).await {
+    let one = |change| accept(node, &owner, change, body);
+    // Nearly every webhook has one change: it needs no list of futures.
+    let taken = match (changes.pop(), changes.is_empty()) {
+        (Some(only), true) => vec![one(only).await],
+        (last, _) => futures::future::join_all(changes.into_iter().chain(last).map(one)).await,
+    };
+    for one in taken {
         let one = one?;
         receipt.statuses += one.statuses;
         receipt.messages += one.messages;
@@ -137,6 +132,23 @@ pub async fn receive(
     metrics::webhook("stray", receipt.strays);
     metrics::webhook("notice", receipt.notices);
     Ok(receipt)
+}
+
+async fn accept(
+    node: &Arc<Node>,
+    owner: &Arc<MetaApp>,
+    change: Change,
+    body: &Bytes,
+) -> Result<Receipt, WebhookError> {
+    match change {
+        Change::Number(number) => take(node, owner, number, body).await,
+        Change::Unknown { field, raw, account, at } => {
+            let notice = Notice { at, ..Notice::new(&field, account.as_deref(), &raw) };
+            let mut receipt = Receipt::default();
+            tell(node, owner, (None, notice), body, &mut receipt).await?;
+            Ok(receipt)
+        }
+    }
 }
 
 /// One number's events, in order: statuses first to their shard, then each conversation's messages.
@@ -177,8 +189,12 @@ async fn take(
     let failures: Vec<Failure> =
         number.statuses.iter().filter_map(|status| Failure::of(status, now)).collect();
     statuses(node, &link, number.statuses, &mut receipt).await?;
-    consequence::follow(node, &link, failures).await?;
-    messages(node, &link, number.messages, (owner, body), &mut receipt).await?;
+    if !failures.is_empty() {
+        consequence::follow(node, &link, failures).await?;
+    }
+    if !number.messages.is_empty() {
+        messages(node, &link, number.messages, (owner, body), &mut receipt).await?;
+    }
     for preference in number.preferences {
         let wish = if preference.stop { Wish::OptOut } else { Wish::OptIn };
         let (tenant, address) = (link.session.tenant, preference.address);
@@ -231,17 +247,17 @@ async fn statuses(
             None => receipt.known += 1,
         }
     }
-    let asked = reports
-        .chunks(STATUSES)
-        .map(|reports| shard.ask_in_order(Input::Statuses { tenant, session, reports: reports.to_vec() }));
-    let mut waiting = Vec::new();
-    for ask in asked {
-        waiting.push(ask.await);
+    let told = trace::is_heard().then(|| reports.clone());
+    let mut waiting = Vec::with_capacity(1);
+    while !reports.is_empty() {
+        let rest = reports.split_off(reports.len().min(STATUSES));
+        let input = Input::Statuses { tenant, session, reports: std::mem::replace(&mut reports, rest) };
+        waiting.push(shard.ask_in_order(input).await);
     }
     for asked in waiting {
         count(asked.conclude().await?, &mut receipt.statuses, &mut receipt.known);
     }
-    trace::reported(node, shard.id(), session, &reports);
+    trace::reported(node, shard.id(), session, &told.unwrap_or_default());
     Ok(())
 }
 

@@ -81,7 +81,7 @@ fn main() -> Result<()> {
         Some("restart") => restart::run(options, number(&arguments, "--messages")?),
         Some("store") if flag("--cql") => store_cql::run(options),
         Some("store") => store::run(options),
-        Some("outbound") => outbound::run(options),
+        Some("outbound") => outbound::run(options, number(&arguments, "--recipients")?),
         Some("inbound") => inbound::run(options),
         Some("overload") => overload::run(options),
         Some("fairness") => {

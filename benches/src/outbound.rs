@@ -69,7 +69,8 @@ impl Line {
 }
 
 /// Runs all three and prints them.
-pub fn run(options: Options) -> Result<()> {
+pub fn run(options: Options, recipients: Option<u64>) -> Result<()> {
+    let recipients = recipients.unwrap_or_else(|| options.scaled(RECIPIENTS));
     cpu::pin(CORE)?;
     let mut stub = Process::start(&["stub"])?;
     let provider = stub.first_line.clone();
@@ -84,7 +85,7 @@ pub fn run(options: Options) -> Result<()> {
         stub.hear()?;
         api(&mut stub, &house, options.scaled(WARM_SECONDS)).await?;
         let api = api(&mut stub, &house, options.scaled(SECONDS)).await?;
-        let campaign = campaign(&mut stub, &house, (options.scaled(RECIPIENTS), REPORTS)).await?;
+        let campaign = campaign(&mut stub, &house, (recipients, REPORTS)).await?;
         let threads = cpu::check_pinned(CORE)?;
         house.close().await;
         anyhow::Ok((ceiling, api, campaign, alone, threads))

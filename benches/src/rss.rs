@@ -40,7 +40,8 @@ pub fn run(options: Options) -> Result<()> {
     let stages = runtime.block_on(stages(&provider, sessions))?;
     let per_session = |from: f64, to: f64| (to - from).max(0.0) / sessions as f64;
     let resident = per_session(stages.one_session_kib, stages.resident_kib);
-    let passivated = per_session(stages.resident_kib, stages.resident_again_kib);
+    let rows = stages.rows_kib[1] - stages.rows_kib[0];
+    let passivated = per_session(stages.resident_kib + rows, stages.resident_again_kib);
     println!(
         "rss: {sessions} sessions a stage; a kernel's count of pages, the allocator's reserves included"
     );
@@ -55,6 +56,7 @@ pub fn run(options: Options) -> Result<()> {
             "passivated_session_kib": rounded(passivated),
             "sessions": sessions,
             "stages_kib": [stages.one_session_kib, stages.resident_kib, stages.resident_again_kib],
+            "rows_kib": stages.rows_kib,
             "holds": holds,
             "machine": machine::machine(),
             "commit": machine::commit(),
@@ -109,10 +111,12 @@ struct Stages {
     one_session_kib: f64,
     resident_kib: f64,
     resident_again_kib: f64,
+    /// After two more by one session: what the second has more is what the messages and people of a stage leave.
+    rows_kib: [f64; 2],
 }
 
-/// Three stages of as many messages to as many people: all by one session, each by its own, and each by another one of its own
-/// once those before have left. What a message and a person leave is thus in each of them.
+/// Stages of as many messages to as many people: all by one session, each by its own, and each by another one of its own
+/// once those before have left; then twice by one session. What a message and a person leave is thus in each of them.
 async fn stages(provider: &str, sessions: u64) -> Result<Stages> {
     let mut house = House::open(provider).await?;
     house.link(4 * sessions).await?;
@@ -132,8 +136,14 @@ async fn stages(provider: &str, sessions: u64) -> Result<Stages> {
     left(&house).await?;
     stage(&house, provider, &rest[2 * count..3 * count], 4).await?;
     let resident_again_kib = kib();
+    let mut rows_kib = [0.0; 2];
+    for (nth, rows) in (5..).zip(&mut rows_kib) {
+        left(&house).await?;
+        stage(&house, provider, &vec![one.clone(); count], nth).await?;
+        *rows = kib();
+    }
     house.close().await;
-    Ok(Stages { one_session_kib, resident_kib, resident_again_kib })
+    Ok(Stages { one_session_kib, resident_kib, resident_again_kib, rows_kib })
 }
 
 /// A message by each of these sessions, to people of the stage's own, sent.

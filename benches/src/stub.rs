@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 /// A message's reports, and how long (ms) after its answer: late enough that each falls into another flush of the views.
 const REPORTS: [(&str, u64); 3] = [("sent", 300), ("delivered", 1_300), ("read", 3_000)];
 /// Webhooks at once.
-const HOOKS: usize = 64;
+const HOOKS: usize = 256;
 /// How often what is due is looked for.
 const TURN: Duration = Duration::from_millis(2);
 

@@ -11,7 +11,7 @@ mod room;
 pub use bucket::Bucket;
 pub use hold::{Held, Hold, Holding};
 pub use pair::PairLimit;
-pub use room::Room;
+pub use room::{Kinds, Room};
 
 use serde::{Deserialize, Serialize};
 

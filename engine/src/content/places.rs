@@ -4,6 +4,7 @@
 use super::{Content, Media};
 use crate::media::MediaKind;
 use serde_json::{Map, Value};
+use std::fmt::Write;
 
 /// Deeper than any message of Meta's.
 pub const DEPTH: usize = 12;
@@ -93,27 +94,47 @@ pub type Tell<'a> = &'a mut dyn FnMut(&str, MediaKind, &Map<String, Value>);
 
 /// Tells of every media object of a message or a part of one, with its path.
 pub fn walk(value: &Value, path: &str, depth: usize, tell: Tell<'_>) {
+    descend(value, &mut path.to_owned(), depth, tell);
+}
+
+/// One path for the whole walk: it grows on the way down and shrinks on the way up.
+fn descend(value: &Value, path: &mut String, depth: usize, tell: Tell<'_>) {
     let Some(depth) = depth.checked_sub(1) else { return };
+    let here = path.len();
     match value {
         Value::Object(fields) => {
             if let Some((kind, media)) = place(fields) {
-                tell(&joined(path, kind.word()), kind, media);
+                join(path, kind.word());
+                tell(path, kind, media);
+                path.truncate(here);
             }
-            for (field, value) in fields {
-                walk(value, &joined(path, field), depth, tell);
+            for (field, value) in fields.iter().filter(|(_, value)| has_parts(value)) {
+                join(path, field);
+                descend(value, path, depth, tell);
+                path.truncate(here);
             }
         }
         Value::Array(items) => {
-            for (at, item) in items.iter().enumerate() {
-                walk(item, &format!("{path}[{at}]"), depth, tell);
+            for (at, item) in items.iter().enumerate().filter(|(_, item)| has_parts(item)) {
+                let _ = write!(path, "[{at}]");
+                descend(item, path, depth, tell);
+                path.truncate(here);
             }
         }
         _ => {}
     }
 }
 
-fn joined(path: &str, field: &str) -> String {
-    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+/// Nothing stands in a text or a number.
+fn has_parts(value: &Value) -> bool {
+    matches!(value, Value::Object(_) | Value::Array(_))
+}
+
+fn join(path: &mut String, field: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(field);
 }
 
 fn any(value: &Value, depth: usize, accept: &dyn Fn(&str) -> bool) -> bool {

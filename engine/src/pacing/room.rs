@@ -8,10 +8,28 @@ const LEAST: u32 = 32;
 const MOST: u32 = 65_536;
 /// Room at the beginning, and after a rest: what is begun at once is done at once.
 const FIRST: u32 = 128;
-/// Work that is later than this is late, µs.
-const LATE_US: u64 = 350;
-/// The same while single messages go beside campaigns: campaigns then give some of their speed for the others' time.
-const LATE_SHARED_US: u64 = 250;
+/// Who is on the way, of late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kinds {
+    /// Single messages: who sends them waits for an answer.
+    Singles,
+    /// Campaigns alone: nobody waits for any one message of them.
+    Campaigns,
+    /// Single messages beside campaigns.
+    Both,
+}
+
+impl Kinds {
+    /// Work that is later than this is late, µs. Beside single messages campaigns give some of their speed for the
+    /// others' time; alone they may fill the machine, and one single message is enough to end that.
+    fn late_us(self) -> u64 {
+        match self {
+            Self::Singles => 350,
+            Self::Campaigns => 2_000,
+            Self::Both => 250,
+        }
+    }
+}
 
 /// The room of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +53,10 @@ impl Room {
         self.0 = self.0.min(FIRST);
     }
 
-    /// How late work was of late, how many are on their way, whether somebody waits for room, and whether campaigns and
-    /// single messages share it. Called at a steady beat.
-    pub fn hear(&mut self, late_us: u64, open: u32, wanted: bool, shared: bool) {
-        let late = if shared { LATE_SHARED_US } else { LATE_US };
+    /// How late work was of late, how many are on their way, whether somebody waits for room, and of which kinds they
+    /// are. Called at a steady beat.
+    pub fn hear(&mut self, late_us: u64, open: u32, wanted: bool, kinds: Kinds) {
+        let late = kinds.late_us();
         if late_us > late {
             self.0 = (self.0.min(open) / 4 * 3).max(LEAST);
         } else if wanted && late_us < late / 2 {
@@ -59,7 +77,7 @@ mod tests {
         for beat in 0..2_000 {
             let open = room.size();
             let late = u64::from(open.saturating_sub(per_beat * beats)) * 20_000 / u64::from(per_beat);
-            room.hear(late, open, true, false);
+            room.hear(late, open, true, Kinds::Singles);
             if beat >= 1_000 {
                 sizes.push(room.size());
                 handled += f64::from(open.min(per_beat * beats)) / f64::from(per_beat * beats);
@@ -81,19 +99,26 @@ mod tests {
     #[test]
     fn it_neither_grows_unasked_nor_shrinks_to_nothing() {
         let mut room = Room::default();
-        (0..100).for_each(|_| room.hear(0, 10, false, false));
+        (0..100).for_each(|_| room.hear(0, 10, false, Kinds::Singles));
         assert_eq!(room, Room::default());
-        (0..100).for_each(|_| room.hear(0, 200, true, false));
+        (0..100).for_each(|_| room.hear(0, 200, true, Kinds::Singles));
         assert!(room.size() > 10 * FIRST);
         room.rest();
         assert_eq!(room, Room::default());
-        (0..100).for_each(|_| room.hear(1_000_000, 0, true, false));
+        (0..100).for_each(|_| room.hear(1_000_000, 0, true, Kinds::Campaigns));
         assert_eq!(room.size(), LEAST);
-        (0..10_000).for_each(|_| room.hear(0, LEAST, true, false));
+        (0..10_000).for_each(|_| room.hear(0, LEAST, true, Kinds::Singles));
         assert_eq!(room.size(), MOST);
-        room.hear(300, MOST, true, false);
+        room.hear(1_500, MOST, true, Kinds::Campaigns);
+        room.hear(300, MOST, true, Kinds::Singles);
         assert_eq!(room.size(), MOST, "in time for one kind alone");
-        room.hear(300, MOST, true, true);
-        assert!(room.size() < MOST, "late for both together");
+        let after = |kinds| {
+            let mut room = room;
+            room.hear(if kinds == Kinds::Both { 300 } else { 400 }, MOST, true, kinds);
+            room.size()
+        };
+        assert!(after(Kinds::Both) < MOST, "late for both together");
+        assert!(after(Kinds::Singles) < MOST, "late for who waits for an answer");
+        assert_eq!(after(Kinds::Campaigns), MOST);
     }
 }

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Reading connections kept open while nobody reads.
@@ -61,11 +62,32 @@ pub struct Database {
     /// `None` after closing.
     writer: Mutex<Option<Connection>>,
     readers: Mutex<Readers>,
+    /// Commits that were tried: a snapshot from before the last one is old.
+    commits: AtomicU64,
+    /// A commit is under way. It may write its log into the file, and must find no snapshot that nobody reads.
+    committing: AtomicBool,
 }
 
 struct Readers {
-    idle: Vec<Connection>,
+    idle: Vec<Reader>,
     closed: bool,
+}
+
+/// A reading connection.
+struct Reader {
+    connection: Connection,
+    /// The commits before the snapshot that it still holds, if it holds one.
+    snapshot: Option<u64>,
+}
+
+impl Reader {
+    /// Lets go of the snapshot.
+    fn end(&mut self) -> rusqlite::Result<()> {
+        if self.snapshot.take().is_some() && !self.connection.is_autocommit() {
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for Database {
@@ -88,7 +110,9 @@ impl Database {
         prepare(&connection, kind, cache_kib).map_err(refuse)?;
         migrate(&mut connection, kind, &path)?;
         let readers = Mutex::new(Readers { idle: Vec::new(), closed: false });
-        Ok(Arc::new(Self { kind, path: path.clone(), writer: Mutex::new(Some(connection)), readers }))
+        let (commits, committing) = (AtomicU64::new(0), AtomicBool::new(false));
+        let writer = Mutex::new(Some(connection));
+        Ok(Arc::new(Self { kind, path: path.clone(), writer, readers, commits, committing }))
     }
 
     /// Runs `work` in one writing transaction: all of it, or nothing. It is not taken back when the future is
@@ -111,11 +135,22 @@ impl Database {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| self.answer(Fault::Sql(error)))?;
         let result = work(&tx).map_err(|fault| self.answer(fault))?;
-        tx.commit().map_err(|error| {
+        self.committing.store(true, Ordering::SeqCst);
+        self.end_snapshots();
+        let committed = tx.commit();
+        // Before anybody is told: who asks afterwards must not be answered from an older snapshot.
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        self.committing.store(false, Ordering::SeqCst);
+        committed.map_err(|error| {
             tracing::error!(path = %self.path.display(), %error, "a transaction could not be committed");
             StoreError::Unknown
         })?;
         Ok(result)
+    }
+
+    /// A reader that cannot let go is closed.
+    fn end_snapshots(&self) {
+        self.readers.lock().idle.retain_mut(|reader| reader.end().is_ok());
     }
 
     /// Runs `work` on one snapshot.
@@ -128,19 +163,51 @@ impl Database {
     }
 
     /// Runs `work` on one snapshot, on the caller's own thread: for the few rows a decision lacks. They are mostly in
-    /// the page cache and cost microseconds; the hop to a thread that may block cost 20 µs and more.
+    /// the page cache and cost microseconds; the hop to a thread that may block cost 20 µs and more. The snapshot is kept
+    /// for the next glance until something is committed: to take one costs as much as a row.
     pub(super) fn glance<R>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault>,
+        work: impl FnOnce(&Connection) -> Result<R, Fault>,
     ) -> Result<R, StoreError> {
-        self.read_here(work)
+        let mut reader = self.reader()?;
+        let result = self.look(&mut reader).and_then(work);
+        let result = result.map_err(|fault| self.answer(fault));
+        if result.is_ok() {
+            self.put_back(reader);
+        }
+        result
+    }
+
+    /// A snapshot that holds every commit there was before the call.
+    fn look<'r>(&self, reader: &'r mut Reader) -> Result<&'r Connection, Fault> {
+        let commits = self.commits.load(Ordering::SeqCst);
+        if reader.snapshot != Some(commits) {
+            reader.end()?;
+            reader.connection.prepare_cached("BEGIN")?.execute([])?;
+            reader.snapshot = Some(commits);
+        }
+        Ok(&reader.connection)
+    }
+
+    fn put_back(&self, mut reader: Reader) {
+        let mut readers = self.readers.lock();
+        // Under the lock: a commit that begins after this look finds the reader among the idle ones.
+        let is_old = reader.snapshot.is_some_and(|commits| commits != self.commits.load(Ordering::SeqCst));
+        let ended = match is_old || self.committing.load(Ordering::SeqCst) {
+            true => reader.end().is_ok(),
+            false => true,
+        };
+        if ended && !readers.closed && readers.idle.len() < READERS_KEPT {
+            readers.idle.push(reader);
+        }
     }
 
     fn read_here<R>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault>) -> Result<R, StoreError> {
         let begun = Instant::now();
-        let mut connection = self.reader()?;
-        let result = connection
-            .transaction()
+        let mut reader = self.reader()?;
+        let result = reader
+            .end()
+            .and_then(|()| reader.connection.transaction())
             .map_err(Fault::Sql)
             .and_then(|tx| work(&tx))
             .map_err(|fault| self.answer(fault));
@@ -149,30 +216,27 @@ impl Database {
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(path = %self.path.display(), ms, "a read held its snapshot for longer than a second");
         }
-        let mut readers = self.readers.lock();
-        if !readers.closed && readers.idle.len() < READERS_KEPT {
-            readers.idle.push(connection);
-        }
+        self.put_back(reader);
         result
     }
 
-    fn reader(&self) -> Result<Connection, StoreError> {
+    fn reader(&self) -> Result<Reader, StoreError> {
         {
             let mut readers = self.readers.lock();
             if readers.closed {
                 return Err(StoreError::Unavailable);
             }
-            if let Some(connection) = readers.idle.pop() {
-                return Ok(connection);
+            if let Some(reader) = readers.idle.pop() {
+                return Ok(reader);
             }
         }
-        let open = || -> rusqlite::Result<Connection> {
+        let open = || -> rusqlite::Result<Reader> {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(&self.path, flags)?;
             settle(&connection)?;
             connection.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB))?;
             connection.pragma_update(None, "query_only", true)?;
-            Ok(connection)
+            Ok(Reader { connection, snapshot: None })
         };
         open().map_err(|error| self.answer(Fault::Sql(error)))
     }
@@ -244,6 +308,53 @@ async fn on_blocking_thread<R: Send + 'static>(
 mod tests {
     use super::*;
     use rusqlite::StatementStatus;
+
+    fn opened(folder: &Path) -> Arc<Database> {
+        let database = Database::open(folder, Kind::Views, 1024).unwrap();
+        let writer = database.writer.lock();
+        writer.as_ref().unwrap().execute_batch("CREATE TABLE t (n, filler)").unwrap();
+        drop(writer);
+        database
+    }
+
+    fn put(database: &Database, n: i64) {
+        let row = |tx: &Transaction<'_>| Ok(tx.execute("INSERT INTO t VALUES (?1, zeroblob(90000))", [n])?);
+        database.write_here(row).unwrap();
+    }
+
+    fn seen(connection: &Connection) -> Result<i64, Fault> {
+        Ok(connection.query_row("SELECT coalesce(max(n), 0) FROM t", [], |row| row.get(0))?)
+    }
+
+    #[test]
+    fn a_glance_sees_every_commit_before_it_also_when_another_one_was_under_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = opened(folder.path());
+        assert_eq!(database.glance(seen), Ok(0));
+        put(&database, 1);
+        let inner = database.glance(|old| {
+            assert_eq!(seen(old).unwrap(), 1);
+            put(&database, 2);
+            assert_eq!((seen(old).unwrap(), database.glance(seen)), (1, Ok(2)), "one snapshot each");
+            Ok(())
+        });
+        assert_eq!((inner, database.glance(seen)), (Ok(()), Ok(2)));
+        let refused = database.glance(|_| Err::<(), _>(Fault::Refused(StoreError::Conflict)));
+        assert_eq!((refused, database.glance(seen)), (Err(StoreError::Conflict), Ok(2)));
+    }
+
+    #[test]
+    fn a_kept_snapshot_does_not_keep_the_log_from_being_written_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = opened(folder.path());
+        database.writer.lock().as_ref().unwrap().pragma_update(None, "wal_autocheckpoint", 100).unwrap();
+        for n in 1..=200 {
+            put(&database, n);
+            assert_eq!(database.glance(seen), Ok(n));
+        }
+        let log = std::fs::metadata(folder.path().join("views.db-wal")).unwrap().len();
+        assert!(log < 4 << 20, "18 MB were written, and the log has {log} bytes");
+    }
 
     #[test]
     fn another_value_does_not_parse_a_statement_anew() {

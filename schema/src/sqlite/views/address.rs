@@ -7,7 +7,7 @@ use kabar_engine::address::Address;
 use kabar_engine::entry::Position;
 use kabar_engine::id::{ConversationId, SessionId, ShardId, TenantId};
 use kabar_engine::overlay::AddressRow;
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 const UPSERT: &str = "INSERT INTO address (session, address, tenant, conversation, upto) \
      VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (session, address) DO UPDATE SET tenant = excluded.tenant, \
@@ -30,7 +30,7 @@ pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &AddressRow)]) -> Re
 
 /// Where the address leads, if anywhere.
 pub(super) fn read(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     session: SessionId,
     address: &Address,
 ) -> Result<Option<AddressRow>, Fault> {

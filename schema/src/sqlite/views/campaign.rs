@@ -7,7 +7,7 @@ use crate::codec::view::campaign::{pack_frozen, pack_parts, unpack_frozen, unpac
 use kabar_engine::campaign::{CampaignRow, Phase, Verb};
 use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, CommandId, ShardId, TenantId};
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use std::sync::Arc;
 
 const UPSERT: &str = "INSERT INTO campaign (id, shard, tenant, phase, paused, launched, ended, command, verb, \
@@ -44,7 +44,7 @@ pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &CampaignRow)]) -> R
 }
 
 /// The campaign, if there is one.
-pub(super) fn read(tx: &Transaction<'_>, id: CampaignId) -> Result<Option<CampaignRow>, Fault> {
+pub(super) fn read(tx: &Connection, id: CampaignId) -> Result<Option<CampaignRow>, Fault> {
     one(&mut *tx.prepare_cached(&format!("SELECT {COLUMNS} WHERE id = ?1"))?, [int(id.0)], campaign)
 }
 

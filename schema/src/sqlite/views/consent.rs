@@ -10,7 +10,7 @@ use kabar_engine::consent::SuppressedRow;
 use kabar_engine::entry::{ConsentSource, Position};
 use kabar_engine::id::{ShardId, TenantId};
 use kabar_engine::time::Timestamp;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 
 const UPSERT: &str = "INSERT INTO suppressed (tenant, address, shard, wish, at, minute, source, upto) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (tenant, address, shard) DO UPDATE SET \
@@ -42,7 +42,7 @@ pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &SuppressedRow)]) ->
 
 /// All shards' rows of an address, by shard.
 pub(super) fn read(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     tenant: TenantId,
     address: &Address,
 ) -> Result<Vec<SuppressedRow>, Fault> {

@@ -10,7 +10,7 @@ use kabar_engine::address::Address;
 use kabar_engine::conversation::ConversationRow;
 use kabar_engine::entry::Position;
 use kabar_engine::id::{ConversationId, MessageId, SessionId, ShardId, TenantId};
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use std::sync::Arc;
 
 const UPSERT: &str = "INSERT INTO conversation (id, tenant, session, address, aliases, name, last, count, unread, \
@@ -61,7 +61,7 @@ const COLUMNS: &str =
 
 /// The conversation, if there is one.
 pub(super) fn read(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     keyring: &Keyring,
     id: ConversationId,
 ) -> Result<Option<ConversationRow>, Fault> {

@@ -3,6 +3,7 @@
 
 use super::super::database::Fault;
 use super::super::number::{Columns, int};
+use super::sieve::Sieves;
 use super::{collect, one};
 use crate::views::{IDEMPOTENCY_KEPT_MS, SEEN_KEPT_MS};
 use kabar_engine::entry::Position;
@@ -10,7 +11,7 @@ use kabar_engine::id::{MessageId, SessionId, ShardId};
 use kabar_engine::overlay::{IdempotencyRow, Key, SeenRow};
 use kabar_engine::time::{DAY_MS, HOUR_MS, Timestamp};
 use parking_lot::RwLock;
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,7 +28,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    fn of(tx: &Transaction<'_>) -> Result<Self, Fault> {
+    fn of(tx: &Connection) -> Result<Self, Fault> {
         let numbers =
             |kind| -> Result<Vec<i64>, Fault> { Ok(list(tx, kind)?.into_iter().map(|g| g.number).collect()) };
         Ok(Self { seen: numbers(SEEN)?, idempotency: numbers(IDEMPOTENCY)? })
@@ -45,6 +46,8 @@ impl Tables {
 pub(super) struct Shelf {
     listed: RwLock<Option<Arc<Tables>>>,
     changes: AtomicU64,
+    /// What stands in none of them.
+    pub(super) sieves: Sieves,
 }
 
 impl Shelf {
@@ -54,7 +57,7 @@ impl Shelf {
     }
 
     /// The tables; listed where that is due, and kept when none has changed since the snapshot was taken.
-    pub(super) fn tables(&self, tx: &Transaction<'_>, changes: u64) -> Result<Arc<Tables>, Fault> {
+    pub(super) fn tables(&self, tx: &Connection, changes: u64) -> Result<Arc<Tables>, Fault> {
         if let Some(tables) = self.listed.read().as_ref() {
             return Ok(Arc::clone(tables));
         }
@@ -90,7 +93,7 @@ struct Generation {
 }
 
 /// The generations of a kind, newest first.
-fn list(tx: &Transaction<'_>, kind: &str) -> Result<Vec<Generation>, Fault> {
+fn list(tx: &Connection, kind: &str) -> Result<Vec<Generation>, Fault> {
     let mut statement = tx.prepare_cached(
         "SELECT number, rows, begun, newest FROM generation WHERE kind = ?1 ORDER BY number DESC",
     )?;
@@ -112,8 +115,20 @@ fn keep(tx: &Transaction<'_>, kind: &str, generation: &Generation) -> Result<(),
 /// Whether a table was made.
 pub(super) type Grown = bool;
 
+fn mixed(key: u64, session: SessionId) -> u64 {
+    key ^ session.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn folded(key: u128, session: SessionId) -> u64 {
+    mixed((key >> 64) as u64 ^ key as u64, session)
+}
+
 /// Writes seen ids into the newest generation, sorted by hash.
-pub(super) fn write_seen(tx: &Transaction<'_>, rows: &[(ShardId, &SeenRow)]) -> Result<Grown, Fault> {
+pub(super) fn write_seen(
+    tx: &Transaction<'_>,
+    sieves: &Sieves,
+    rows: &[(ShardId, &SeenRow)],
+) -> Result<Grown, Fault> {
     let times = || rows.iter().map(|(_, row)| row.at);
     let (Some(oldest), Some(newest)) = (times().min(), times().max()) else { return Ok(false) };
     let last = list(tx, SEEN)?.into_iter().next();
@@ -127,9 +142,11 @@ pub(super) fn write_seen(tx: &Transaction<'_>, rows: &[(ShardId, &SeenRow)]) -> 
                  message INTEGER NOT NULL, at INTEGER NOT NULL, upto INTEGER NOT NULL, \
                  PRIMARY KEY (hash, session)) STRICT, WITHOUT ROWID"
             ))?;
+            sieves.begin(SEEN, number);
             Generation { number, rows: 0, begun: oldest, newest }
         }
     };
+    sieves.note(SEEN, generation.number, rows.iter().map(|(_, row)| mixed(row.hash, row.session)));
     let mut put = tx.prepare_cached(&format!(
         "INSERT INTO seen_{} (hash, session, message, at, upto) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT (hash, session) DO UPDATE SET message = excluded.message, at = excluded.at, \
@@ -148,12 +165,15 @@ pub(super) fn write_seen(tx: &Transaction<'_>, rows: &[(ShardId, &SeenRow)]) -> 
 
 /// The seen id, if any generation has it.
 pub(super) fn read_seen(
-    tx: &Transaction<'_>,
-    tables: &Tables,
+    tx: &Connection,
+    (tables, sieves): (&Tables, &Sieves),
     session: SessionId,
     hash: u64,
 ) -> Result<Option<SeenRow>, Fault> {
     for number in &tables.seen {
+        if sieves.lacks(SEEN, *number, mixed(hash, session)) {
+            continue;
+        }
         let look = || {
             let mut statement = tx.prepare_cached(&format!(
                 "SELECT message, at, upto FROM seen_{number} WHERE hash = ?1 AND session = ?2"
@@ -174,6 +194,7 @@ pub(super) fn read_seen(
 /// Writes idempotency keys into the generations of their hours.
 pub(super) fn write_idempotency(
     tx: &Transaction<'_>,
+    sieves: &Sieves,
     rows: &[(ShardId, &IdempotencyRow)],
 ) -> Result<Grown, Fault> {
     let hour = |row: &IdempotencyRow| row.at.0.div_euclid(HOUR_MS);
@@ -181,12 +202,17 @@ pub(super) fn write_idempotency(
     by_hour.sort_by_key(|row| hour(row));
     let mut grown = false;
     for rows in by_hour.chunk_by(|a, b| hour(a) == hour(b)) {
-        grown |= write_hour(tx, hour(rows[0]), rows)?;
+        grown |= write_hour(tx, sieves, hour(rows[0]), rows)?;
     }
     Ok(grown)
 }
 
-fn write_hour(tx: &Transaction<'_>, hour: i64, rows: &[&IdempotencyRow]) -> Result<Grown, Fault> {
+fn write_hour(
+    tx: &Transaction<'_>,
+    sieves: &Sieves,
+    hour: i64,
+    rows: &[&IdempotencyRow],
+) -> Result<Grown, Fault> {
     let begun = Timestamp(hour * HOUR_MS);
     let known = list(tx, IDEMPOTENCY)?.into_iter().find(|g| g.number == hour);
     let grown = known.is_none();
@@ -198,9 +224,11 @@ fn write_hour(tx: &Transaction<'_>, hour: i64, rows: &[&IdempotencyRow]) -> Resu
                  body BLOB NOT NULL, message INTEGER NOT NULL, at INTEGER NOT NULL, upto INTEGER NOT NULL, \
                  PRIMARY KEY (key, session)) STRICT, WITHOUT ROWID"
             ))?;
+            sieves.begin(IDEMPOTENCY, hour);
             Generation { number: hour, rows: 0, begun, newest: begun }
         }
     };
+    sieves.note(IDEMPOTENCY, hour, rows.iter().map(|row| folded(row.key, row.session)));
     let mut put = tx.prepare_cached(&format!(
         "INSERT INTO \"idempotency_{hour}\" (key, session, body, message, at, upto) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key, session) DO UPDATE SET body = excluded.body, \
@@ -219,12 +247,15 @@ fn write_hour(tx: &Transaction<'_>, hour: i64, rows: &[&IdempotencyRow]) -> Resu
 
 /// The used key, if any generation has it.
 pub(super) fn read_idempotency(
-    tx: &Transaction<'_>,
-    tables: &Tables,
+    tx: &Connection,
+    (tables, sieves): (&Tables, &Sieves),
     session: SessionId,
     key: u128,
 ) -> Result<Option<IdempotencyRow>, Fault> {
     for number in &tables.idempotency {
+        if sieves.lacks(IDEMPOTENCY, *number, folded(key, session)) {
+            continue;
+        }
         let look = || {
             let mut statement = tx.prepare_cached(&format!(
                 "SELECT body, message, at, upto FROM \"idempotency_{number}\" WHERE key = ?1 AND session = ?2"
@@ -244,13 +275,14 @@ pub(super) fn read_idempotency(
 }
 
 /// Drops the generations whose newest row is too old.
-pub(super) fn sweep(tx: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
+pub(super) fn sweep(tx: &Transaction<'_>, sieves: &Sieves, now: Timestamp) -> Result<(), Fault> {
     for (kind, kept) in [(SEEN, SEEN_KEPT_MS), (IDEMPOTENCY, IDEMPOTENCY_KEPT_MS)] {
         for generation in list(tx, kind)? {
             if now.since_ms(generation.newest) > kept {
                 let number = generation.number;
                 tx.execute_batch(&format!("DROP TABLE \"{kind}_{number}\""))?;
                 tx.execute("DELETE FROM generation WHERE kind = ?1 AND number = ?2", params![kind, number])?;
+                sieves.forget(kind, number);
             }
         }
     }
@@ -260,7 +292,6 @@ pub(super) fn sweep(tx: &Transaction<'_>, now: Timestamp) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rusqlite::Connection;
 
     fn empty() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
@@ -276,7 +307,7 @@ mod tests {
     }
 
     fn read(tx: &Transaction<'_>, tables: &Tables) -> bool {
-        read_idempotency(tx, tables, SessionId(1), 7).unwrap().is_some()
+        read_idempotency(tx, (tables, &Sieves::default()), SessionId(1), 7).unwrap().is_some()
     }
 
     #[test]
@@ -285,15 +316,18 @@ mod tests {
         let tx = connection.transaction().unwrap();
         let before = shelf.tables(&tx, shelf.changes()).unwrap();
         assert!(
-            write_idempotency(&tx, &[(ShardId(0), &row(5))]).unwrap(),
+            write_idempotency(&tx, &shelf.sieves, &[(ShardId(0), &row(5))]).unwrap(),
             "the first of an hour makes a table"
         );
-        assert!(!write_idempotency(&tx, &[(ShardId(0), &row(6))]).unwrap(), "and no second one");
+        assert!(
+            !write_idempotency(&tx, &shelf.sieves, &[(ShardId(0), &row(6))]).unwrap(),
+            "and no second one"
+        );
         assert!(Arc::ptr_eq(&before, &shelf.tables(&tx, shelf.changes()).unwrap()), "the list is kept");
         shelf.changed();
         let after = shelf.tables(&tx, shelf.changes()).unwrap();
         assert!(read(&tx, &after) && !read(&tx, &before));
-        sweep(&tx, Timestamp(5 + IDEMPOTENCY_KEPT_MS + HOUR_MS)).unwrap();
+        sweep(&tx, &shelf.sieves, Timestamp(5 + IDEMPOTENCY_KEPT_MS + HOUR_MS)).unwrap();
         assert!(!read(&tx, &after), "dropped under a list that still names it");
     }
 
@@ -304,7 +338,7 @@ mod tests {
         let changes = shelf.changes();
         shelf.changed();
         shelf.tables(&tx, changes).unwrap();
-        write_idempotency(&tx, &[(ShardId(0), &row(5))]).unwrap();
+        write_idempotency(&tx, &shelf.sieves, &[(ShardId(0), &row(5))]).unwrap();
         assert!(read(&tx, &shelf.tables(&tx, shelf.changes()).unwrap()));
     }
 }

@@ -7,7 +7,7 @@ use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, ShardId, TenantId};
 use kabar_engine::mark::MarksRow;
 use kabar_engine::part::PartRow;
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use std::sync::Arc;
 
 const UPSERT: &str = "INSERT INTO marks (campaign, chunk, tenant, shard, bytes, upto) \
@@ -33,17 +33,13 @@ pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &MarksRow)]) -> Resu
 }
 
 /// One chunk's marks, if they were written.
-pub(super) fn read(
-    tx: &Transaction<'_>,
-    campaign: CampaignId,
-    chunk: u32,
-) -> Result<Option<MarksRow>, Fault> {
+pub(super) fn read(tx: &Connection, campaign: CampaignId, chunk: u32) -> Result<Option<MarksRow>, Fault> {
     let sql = format!("SELECT {COLUMNS} WHERE campaign = ?1 AND chunk = ?2");
     one(&mut *tx.prepare_cached(&sql)?, params![int(campaign.0), chunk], marks)
 }
 
 /// The marks of a part's chunks, as far as they were written.
-pub(super) fn of_part(tx: &Transaction<'_>, part: &PartRow) -> Result<Vec<Arc<MarksRow>>, Fault> {
+pub(super) fn of_part(tx: &Connection, part: &PartRow) -> Result<Vec<Arc<MarksRow>>, Fault> {
     let (Some(first), Some(last)) = (part.chunk_numbers().min(), part.chunk_numbers().max()) else {
         return Ok(Vec::new());
     };

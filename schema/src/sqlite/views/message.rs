@@ -14,7 +14,7 @@ use kabar_engine::message::{MessageRow, Stage, Times};
 use kabar_engine::pacing::Lane;
 use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
-use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, params};
 use std::sync::Arc;
 
 const INSERT: &str = "INSERT OR IGNORE INTO message (id, tenant, session, conversation, address, lane, accepted, \
@@ -128,11 +128,7 @@ fn execute_state(statement: &mut CachedStatement<'_>, row: &MessageRow) -> Resul
 }
 
 /// The message, if there is one.
-pub(super) fn read(
-    tx: &Transaction<'_>,
-    keyring: &Keyring,
-    id: MessageId,
-) -> Result<Option<MessageRow>, Fault> {
+pub(super) fn read(tx: &Connection, keyring: &Keyring, id: MessageId) -> Result<Option<MessageRow>, Fault> {
     let mut statement = tx.prepare_cached(READ)?;
     one(&mut statement, [int(id.0)], |row| message(row, keyring))
 }

@@ -14,6 +14,7 @@ mod message;
 mod outbox;
 mod part;
 mod run;
+mod sieve;
 
 use super::database::{Database, Fault};
 use super::number::{Columns, int};
@@ -32,7 +33,8 @@ use kabar_engine::message::MessageRow;
 use kabar_engine::overlay::{Changes, DiscoveredRow, Key, OutboxKey, OutboxLine, Row};
 use kabar_engine::part::PartRow;
 use kabar_engine::time::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use sieve::Sieves;
 use std::sync::Arc;
 
 /// The embedded views.
@@ -131,7 +133,11 @@ fn sorted<'a, T, K: Ord>(
     list
 }
 
-fn apply(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[ShardFlush]) -> Result<Grown, Fault> {
+fn apply(
+    tx: &Transaction<'_>,
+    (keyring, sieves): (&Keyring, &Sieves),
+    flushes: &[ShardFlush],
+) -> Result<Grown, Fault> {
     let mut current = Vec::with_capacity(flushes.len());
     for flush in flushes {
         let stored = mark(tx, flush.mark.shard)?;
@@ -143,9 +149,13 @@ fn apply(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[ShardFlush]) -> Res
     conversation::write(tx, keyring, &sorted(&current, |c| &c.conversations, |r| r.id))?;
     address::write(tx, &sorted(&current, |c| &c.addresses, |r| (r.session, r.address.clone())))?;
     outbox::write(tx, &current)?;
-    let mut grown = generation::write_seen(tx, &sorted(&current, |c| &c.seen, |r| (r.hash, r.session)))?;
-    grown |=
-        generation::write_idempotency(tx, &sorted(&current, |c| &c.idempotency, |r| (r.key, r.session)))?;
+    let mut grown =
+        generation::write_seen(tx, sieves, &sorted(&current, |c| &c.seen, |r| (r.hash, r.session)))?;
+    grown |= generation::write_idempotency(
+        tx,
+        sieves,
+        &sorted(&current, |c| &c.idempotency, |r| (r.key, r.session)),
+    )?;
     campaign::write(tx, &sorted(&current, |c| &c.campaigns, |r| r.id))?;
     part::write(tx, &sorted(&current, |c| &c.parts, |r| (r.start.campaign, r.start.part)))?;
     mark::write(tx, &sorted(&current, |c| &c.marks, |r| (r.campaign, r.chunk)))?;
@@ -163,7 +173,12 @@ fn apply(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[ShardFlush]) -> Res
     Ok(grown)
 }
 
-fn load(tx: &Transaction<'_>, keyring: &Keyring, tables: &Tables, key: &Key) -> Result<Row, Fault> {
+fn load(
+    tx: &Connection,
+    keyring: &Keyring,
+    generations: (&Tables, &Sieves),
+    key: &Key,
+) -> Result<Row, Fault> {
     let row = match key {
         Key::Message(id) => message::read(tx, keyring, *id)?.map(|r| Row::Message(Arc::new(r))),
         Key::Conversation(id) => {
@@ -173,11 +188,10 @@ fn load(tx: &Transaction<'_>, keyring: &Keyring, tables: &Tables, key: &Key) -> 
             address::read(tx, *session, address)?.map(|r| Row::Address(Arc::new(r)))
         }
         Key::Seen(session, hash) => {
-            generation::read_seen(tx, tables, *session, *hash)?.map(|r| Row::Seen(Arc::new(r)))
+            generation::read_seen(tx, generations, *session, *hash)?.map(|r| Row::Seen(Arc::new(r)))
         }
-        Key::Idempotency(session, key) => {
-            generation::read_idempotency(tx, tables, *session, *key)?.map(|r| Row::Idempotency(Arc::new(r)))
-        }
+        Key::Idempotency(session, key) => generation::read_idempotency(tx, generations, *session, *key)?
+            .map(|r| Row::Idempotency(Arc::new(r))),
         Key::Campaign(id) => campaign::read(tx, *id)?.map(|r| Row::Campaign(Arc::new(r))),
         Key::Part(campaign, part) => match part::read(tx, *campaign, *part)? {
             Some(row) => {
@@ -203,26 +217,28 @@ impl Views for SqliteViews {
     fn load(&self, _shard: ShardId, keys: Vec<Key>) -> Answer<'_, Vec<(Key, Row)>> {
         let few = keys.len() <= FEW && keys.iter().all(is_one_row);
         let (shelf, changes) = (Arc::clone(&self.shelf), self.shelf.changes());
-        let work = move |tx: &Transaction<'_>, keyring: &Keyring| {
+        let work = move |tx: &Connection, keyring: &Keyring| {
             let tables = match keys.iter().any(Tables::are_of) {
                 true => shelf.tables(tx, changes)?,
                 false => Arc::default(),
             };
-            let answer = |key: Key| load(tx, keyring, &tables, &key).map(|row| (key, row));
+            let answer = |key: Key| load(tx, keyring, (&tables, &shelf.sieves), &key).map(|row| (key, row));
             keys.into_iter().map(answer).collect()
         };
         if few {
             let found = self.database.glance(|tx| work(tx, &self.keyring));
             return Box::pin(std::future::ready(found));
         }
-        self.read(work)
+        self.read(move |tx, keyring| work(tx, keyring))
     }
 
     fn apply(&self, flushes: Vec<ShardFlush>) -> Answer<'_, ()> {
         Box::pin(async move {
             ensure(&self.keyring, tenants(&flushes)).await?;
             let keyring = Arc::clone(&self.keyring);
-            let grown = self.database.write(move |tx| apply(tx, &keyring, &flushes)).await;
+            let shelf = Arc::clone(&self.shelf);
+            let write = move |tx: &Transaction<'_>| apply(tx, (&keyring, &shelf.sieves), &flushes);
+            let grown = self.database.write(write).await;
             // What failed may have been done.
             if grown != Ok(false) {
                 self.shelf.changed();
@@ -286,7 +302,8 @@ impl Views for SqliteViews {
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, ()> {
         Box::pin(async move {
-            let swept = self.database.write(move |tx| generation::sweep(tx, now)).await;
+            let shelf = Arc::clone(&self.shelf);
+            let swept = self.database.write(move |tx| generation::sweep(tx, &shelf.sieves, now)).await;
             self.shelf.changed();
             swept
         })

@@ -8,7 +8,7 @@ use crate::views::SESSION_PARTS_MAX;
 use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, CommandId, SessionId, ShardId, TenantId};
 use kabar_engine::part::{PartPhase, PartRow};
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -44,17 +44,13 @@ pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &PartRow)]) -> Resul
 }
 
 /// The part, if there is one.
-pub(super) fn read(
-    tx: &Transaction<'_>,
-    campaign: CampaignId,
-    number: u32,
-) -> Result<Option<PartRow>, Fault> {
+pub(super) fn read(tx: &Connection, campaign: CampaignId, number: u32) -> Result<Option<PartRow>, Fault> {
     let sql = format!("SELECT {COLUMNS} WHERE campaign = ?1 AND part = ?2");
     one(&mut *tx.prepare_cached(&sql)?, params![int(campaign.0), number], part)
 }
 
 /// A session's parts, newest launch first.
-pub(super) fn of_session(tx: &Transaction<'_>, session: SessionId) -> Result<Vec<Arc<PartRow>>, Fault> {
+pub(super) fn of_session(tx: &Connection, session: SessionId) -> Result<Vec<Arc<PartRow>>, Fault> {
     let sql = format!(
         "SELECT {COLUMNS} WHERE session = ?1 ORDER BY launched DESC, campaign DESC, part DESC LIMIT ?2"
     );

@@ -6,7 +6,7 @@ use super::one;
 use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, MessageId, ShardId, TenantId};
 use kabar_engine::overlay::RunRow;
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 const UPSERT: &str = "INSERT INTO run (shard, base, tenant, count, campaign, part, chunk, upto) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (shard, base) DO UPDATE SET tenant = excluded.tenant, \
@@ -32,7 +32,7 @@ pub(super) fn write(tx: &Transaction<'_>, rows: &[(ShardId, &RunRow)]) -> Result
 }
 
 /// The run that the id lies in, if any.
-pub(super) fn read(tx: &Transaction<'_>, id: MessageId) -> Result<Option<RunRow>, Fault> {
+pub(super) fn read(tx: &Connection, id: MessageId) -> Result<Option<RunRow>, Fault> {
     let mut statement = tx.prepare_cached(
         "SELECT base, tenant, count, campaign, part, chunk, upto FROM run \
          WHERE shard = ?1 AND base <= ?2 ORDER BY base DESC LIMIT 1",
