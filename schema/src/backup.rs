@@ -178,9 +178,11 @@ impl Plan {
         let journal = self.folder.join(JOURNAL);
         (watch.0)(Step::Ahead(self.bytes()?));
         let mut files = BTreeMap::new();
-        take_settled(&target, &archive::look(&journal)?, &mut files)?;
+        let first = archive::look(&journal)?;
+        take_settled(&target, &first, &mut files)?;
         let views = self.database(Kind::Views, &target, &mut files)?;
         let seen = archive::look(&journal)?;
+        stays(&first, &seen)?;
         self.database(Kind::Records, &target, &mut files)?;
         take_rest(&target, &seen, &mut files)?;
         self.take_media(&target, &mut files)?;
@@ -289,6 +291,16 @@ fn take_settled(
         }
     }
     Ok(())
+}
+
+/// What was not full yet is still there: otherwise it was filled and retired meanwhile, and what is copied of the views
+/// does not reach to where the copied journal begins.
+fn stays(first: &Archive, seen: &Archive) -> Result<(), BackupError> {
+    let mut open = first.pieces.iter().filter(|piece| !piece.settled);
+    match open.find(|open| seen.pieces.iter().all(|piece| piece.path != open.path)) {
+        Some(gone) => Err(BackupError::io("look at", &gone.path)(ErrorKind::NotFound.into())),
+        None => Ok(()),
+    }
 }
 
 /// What has become full since, and the last segments up to the noted end.

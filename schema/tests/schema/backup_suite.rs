@@ -9,7 +9,7 @@ use crate::world::{World, walk};
 use kabar_engine::entry::Position;
 use kabar_engine::id::ShardId;
 use kabar_engine::overlay::Changes;
-use kabar_schema::backup::{BackupError, MANIFEST, Manifest, Plan, Unpacked, Watch, verify};
+use kabar_schema::backup::{BackupError, MANIFEST, Manifest, Plan, Step, Unpacked, Watch, verify};
 use kabar_schema::error::OpenError;
 use kabar_schema::journal::ShardSet;
 use kabar_schema::memory::MemoryViews;
@@ -142,7 +142,9 @@ async fn a_backup_under_writers_holds_everything_promised_before_it_and_all_that
             assert!(tips[shard] >= *promise, "round {round}: shard {} was promised {}", shard.0, promise.0);
         }
         for mark in store.views.marks().await.unwrap() {
-            assert!(floor.at(mark.shard) <= mark.position && mark.position <= tips[&mark.shard]);
+            let (from, to) = (floor.at(mark.shard), tips[&mark.shard]);
+            let fits = from <= mark.position && mark.position <= to;
+            assert!(fits, "round {round}: {mark:?} is not within {} to {}", from.0, to.0);
         }
         for (shard, tip) in tips {
             let id = (u64::from(shard.0) << 40) + tip.0;
@@ -156,6 +158,45 @@ async fn a_backup_under_writers_holds_everything_promised_before_it_and_all_that
     while let Some(ended) = work.join_next().await {
         ended.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_that_come_and_go_while_the_views_are_copied_leave_no_gap() {
+    let house = House::open().await;
+    let tip = Arc::new(Mutex::new(house.store.journal.open(fence(0, 1)).await.unwrap()));
+    let (store, runtime) = (house.store.clone(), tokio::runtime::Handle::current());
+    let grown = Arc::clone(&tip);
+    let rush = move || {
+        let mut tip = *grown.lock();
+        runtime.block_on(async {
+            for _ in 0..400 {
+                tip = grow(&*store.journal, fence(0, 1), tip, 20).await.unwrap();
+            }
+            let mark = ShardMark { shard: ShardId(0), position: tip, last_id: tip.0 };
+            store.views.apply(vec![ShardFlush { mark, changes: Changes::default() }]).await.unwrap();
+            let far = BEGIN.plus_ms(i64::from(u32::MAX));
+            assert!(store.journal.retire(&[(ShardId(0), tip)], far).await.unwrap() > 2);
+        });
+        *grown.lock() = tip;
+    };
+    let plan = plan(&house.at("data"), &house.at("backup"));
+    // The first that moves are the views: nothing of the journal was full yet.
+    let taken = tokio::task::spawn_blocking(move || {
+        let (rushed, again) = (AtomicBool::new(false), AtomicBool::new(false));
+        let watch = |step: Step| match step {
+            Step::Moved(_) if !rushed.swap(true, Ordering::Relaxed) => rush(),
+            Step::Again => again.store(true, Ordering::Relaxed),
+            _ => {}
+        };
+        plan.run(Watch(&watch)).map(|_| again.into_inner())
+    });
+    assert!(taken.await.unwrap().unwrap(), "it began anew");
+    house.restore("backup", "back").await.unwrap();
+    let store = House::store(&house.at("back"), &house.master).await.unwrap();
+    let (floor, marks) = (store.journal.floor().await.unwrap(), store.views.marks().await.unwrap());
+    assert!(floor.at(ShardId(0)).0 > 0 && marks[0].position >= floor.at(ShardId(0)), "{floor:?} {marks:?}");
+    assert_eq!(marks[0].position, *tip.lock());
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
