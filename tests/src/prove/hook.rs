@@ -67,7 +67,8 @@ impl Hook {
         let brought = self.receiver.end();
         // So late an event need not have come, but may have.
         let known: HashSet<EventId> = owed.iter().map(|(event, _)| *event).collect();
-        let arrived: HashSet<EventId> = brought.calls.iter().map(|(event, _)| *event).collect();
+        let taken = brought.calls.iter().filter(|(_, taken)| *taken);
+        let arrived: HashSet<EventId> = taken.map(|(event, _)| *event).collect();
         let last = truth(client, &TYPES.join(",")).await?.events;
         let owed: Vec<_> =
             last.into_iter().filter(|(event, _)| known.contains(event) || arrived.contains(event)).collect();
