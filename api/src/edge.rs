@@ -9,9 +9,8 @@ mod wire;
 
 use crate::config::Edge as Limits;
 use crate::metrics;
-use axum::Router;
+use crate::router::Routes;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use flow::{Arriving, Busy, Held, Leaving};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -29,7 +28,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service;
 use wire::Wire;
 
 /// hyper's own limit of header lines, which costs nothing; another one costs an allocation per request.
@@ -48,7 +46,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Everything connections share.
 struct Shared {
-    router: Router,
+    routes: Routes,
     limits: Limits,
     terms: Terms,
     places: Arc<Semaphore>,
@@ -70,7 +68,7 @@ impl Server {
     /// Listens until [`Server::drain`] has ended. `draining` is what the router was told about as well.
     pub(crate) fn start(
         listener: TcpListener,
-        router: Router,
+        routes: Routes,
         limits: Limits,
         draining: CancellationToken,
     ) -> Self {
@@ -85,7 +83,7 @@ impl Server {
         builder.http2().timer(timer).max_concurrent_streams(STREAMS).max_header_list_size(list);
         builder.http2().keep_alive_interval(PING).enable_connect_protocol();
         let shared = Arc::new(Shared {
-            router,
+            routes,
             terms: Terms::of(&limits),
             places: Arc::new(Semaphore::new(limits.connections_max)),
             busy: Arc::default(),
@@ -187,7 +185,7 @@ async fn serve(wire: Wire, peer: SocketAddr, pulse: Arc<Pulse>, shared: Arc<Shar
     }
 }
 
-/// Hands a request to the router, and its answer back.
+/// Hands a request to its route, and its answer back.
 fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
@@ -196,13 +194,12 @@ fn answer(
 ) -> impl Future<Output = Result<Response<Leaving>, Infallible>> + use<> {
     let held = Held::new(Arc::clone(pulse), Arc::clone(&shared.busy));
     let (stall, of_body) = (Duration::from_millis(shared.limits.body_stall_ms), Arc::clone(pulse));
-    let mut request = request.map(|body| Body::new(Arriving::new(body, stall, of_body)));
-    request.extensions_mut().insert(ConnectInfo(peer));
+    let request = request.map(|body| Body::new(Arriving::new(body, stall, of_body)));
     let closes = request.version() < Version::HTTP_2;
-    let answering = shared.router.clone().call(request);
+    let answering = shared.routes.answer(request, peer);
     let draining = shared.draining.clone();
     async move {
-        let mut response = answering.await?;
+        let mut response = answering.await;
         if closes && draining.is_cancelled() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -220,6 +217,7 @@ fn endless(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use crate::problem;
+    use axum::Router;
     use axum::middleware::{Next, from_fn};
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -228,7 +226,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let limits = crate::config::Config::defaults().edge;
-        (at, Server::start(listener, router, limits, CancellationToken::new()))
+        (at, Server::start(listener, router.into(), limits, CancellationToken::new()))
     }
 
     async fn asked(at: SocketAddr, path: &str) -> String {
@@ -249,7 +247,9 @@ mod tests {
             .route("/broken", get(broken))
             .route("/whole", get(|| async { "well" }))
             .layer(from_fn(|request, next: Next| admission::guarded(next.run(request))))
-            .layer(from_fn(|request, next: Next| problem::render(request, |request| next.run(request))));
+            .layer(from_fn(|request, next: Next| {
+                problem::render("", request, |request, _| next.run(request))
+            }));
         let (at, server) = served(router).await;
         for _ in 0..2 {
             let text = asked(at, "/broken").await;

@@ -6,7 +6,7 @@ mod tally;
 
 pub(crate) use tally::Tallies;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::Method;
 use axum::response::Response;
 use kabar_actors::NodeStats;
@@ -182,14 +182,13 @@ fn method(given: &Method) -> &'static str {
 /// Counts and times every request under its route.
 pub(crate) async fn measure<F: Future<Output = Response>>(
     tallies: &Tallies,
+    route: &str,
     request: Request,
     inner: impl FnOnce(Request) -> F,
 ) -> Response {
     let begin = Instant::now();
-    let route = request.extensions().get::<MatchedPath>().cloned();
     let method = method(request.method());
     let response = inner(request).await;
-    let route = route.as_ref().map_or("other", MatchedPath::as_str);
     tallies.count((route, method, response.status().as_u16()), begin.elapsed().as_secs_f64());
     response
 }

@@ -11,12 +11,18 @@ use crate::routes::{
 };
 use crate::state::ApiState;
 use axum::Router;
+use axum::extract::{ConnectInfo, Request};
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::Either;
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tower_service::Service;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
@@ -145,8 +151,46 @@ fn guarded(routes: OpenApiRouter<ApiState>, gate: &Gate) -> Router<ApiState> {
     routes.split_for_parts().0.layer(from_fn_with_state(gate.clone(), gate::pass))
 }
 
+/// The whole API, as the server asks it.
+pub(crate) struct Routes {
+    router: Router,
+    /// Three webhooks come back for each message: they go straight to their route. Finding it in the router and
+    /// passing the layers in front of it would cost as much as reading what they say.
+    webhooks: Option<Arc<Threshold>>,
+}
+
+impl From<Router> for Routes {
+    fn from(router: Router) -> Self {
+        Self { router, webhooks: None }
+    }
+}
+
+impl Routes {
+    /// Answers a request.
+    pub(crate) fn answer(
+        &self,
+        mut request: Request,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Response> + use<> {
+        let straight = self.webhooks.clone().zip(webhook::addressed(&request));
+        if let Some((threshold, app)) = straight {
+            return Either::Left(async move {
+                let state = &threshold.state;
+                let take = |request: Request, _: &str| async move {
+                    webhook::take(state, app, request).await.into_response()
+                };
+                threshold.over(webhook::PATH, request, take).await
+            });
+        }
+        request.extensions_mut().insert(ConnectInfo(peer));
+        Either::Right(
+            self.router.clone().call(request).map(|answered| answered.unwrap_or_else(|never| match never {})),
+        )
+    }
+}
+
 /// The whole API.
-pub(crate) fn router(state: ApiState) -> Router {
+pub(crate) fn routes(state: ApiState) -> Routes {
     let deadline = Duration::from_millis(state.config.server.request_timeout_ms);
     let description = description();
     let gate = Gate { state: state.clone(), demands: Arc::new(Demands::of(&description)) };
@@ -155,7 +199,7 @@ pub(crate) fn router(state: ApiState) -> Router {
     let dialected = Bytes::from(dialect::operation::document().to_string());
     let timed = guarded(described(), &gate)
         // Providers'; signed instead of keyed.
-        .route("/connectors/cloud/{app}", get(webhook::challenge).post(webhook::receive))
+        .route(webhook::PATH, get(webhook::challenge).post(webhook::receive))
         // For machines that watch.
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -169,13 +213,13 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route(dialect::operation::PATH, get(move || docs::description(dialected.clone())))
         .merge(dialect::router(&state));
     let tallies = Arc::<Tallies>::default();
-    let across = |limit| {
-        let threshold = Threshold { state: state.clone(), tallies: Arc::clone(&tallies), limit };
-        from_fn_with_state(threshold, threshold::cross)
-    };
-    timed
+    let threshold = |limit| Threshold { state: state.clone(), tallies: Arc::clone(&tallies), limit };
+    let across = |limit| from_fn_with_state(threshold(limit), threshold::cross);
+    let webhooks = Some(Arc::new(threshold(Some(deadline))));
+    let router = timed
         .layer(across(Some(deadline)))
         .merge(guarded(untimed(), &gate).layer(across(None)))
         .merge(Router::new().fallback(health::nowhere).layer(across(None)))
-        .with_state(state)
+        .with_state(state);
+    Routes { router, webhooks }
 }

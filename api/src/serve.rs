@@ -6,7 +6,7 @@ use crate::config::{Config, Edge, Planted, StoreKind};
 use crate::edge::Server;
 use crate::files;
 use crate::metrics::Exposition;
-use crate::router::router;
+use crate::router::routes;
 use crate::secret;
 use crate::state::ApiState;
 use kabar_actors::subscription::Courier;
@@ -142,7 +142,7 @@ pub async fn start_on(config: Config, store: Store, operator_key: String) -> Res
     let limits = Edge { connections_max: files::room(config.edge.connections_max), ..config.edge.clone() };
     let state = ApiState::new(Arc::clone(&node), config, operator_key.clone(), exposition.clone());
     let (draining, ring) = (state.admission.draining.clone(), Arc::clone(&state.ring));
-    let server = Server::start(listener, router(state), limits, draining);
+    let server = Server::start(listener, routes(state), limits, draining);
     let uses = tokio::spawn(keep_uses(Arc::clone(&ring), store.nouns.clone()));
     let upkeep = [tokio::spawn(exposition.keep_up()), uses];
     Ok(Running { addr, node, operator_key, operator_key_is_new: false, store, server, ring, upkeep, drain })

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Sessions of a stage.
-const SESSIONS: u64 = 2_000;
+const SESSIONS: u64 = 10_000;
 /// Requests at once.
 const TOGETHER: usize = 16;
 /// Nothing is looked at before this: what a start leaves to do is done then, and what it took is given back.

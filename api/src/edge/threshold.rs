@@ -3,9 +3,9 @@
 
 use super::admission;
 use crate::metrics::{self, Tallies};
-use crate::problem;
+use crate::problem::{self, TraceId};
 use crate::state::ApiState;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -22,15 +22,34 @@ pub(crate) struct Threshold {
     pub(crate) limit: Option<Duration>,
 }
 
-/// Lets a request in, and its answer out.
+/// Lets a request of the router in, and its answer out.
 pub(crate) async fn cross(State(threshold): State<Threshold>, request: Request, next: Next) -> Response {
-    let Threshold { state, tallies, limit } = threshold;
-    problem::render(request, |request| {
-        metrics::measure(&tallies, request, |request| {
-            admission::admit(&state.admission, request, |request| within(limit, next.run(request)))
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("other", MatchedPath::as_str);
+    let run = |mut request: Request, trace_id: &str| {
+        request.extensions_mut().insert(TraceId(trace_id.to_owned()));
+        next.run(request)
+    };
+    threshold.over(route, request, run).await
+}
+
+impl Threshold {
+    /// Lets a request of this route in, and its answer out. `inner` is what lies behind; it is told the trace id.
+    pub(crate) async fn over<F: Future<Output = Response>>(
+        &self,
+        route: &str,
+        request: Request,
+        inner: impl FnOnce(Request, &str) -> F,
+    ) -> Response {
+        problem::render(route, request, |request, trace_id| {
+            let trace_id = trace_id.to_owned();
+            metrics::measure(&self.tallies, route, request, |request| {
+                let inner = move |request| within(self.limit, inner(request, &trace_id));
+                admission::admit(&self.state.admission, request, inner)
+            })
         })
-    })
-    .await
+        .await
+    }
 }
 
 async fn within(limit: Option<Duration>, answering: impl Future<Output = Response>) -> Response {

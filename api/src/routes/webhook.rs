@@ -6,8 +6,13 @@ use crate::body::{Id, Query, collect};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use serde::Deserialize;
 
+/// Where an app's webhooks come in.
+pub(crate) const PATH: &str = "/connectors/cloud/{app}";
+/// The same without the app.
+const PREFIX: &str = "/connectors/cloud/";
 /// The header with the signature over the raw bytes.
 const SIGNATURE: &str = "x-hub-signature-256";
 
@@ -38,6 +43,17 @@ pub(crate) async fn receive(
     Id(app): Id<AppId>,
     request: Request,
 ) -> Result<&'static str, Problem> {
+    take(&state, app, request).await
+}
+
+/// Whose webhook this is, when it is one and nothing is wrong with its address.
+pub(crate) fn addressed(request: &Request) -> Option<AppId> {
+    let app = request.uri().path().strip_prefix(PREFIX).filter(|_| request.method() == Method::POST)?;
+    app.parse().ok()
+}
+
+/// Takes a webhook.
+pub(crate) async fn take(state: &ApiState, app: AppId, request: Request) -> Result<&'static str, Problem> {
     let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = collect(request, state.config.engine.webhook_max_bytes).await?;
     state.dispatcher.webhook(app.0, signature.as_deref(), body).await?;

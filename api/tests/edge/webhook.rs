@@ -1,6 +1,7 @@
 //! What Meta calls: signed or refused, and answered only when it is kept.
 
-use super::house::{House, sandbox};
+use super::house::{Answer, House, sandbox};
+use hmac::Mac;
 use serde_json::json;
 
 #[tokio::test]
@@ -20,6 +21,59 @@ async fn a_webhook_without_the_right_signature_is_refused() {
     let unknown = house.call("POST /connectors/cloud/app_0000000000001", &[], body.clone()).await;
     assert_eq!(unknown.problem(), (404, "not_found".into()));
     assert_eq!(house.call("POST /connectors/cloud/nothing", &[], body).await.status, 404);
+    house.running.shutdown().await;
+}
+
+/// What an answer says, without what no two of them share.
+fn said(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let own = answer.headers.get("trace-id").expect("every answer has one").to_str().unwrap();
+    let shared = |name: &str| !matches!(name, "date" | "trace-id");
+    let headers = answer.headers.iter().filter(|(name, _)| shared(name.as_str()));
+    let mut headers: Vec<_> =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    headers.sort();
+    (answer.status, headers, answer.text.replace(own, "its trace id"))
+}
+
+/// A plain address leads straight to the route, one that must be decoded first through the router.
+#[tokio::test]
+async fn the_straight_way_of_a_webhook_answers_as_the_router_does() {
+    let house = House::with(|config| config.engine.webhook_max_bytes = 64 << 10).await;
+    let tenant = house.tenant("A").await;
+    let app =
+        tenant.call("POST /v1/apps", json!({"app_secrets": ["secret"], "verify_token": "token"})).await.id();
+    let sign = |body: &str| {
+        let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"secret").unwrap();
+        mac.update(body.as_bytes());
+        mac.finalize()
+            .into_bytes()
+            .iter()
+            .fold("sha256=".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    };
+    let empty = json!({"object": "whatsapp_business_account", "entry": []}).to_string();
+    let large = " ".repeat(65 << 10);
+    let coded = [("content-encoding", "gzip")];
+    let (none, unsigned) = (&[] as &[_], [("x-hub-signature-256", "sha256=00")]);
+    let asked = [
+        ("", empty.as_str(), none, 200),
+        ("?with=a+query", &empty, none, 200),
+        ("", "{", none, 400),
+        ("", &empty, &coded, 415),
+        ("", &large, none, 413),
+        ("", &empty, &unsigned, 401),
+    ];
+    for (query, body, headers, status) in asked {
+        let signed = sign(body);
+        let own = headers.iter().any(|(name, _)| *name == "x-hub-signature-256");
+        let signature = (!own).then_some(("x-hub-signature-256", signed.as_str()));
+        let headers: Vec<_> = headers.iter().copied().chain(signature).collect();
+        let ways = [app.clone(), app.replacen("app", "%61pp", 1)];
+        let ways = ways.map(|app| format!("POST /connectors/cloud/{app}{query}"));
+        let straight = house.call(&ways[0], &headers, body.to_owned()).await;
+        let routed = house.call(&ways[1], &headers, body.to_owned()).await;
+        assert_eq!(straight.status, status, "{straight:?}");
+        assert_eq!(said(&straight), said(&routed));
+    }
     house.running.shutdown().await;
 }
 
