@@ -108,6 +108,18 @@ pub enum StartError {
         /// The journal's position.
         journal: u64,
     },
+    /// Between what the views tell and what the journal still has, entries are missing: views of an earlier day.
+    #[error(
+        "shard {shard}: the views stand at {views}, the journal begins after {journal}; restore both from the same backup"
+    )]
+    JournalGap {
+        /// Which shard.
+        shard: u8,
+        /// The views' position.
+        views: u64,
+        /// Up to where the journal's entries are gone.
+        journal: u64,
+    },
 }
 
 /// Read of a record, and when.

@@ -51,6 +51,8 @@ async fn take(parts: &Arc<ShardParts>, epochs: &Epochs) -> Result<Vec<Shard>, St
     let fenced = stream::iter(fences)
         .map(|fence| async move { Ok::<_, StoreError>((fence.shard, store.journal.open(fence).await?)) });
     let tips: BTreeMap<ShardId, Position> = fenced.buffer_unordered(AT_ONCE).try_collect().await?;
+    // Before the marks, which only rise: nothing is retired above them.
+    let floor = store.journal.floor().await?;
     let marks: BTreeMap<ShardId, ShardMark> =
         store.views.marks().await?.into_iter().map(|m| (m.shard, m)).collect();
     let mut empty = Vec::with_capacity(epochs.len());
@@ -61,6 +63,10 @@ async fn take(parts: &Arc<ShardParts>, epochs: &Epochs) -> Result<Vec<Shard>, St
         if position > tip {
             let (views, journal) = (position.0, tip.0);
             return Err(StartError::ViewsAhead { shard: id.0, views, journal });
+        }
+        if position < floor.at(*id) {
+            let (views, journal) = (position.0, floor.at(*id).0);
+            return Err(StartError::JournalGap { shard: id.0, views, journal });
         }
         empty.push(Overlay::new(*id, position, last_id).planted(parts.plant.of_engine()));
     }
@@ -306,5 +312,45 @@ async fn listen(node: &Arc<Node>, looked: &mut BTreeMap<(TenantId, ShardId), Tim
             }
             Err(error) => tracing::debug!(%error, "opt-outs could not be read now"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::house::{BEGINS, House};
+    use crate::node::StartError;
+    use crate::{Clock, Node, NodeOptions};
+    use kabar_engine::id::ShardId;
+    use kabar_engine::time::{DAY_MS, Timestamp};
+    use kabar_schema::memory::MemoryViews;
+    use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn views_of_an_earlier_day_than_the_journal_still_tells_of_are_refused() {
+        let store = House::store().await;
+        let house = House::on(store.clone(), Timestamp(BEGINS), NodeOptions::default()).await;
+        house.node.dispatcher().send(house.draft(1, 60_000)).await.unwrap();
+        house.node.flush().await;
+        house.node.shutdown().await;
+        let marks = store.views.marks().await.unwrap();
+        let earlier = || {
+            let mut store = store.clone();
+            store.views = Arc::new(MemoryViews::default());
+            Node::start(NodeOptions::default(), store, Clock::system())
+        };
+        // All of the journal is there: new views are made of it.
+        earlier().await.unwrap().shutdown().await;
+        let positions: Vec<_> = marks.iter().map(|mark| (mark.shard, mark.position)).collect();
+        assert!(store.journal.retire(&positions, Timestamp(BEGINS + DAY_MS)).await.unwrap() > 0);
+        let begun = earlier().await;
+        let gap = |shard: u8| positions.iter().find(|(id, _)| *id == ShardId(shard)).map(|(_, at)| at.0);
+        match begun.err() {
+            Some(StartError::JournalGap { shard, views: 0, journal }) => {
+                assert_eq!(Some(journal), gap(shard))
+            }
+            other => panic!("{other:?}"),
+        }
+        // The views it was retired for go on.
+        Node::start(NodeOptions::default(), store, Clock::system()).await.unwrap();
     }
 }

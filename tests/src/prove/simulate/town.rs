@@ -208,7 +208,7 @@ impl Town {
                     self.begun.notify_waiters();
                     return true;
                 }
-                Err(error @ StartError::ViewsAhead { .. }) => {
+                Err(error @ (StartError::ViewsAhead { .. } | StartError::JournalGap { .. })) => {
                     self.book.wrong("views_never_ahead", format!("the node does not start: {error}"));
                     return false;
                 }
