@@ -330,13 +330,12 @@ impl Sheaf {
         self.changes.push(Change::Unknown { field, raw, account, at: about.at });
     }
 
+    /// Counts what is of no kind of its own further on: whether a status or a message is news is not known here.
     fn count(&self) {
-        let (mut statuses, mut messages, mut preferences, mut errors, mut unknown) = (0, 0, 0, 0, 0);
+        let (mut preferences, mut errors, mut unknown) = (0, 0, 0);
         for change in &self.changes {
             match change {
                 Change::Number(events) => {
-                    statuses += events.statuses.len();
-                    messages += events.messages.len();
                     preferences += events.preferences.len();
                     errors += events.errors.len();
                     unknown += events.unknown.len();
@@ -344,8 +343,6 @@ impl Sheaf {
                 Change::Unknown { .. } => unknown += 1,
             }
         }
-        metrics::items("status", statuses);
-        metrics::items("message", messages);
         metrics::items("preference", preferences);
         metrics::items("error", errors);
         metrics::items("unknown", unknown);
