@@ -176,8 +176,9 @@ impl Routes {
         if let Some((threshold, app)) = straight {
             return Either::Left(async move {
                 let state = &threshold.state;
-                let take = |request: Request, _: &str| async move {
-                    webhook::take(state, app, request).await.into_response()
+                // Boxed, since every step of the threshold moves it once.
+                let take = |request: Request, _: &str| {
+                    async move { webhook::take(state, app, request).await.into_response() }.boxed()
                 };
                 threshold.over(webhook::PATH, request, take).await
             });
