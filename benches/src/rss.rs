@@ -126,8 +126,9 @@ async fn stages(provider: &str, sessions: u64) -> Result<Stages> {
     let count = usize::try_from(sessions)?;
     let (one, rest) = all.split_first().context("no session")?;
     // The store keeps pages it has read, up to a bound: it has read them all before anything is measured.
+    let paths: Vec<String> = all.iter().map(|id| format!("/v1/sessions/{id}")).collect();
     for _ in 0..READ {
-        let reads = all.iter().map(|id| async { house.client.get(&format!("/v1/sessions/{id}")).await });
+        let reads = paths.iter().map(|path| async { house.client.get(path).await });
         stream::iter(reads).buffer_unordered(TOGETHER).try_for_each(|_| async { Ok(()) }).await?;
     }
     // What only the first ones pay, and what the stages themselves need in memory.
