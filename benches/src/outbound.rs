@@ -131,6 +131,7 @@ impl Begin {
         let (took, cpu) = (now.at - self.at, now.cpu - self.cpu);
         let ours = cpu.as_secs_f64() + more("cpu_seconds") + callers;
         let foreign = (now.everybody - self.everybody).as_secs_f64() - ours;
+        let latencies = told(stub, "latencies")?;
         Ok(Line {
             messages: more("arrived") as u64,
             took,
@@ -141,14 +142,19 @@ impl Begin {
             foreign: (foreign / (2.0 * took.as_secs_f64())).max(0.0),
             hooks: json!({"taken": more("reported"), "refused": more("refused"),
                 "per_second": rounded(more("reported") / took.as_secs_f64()),
-                "p50_ms": now.stub["p50_ms"], "p99_ms": now.stub["p99_ms"]}),
+                "p50_ms": latencies["p50_ms"], "p99_ms": latencies["p99_ms"]}),
         })
     }
 }
 
 /// What the provider's ledger says.
 fn report(stub: &mut Process) -> Result<Value> {
-    stub.tell("report")?;
+    told(stub, "report")
+}
+
+/// What the provider answers.
+fn told(stub: &mut Process, what: &str) -> Result<Value> {
+    stub.tell(what)?;
     Ok(serde_json::from_str(&stub.hear()?)?)
 }
 
