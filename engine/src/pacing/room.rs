@@ -25,7 +25,7 @@ impl Kinds {
     /// bursts and make work late too: a bound below what a burst takes lets them take all the room.
     fn late_us(self) -> u64 {
         match self {
-            Self::Singles => 2_000,
+            Self::Singles => 350,
             Self::Campaigns => 10_000,
             Self::Both => 250,
         }
@@ -111,11 +111,11 @@ mod tests {
         (0..10_000).for_each(|_| room.hear(0, LEAST, true, Kinds::Singles));
         assert_eq!(room.size(), MOST);
         room.hear(8_000, MOST, true, Kinds::Campaigns);
-        room.hear(1_500, MOST, true, Kinds::Singles);
+        room.hear(300, MOST, true, Kinds::Singles);
         assert_eq!(room.size(), MOST, "in time for one kind alone");
         let after = |kinds| {
             let mut room = room;
-            room.hear(if kinds == Kinds::Both { 300 } else { 3_000 }, MOST, true, kinds);
+            room.hear(if kinds == Kinds::Both { 300 } else { 400 }, MOST, true, kinds);
             room.size()
         };
         assert!(after(Kinds::Both) < MOST, "late for both together");
