@@ -217,6 +217,7 @@ fn endless(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use crate::problem;
+    use crate::telemetry::trace::Trace;
     use axum::Router;
     use axum::middleware::{Next, from_fn};
     use axum::routing::get;
@@ -247,8 +248,9 @@ mod tests {
             .route("/broken", get(broken))
             .route("/whole", get(|| async { "well" }))
             .layer(from_fn(|request, next: Next| admission::guarded(next.run(request))))
-            .layer(from_fn(|request, next: Next| {
-                problem::render("", request, |request, _| next.run(request))
+            .layer(from_fn(|request: axum::extract::Request, next: Next| {
+                let trace = Trace::of(request.headers());
+                problem::render("", trace, request, |request| next.run(request))
             }));
         let (at, server) = served(router).await;
         for _ in 0..2 {

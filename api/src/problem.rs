@@ -178,17 +178,18 @@ impl IntoResponse for Problem {
 /// Gives every answer its trace id, and problems their body. Bare errors of the framework become problems too.
 pub(crate) async fn render<F: Future<Output = Response>>(
     route: &str,
+    trace: Trace,
     request: Request,
-    inner: impl FnOnce(Request, &str) -> F,
+    inner: impl FnOnce(Request) -> F,
 ) -> Response {
-    let (trace, began) = (Trace::of(request.headers()), Instant::now());
+    let began = Instant::now();
     let trace_id = trace.id();
     let method = request.method().clone();
     let Trace { span: own, parent, sampled, .. } = trace;
     // The address as it was asked may hold a number: the route does not.
     let span = tracing::info_span!(target: REQUEST, "request", trace_id, span_id = own, %method, route);
     let dialect = dialect::is_spoken(request.uri().path());
-    let mut response = inner(request, &trace_id).instrument(span).await;
+    let mut response = inner(request).instrument(span).await;
     let (status, took_us) =
         (response.status().as_u16(), u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
     tracing::debug!(target: REQUEST, trace_id, span_id = own, parent_id = parent, sampled, %method, route, status, took_us, "request");

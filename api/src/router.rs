@@ -10,6 +10,7 @@ use crate::routes::{
     provider_template, reseller, session, subscription, template, tenant, webhook,
 };
 use crate::state::ApiState;
+use crate::telemetry::trace::Trace;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::from_fn_with_state;
@@ -172,15 +173,16 @@ impl Routes {
         mut request: Request,
         peer: SocketAddr,
     ) -> impl Future<Output = Response> + use<> {
-        let straight = self.webhooks.clone().zip(webhook::addressed(&request));
-        if let Some((threshold, app)) = straight {
+        if let Some((threshold, app)) = self.webhooks.as_ref().zip(webhook::addressed(&request)) {
+            let threshold = Arc::clone(threshold);
             return Either::Left(async move {
                 let state = &threshold.state;
                 // Boxed, since every step of the threshold moves it once.
-                let take = |request: Request, _: &str| {
+                let take = |request: Request| {
                     async move { webhook::take(state, app, request).await.into_response() }.boxed()
                 };
-                threshold.over(webhook::PATH, request, take).await
+                let trace = Trace::of(request.headers());
+                threshold.over(webhook::PATH, trace, request, take).await
             });
         }
         request.extensions_mut().insert(ConnectInfo(peer));

@@ -5,6 +5,7 @@ use super::admission;
 use crate::metrics::{self, Tallies};
 use crate::problem::{self, TraceId};
 use crate::state::ApiState;
+use crate::telemetry::trace::Trace;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -23,29 +24,26 @@ pub(crate) struct Threshold {
 }
 
 /// Lets a request of the router in, and its answer out.
-pub(crate) async fn cross(State(threshold): State<Threshold>, request: Request, next: Next) -> Response {
+pub(crate) async fn cross(State(threshold): State<Threshold>, mut request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("other", MatchedPath::as_str);
-    let run = |mut request: Request, trace_id: &str| {
-        request.extensions_mut().insert(TraceId(trace_id.to_owned()));
-        next.run(request)
-    };
-    threshold.over(route, request, run).await
+    let trace = Trace::of(request.headers());
+    request.extensions_mut().insert(TraceId(trace.id()));
+    threshold.over(route, trace, request, |request| next.run(request)).await
 }
 
 impl Threshold {
-    /// Lets a request of this route in, and its answer out. `inner` is what lies behind; it is told the trace id.
+    /// Lets a request of this route in, and its answer out. `inner` is what lies behind.
     pub(crate) async fn over<F: Future<Output = Response>>(
         &self,
         route: &str,
+        trace: Trace,
         request: Request,
-        inner: impl FnOnce(Request, &str) -> F,
+        inner: impl FnOnce(Request) -> F,
     ) -> Response {
-        problem::render(route, request, |request, trace_id| {
-            let trace_id = trace_id.to_owned();
+        problem::render(route, trace, request, |request| {
             metrics::measure(&self.tallies, route, request, |request| {
-                let inner = move |request| within(self.limit, inner(request, &trace_id));
-                admission::admit(&self.state.admission, request, inner)
+                admission::admit(&self.state.admission, request, |request| within(self.limit, inner(request)))
             })
         })
         .await

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Zeros written behind the data, so that a sync need not record a new file length each time.
-const AHEAD: u64 = 1 << 20;
+const AHEAD: u64 = 256 * 1024;
 /// EX_IOERR of sysexits: the disk failed under the journal.
 const EXIT_IO: i32 = 74;
 
@@ -135,7 +135,7 @@ impl Writer {
         let end = self.offset + self.buffer.len() as u64;
         if end > self.allocated {
             let target = (end + AHEAD).min(self.setup.segment_bytes).max(end);
-            let ahead = usize::try_from(target - end).expect("invariant: at most a megabyte");
+            let ahead = usize::try_from(target - end).expect("invariant: at most a quarter of a megabyte");
             self.buffer.resize(self.buffer.len() + ahead, 0);
             self.allocated = target;
         }
