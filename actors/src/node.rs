@@ -24,6 +24,7 @@ use crate::turn::{self, Turns};
 use dashmap::DashMap;
 use kabar_connectors::client::{Client, Guard};
 use kabar_connectors::cloud::Proofs;
+use kabar_engine::hash::Hashing;
 use kabar_engine::id::{CampaignId, SHARDS, SessionId, ShardId, TenantId};
 use kabar_runtime::{Clock, Compute, ComputeOptions};
 use kabar_schema::error::StoreError;
@@ -134,14 +135,14 @@ pub struct Node {
     shards: Vec<RwLock<Arc<Shard>>>,
     parts: Arc<ShardParts>,
     client: Client,
-    links: DashMap<SessionId, Arc<Link>>,
+    links: DashMap<SessionId, Arc<Link>, Hashing>,
     /// Proofs of tokens, with a hash of what they were made of.
-    proofs: DashMap<SessionId, (u64, Arc<Proofs>)>,
-    numbers: DashMap<String, Cached<Link>>,
-    apps: DashMap<u64, Cached<MetaApp>>,
-    policies: DashMap<TenantId, (Policy, i64)>,
-    on_wire: DashMap<SessionId, Arc<AtomicUsize>>,
-    part_on_wire: DashMap<(CampaignId, u32), Arc<AtomicUsize>>,
+    proofs: DashMap<SessionId, (u64, Arc<Proofs>), Hashing>,
+    numbers: DashMap<String, Cached<Link>, Hashing>,
+    apps: DashMap<u64, Cached<MetaApp>, Hashing>,
+    policies: DashMap<TenantId, (Policy, i64), Hashing>,
+    on_wire: DashMap<SessionId, Arc<AtomicUsize>, Hashing>,
+    part_on_wire: DashMap<(CampaignId, u32), Arc<AtomicUsize>, Hashing>,
     turns: Arc<Turns>,
     /// Marketing to one person is counted and accepted by one at a time.
     marketing: Vec<tokio::sync::Mutex<()>>,
@@ -193,13 +194,13 @@ impl Node {
             shards: opened.into_iter().map(|s| RwLock::new(Arc::new(s))).collect(),
             parts,
             client: Client::for_providers(),
-            links: DashMap::new(),
-            proofs: DashMap::new(),
-            numbers: DashMap::new(),
-            apps: DashMap::new(),
-            policies: DashMap::new(),
-            on_wire: DashMap::new(),
-            part_on_wire: DashMap::new(),
+            links: DashMap::default(),
+            proofs: DashMap::default(),
+            numbers: DashMap::default(),
+            apps: DashMap::default(),
+            policies: DashMap::default(),
+            on_wire: DashMap::default(),
+            part_on_wire: DashMap::default(),
             turns: Arc::default(),
             marketing: (0..SHARDS).map(|_| tokio::sync::Mutex::default()).collect(),
             projector: Projector::new(),
@@ -407,5 +408,10 @@ impl Node {
     /// Returns when everything that was folded before the call is in the views.
     pub async fn flush(&self) {
         self.projector.flush(self).await;
+    }
+
+    /// Forgets what nobody wants any more where nothing changes.
+    pub(crate) async fn rest(&self) {
+        self.projector.rest(self).await;
     }
 }

@@ -66,10 +66,25 @@ impl Projector {
         let rows: usize = flushes.iter().map(|f| f.changes.len()).sum();
         match node.store().views.apply(flushes).await {
             Ok(()) => {
-                pending.drain(..).for_each(|(shard, _)| shard.flushed());
+                pending.iter().for_each(|(shard, _)| shard.flushed());
                 metrics::flushed(rows, began.elapsed().as_secs_f64(), lag as f64 / 1_000.0);
+                for (shard, _) in pending.drain(..) {
+                    shard.sweep().await;
+                }
             }
             Err(error) => tracing::error!(%error, rows, "the views could not be written; trying again"),
+        }
+    }
+
+    /// Where nothing changes what nobody wants any more leaves as after a flush; not where something that was drained
+    /// could not be written.
+    pub async fn rest(&self, node: &Node) {
+        let pending = self.pending.lock().await;
+        let kept = |shard: &Arc<Shard>| pending.iter().any(|(of, _)| Arc::ptr_eq(of, shard));
+        for shard in node.all_shards().filter(|shard| !kept(shard)) {
+            if shard.unchanged() {
+                shard.sweep().await;
+            }
         }
     }
 }
@@ -88,15 +103,20 @@ pub async fn run(node: Weak<Node>) {
         let planted = node.options().plant == Plant::ViewsAheadOfJournal;
         let turn = if planted { 1 } else { node.options().flush_ms.max(1) };
         let look = turn.min(LOOK_MS);
-        tokio::select! {
+        let hurried = tokio::select! {
             biased;
-            () = node.clock().sleep_ms(look) => waited += look,
-            () = node.shard_parts().hurry.notified() => waited = turn,
-        }
+            () = node.clock().sleep_ms(look) => false,
+            () = node.shard_parts().hurry.notified() => true,
+        };
+        waited += look;
         let full = || node.all_shards().map(|s| s.peek(kabar_engine::overlay::Overlay::dirty)).sum::<usize>();
-        if waited >= turn || full() > HURRY_ROWS {
+        let its_turn = waited >= turn;
+        if its_turn || hurried || full() > HURRY_ROWS {
             waited = 0;
             node.flush().await;
+        }
+        if its_turn {
+            node.rest().await;
         }
     }
 }
@@ -108,6 +128,19 @@ mod tests {
     use kabar_engine::time::Timestamp;
     use kabar_schema::memory::fault::{FaultJournal, Faults};
     use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_was_busy_gives_its_rows_back_when_nothing_happens() {
+        let house = House::on(House::store().await, Timestamp(BEGINS), NodeOptions::default()).await;
+        for nth in 0..20 {
+            house.node.dispatcher().send(house.draft(nth, 0)).await.unwrap();
+        }
+        house.pass(60_000).await;
+        let rows = house.node.stats().overlay_rows;
+        assert!(rows > 20, "a minute is not long: {rows}");
+        house.pass(600_000).await;
+        assert_eq!(house.node.stats().overlay_rows, 0);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_flush_that_is_broken_off_while_it_waits_for_the_disk_loses_no_row() {

@@ -376,6 +376,19 @@ impl Shard {
         self.overlay.lock().flushed();
     }
 
+    /// The projector came; whether there may be something to forget, since nothing changed for a while.
+    pub fn unchanged(&self) -> bool {
+        let mut overlay = self.overlay.lock();
+        overlay.dirty() == 0 && overlay.unchanged()
+    }
+
+    /// Forgets what nobody wanted for a while, a little at a time: whoever waits for the shard has it in between.
+    pub async fn sweep(&self) {
+        while self.overlay.lock().sweep() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Since when (ms) something waits for the projector; 0 when nothing does.
     #[must_use]
     pub fn dirty_since(&self) -> u64 {

@@ -3,6 +3,7 @@
 
 use dashmap::DashMap;
 use kabar_engine::entry::{Entry, Position};
+use kabar_engine::hash::Hashing;
 use kabar_engine::id::{ShardId, TenantId};
 use kabar_schema::journal::{Cursor, ShardSet};
 use parking_lot::Mutex;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 /// The tides of all tenants that are followed.
 #[derive(Default)]
 pub struct Tide {
-    tenants: DashMap<TenantId, Arc<Water>>,
+    tenants: DashMap<TenantId, Arc<Water>, Hashing>,
 }
 
 /// One tenant's.

@@ -13,8 +13,8 @@ use crate::problem::{Code, Problem};
 use crate::secret;
 use crate::state::ApiState;
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
 use kabar_engine::id::{KeyId, ResellerId, SessionId, TenantId};
 use kabar_schema::records::{Key, KeyOwner, Reseller};
 use rights::Rights;
@@ -23,9 +23,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The header by which the operator or a reseller names a tenant.
-const TENANT: &str = "kabar-tenant";
+static TENANT: HeaderName = HeaderName::from_static("kabar-tenant");
 /// The header by which the operator names a reseller.
-const RESELLER: &str = "kabar-reseller";
+static RESELLER: HeaderName = HeaderName::from_static("kabar-reseller");
 /// What API keys begin with.
 const PREFIX: &str = "kbr_";
 /// Characters of a key that people may see again.
@@ -91,7 +91,7 @@ impl FromRequestParts<ApiState> for Caller {
 }
 
 /// An id in a header; `None` when the header is not there.
-fn named<T: std::str::FromStr>(headers: &HeaderMap, header: &str) -> Result<Option<T>, ()> {
+fn named<T: std::str::FromStr>(headers: &HeaderMap, header: &HeaderName) -> Result<Option<T>, ()> {
     let Some(value) = headers.get(header) else { return Ok(None) };
     value.to_str().ok().and_then(|text| text.parse().ok()).map(Some).ok_or(())
 }
@@ -168,7 +168,7 @@ impl FromRequestParts<ApiState> for For {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        let given = named::<TenantId>(&parts.headers, TENANT);
+        let given = named::<TenantId>(&parts.headers, &TENANT);
         let missing = || Problem::new(Code::TenantHeader, "The header Kabar-Tenant is missing.");
         let wrong = |()| Problem::new(Code::TenantHeader, "Kabar-Tenant must be an id such as ten_….");
         let tenant = match &caller {
@@ -223,7 +223,7 @@ async fn reseller(
     caller: &Caller,
     state: &ApiState,
 ) -> Result<Option<ResellerId>, Problem> {
-    let given = named::<ResellerId>(headers, RESELLER);
+    let given = named::<ResellerId>(headers, &RESELLER);
     let own = match caller {
         Caller::Operator => {
             let wrong = |()| Problem::new(Code::TenantHeader, "Kabar-Reseller must be an id such as rsl_….");
@@ -256,7 +256,7 @@ impl FromRequestParts<ApiState> for Holder {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, state).await?;
         let reseller = reseller(&parts.headers, &caller, state).await?;
-        let of_tenant = parts.headers.contains_key(TENANT);
+        let of_tenant = parts.headers.contains_key(&TENANT);
         match reseller {
             Some(reseller) if !of_tenant => Ok(Self { owner: KeyOwner::Reseller(reseller), caller }),
             _ => {

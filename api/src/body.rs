@@ -8,14 +8,14 @@ use crate::state::ApiState;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderName, Method};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 /// The header with the idempotency key.
-const KEY: &str = "idempotency-key";
+static KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Longest idempotency key, characters.
 const KEY_MAX: usize = 255;
 
@@ -154,14 +154,14 @@ impl FromRequestParts<ApiState> for Idempotent {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
-        let Some(header) = parts.headers.get(KEY) else { return Ok(Self(None)) };
+        let Some(header) = parts.headers.get(&KEY) else { return Ok(Self(None)) };
         Self::check(header.as_bytes()).map(|key| Self(Some(key)))
     }
 }
 
 /// Refuses a write whose key cannot be used, also where a repeat comes to the same by itself.
 pub(crate) fn check_key(request: &Request) -> Result<(), Problem> {
-    match request.headers().get(KEY) {
+    match request.headers().get(&KEY) {
         Some(key) if request.method() != Method::GET => Idempotent::check(key.as_bytes()).map(drop),
         _ => Ok(()),
     }

@@ -10,7 +10,7 @@ use crate::dialect;
 use crate::telemetry::REQUEST;
 use crate::telemetry::trace::Trace;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kabar_actors::DispatchError;
 use kabar_actors::webhook::WebhookError;
@@ -24,7 +24,7 @@ use std::time::Instant;
 use tracing::Instrument;
 
 /// A request's name in answers and logs: the 32 hex digits of its trace, the caller's when it sent a `traceparent`.
-pub(crate) const TRACE_ID: &str = "trace-id";
+pub(crate) static TRACE_ID: HeaderName = HeaderName::from_static("trace-id");
 /// How long a client is asked to wait when nothing better is known.
 const RETRY_AFTER_MS: u64 = 1_000;
 
@@ -212,7 +212,7 @@ pub(crate) async fn render<F: Future<Output = Response>>(
         *response.headers_mut() = headers;
     }
     if let Ok(value) = HeaderValue::from_str(&trace_id) {
-        response.headers_mut().insert(TRACE_ID, value);
+        response.headers_mut().insert(&TRACE_ID, value);
     }
     response
 }

@@ -175,7 +175,7 @@ impl Routes {
     ) -> impl Future<Output = Response> + use<> {
         if let Some((threshold, app)) = self.webhooks.as_ref().zip(webhook::addressed(&request)) {
             let threshold = Arc::clone(threshold);
-            return Either::Left(async move {
+            let answering = async move {
                 let state = &threshold.state;
                 // Boxed, since every step of the threshold moves it once.
                 let take = |request: Request| {
@@ -183,7 +183,9 @@ impl Routes {
                 };
                 let trace = Trace::of(request.headers());
                 threshold.over(webhook::PATH, trace, request, take).await
-            });
+            };
+            // And so is the whole: the server moves it some times before it is asked.
+            return Either::Left(answering.boxed());
         }
         request.extensions_mut().insert(ConnectInfo(peer));
         Either::Right(

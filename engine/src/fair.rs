@@ -1,7 +1,8 @@
 //! Whose turn it is where many share one thing: start-time fair queueing. Who has had little for its weight goes first,
 //! who was away saves nothing up. Not how much there is to share: that is the asker's affair.
 
-use std::collections::{BTreeMap, HashMap};
+use crate::hash::HashMap;
+use std::collections::BTreeMap;
 use std::hash::Hash;
 
 /// One unit of cost at weight 1, in the units of virtual time.
@@ -40,7 +41,7 @@ pub struct Queue<K, T> {
 
 impl<K: Copy + Eq + Hash, T> Default for Queue<K, T> {
     fn default() -> Self {
-        Self { now: 0, came: 0, ends: HashMap::new(), waiting: BTreeMap::new() }
+        Self { now: 0, came: 0, ends: HashMap::default(), waiting: BTreeMap::new() }
     }
 }
 

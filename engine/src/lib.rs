@@ -17,6 +17,7 @@ pub mod entry;
 pub mod event;
 pub mod fair;
 pub mod frequency;
+pub mod hash;
 pub mod health;
 pub mod id;
 pub mod lease;

@@ -8,6 +8,7 @@ use crate::records::{DataKey, Noun, Record, Records};
 use aes_gcm::aead::{AeadInPlace, KeyInit};
 use aes_gcm::{Aes256Gcm, Key, Nonce, Tag};
 use dashmap::DashMap;
+use kabar_engine::hash::Hashing;
 use kabar_engine::id::TenantId;
 use kabar_engine::time::Timestamp;
 use rand::TryRngCore;
@@ -180,7 +181,7 @@ enum Keys {
 pub struct Keyring {
     master: MasterKey,
     records: Arc<dyn Records>,
-    tenants: DashMap<TenantId, Keys>,
+    tenants: DashMap<TenantId, Keys, Hashing>,
     /// Every key of the store has been read: a tenant that is not here has been erased.
     complete: AtomicBool,
     creating: tokio::sync::Mutex<()>,
@@ -201,7 +202,7 @@ impl Keyring {
         Self {
             master,
             records,
-            tenants: DashMap::new(),
+            tenants: DashMap::default(),
             complete: AtomicBool::new(false),
             creating: tokio::sync::Mutex::new(()),
             // Within a process the counter never repeats; between processes 96 random bits stand apart.

@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 
 use crate::cell::{AnyCell, Phase};
 use crate::handle::Handle;
@@ -19,12 +20,12 @@ impl<T: Eq + Hash + Clone + Send + Sync + Debug + 'static> Key for T {}
 
 /// The node's actors by key.
 pub struct Directory<K> {
-    cells: DashMap<K, Arc<dyn AnyCell>>,
+    cells: DashMap<K, Arc<dyn AnyCell>, RandomState>,
 }
 
 impl<K: Key> Directory<K> {
     pub(crate) fn new() -> Self {
-        Self { cells: DashMap::new() }
+        Self { cells: DashMap::default() }
     }
 
     /// The actor of `key` if it lives or is being restarted. `None` too if it takes other messages than `M`.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use dashmap::DashMap;
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use crate::admission::{Label, NodeGauge};
@@ -96,7 +97,7 @@ pub(crate) struct Shared<K> {
     pub(crate) restarts: RestartPolicy,
     pub(crate) panics: AtomicU64,
     pub(crate) closed: AtomicBool,
-    labels: DashMap<&'static str, Arc<Label>>,
+    labels: DashMap<&'static str, Arc<Label>, RandomState>,
 }
 
 impl<K> Shared<K> {
@@ -149,7 +150,7 @@ impl<K: Key> Node<K> {
             restarts,
             panics: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            labels: DashMap::new(),
+            labels: DashMap::default(),
             clock: clock.clone(),
         };
         let compute = Compute::new(&clock, compute);

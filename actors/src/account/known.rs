@@ -2,6 +2,7 @@
 
 use crate::node::Node;
 use dashmap::DashMap;
+use kabar_engine::hash::Hashing;
 use kabar_engine::id::{SessionId, TenantId};
 use kabar_schema::error::StoreError;
 use kabar_schema::records::{Number, ProviderTemplate, TemplateSync};
@@ -20,11 +21,11 @@ type Cached<T> = (Option<Arc<T>>, i64);
 /// The memory.
 #[derive(Default)]
 pub struct Accounts {
-    numbers: DashMap<SessionId, Cached<Number>>,
-    templates: DashMap<(TenantId, u64), Cached<ProviderTemplate>>,
-    syncs: DashMap<(TenantId, u64), Cached<TemplateSync>>,
+    numbers: DashMap<SessionId, Cached<Number>, Hashing>,
+    templates: DashMap<(TenantId, u64), Cached<ProviderTemplate>, Hashing>,
+    syncs: DashMap<(TenantId, u64), Cached<TemplateSync>, Hashing>,
     /// When Meta was last asked for a name that did not fit.
-    looked: DashMap<(TenantId, u64), i64>,
+    looked: DashMap<(TenantId, u64), i64, Hashing>,
 }
 
 impl Accounts {
@@ -114,7 +115,7 @@ impl Accounts {
 }
 
 fn fresh<K: Eq + std::hash::Hash, T>(
-    all: &DashMap<K, Cached<T>>,
+    all: &DashMap<K, Cached<T>, Hashing>,
     key: &K,
     now: i64,
 ) -> Option<Option<Arc<T>>> {
@@ -122,7 +123,12 @@ fn fresh<K: Eq + std::hash::Hash, T>(
     ((now - known.1).abs() < TRUST_MS).then(|| known.0.clone())
 }
 
-fn keep<K: Eq + std::hash::Hash, T>(all: &DashMap<K, Cached<T>>, key: K, found: &Option<Arc<T>>, now: i64) {
+fn keep<K: Eq + std::hash::Hash, T>(
+    all: &DashMap<K, Cached<T>, Hashing>,
+    key: K,
+    found: &Option<Arc<T>>,
+    now: i64,
+) {
     if all.len() >= KNOWN_MAX {
         all.retain(|_, known| (now - known.1).abs() < TRUST_MS);
     }

@@ -15,9 +15,9 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use kabar_engine::hash::HashMap;
 use kabar_schema::records::KeyOwner;
 use serde_json::Value;
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) struct Demands(HashMap<String, Vec<(Method, Demand)>>);
 impl Demands {
     /// As the document says.
     pub(crate) fn of(document: &Value) -> Self {
-        let mut all: HashMap<String, Vec<(Method, Demand)>> = HashMap::new();
+        let mut all: HashMap<String, Vec<(Method, Demand)>> = HashMap::default();
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
             for (method, operation) in item.as_object().into_iter().flatten() {
                 let method = Method::from_bytes(method.to_uppercase().as_bytes());
@@ -42,7 +42,7 @@ impl Demands {
 
     /// As a list says, of what is not in the document.
     pub(crate) fn listed<'a>(list: impl Iterator<Item = (&'a str, Method, Demand)>) -> Self {
-        let mut all: HashMap<String, Vec<(Method, Demand)>> = HashMap::new();
+        let mut all: HashMap<String, Vec<(Method, Demand)>> = HashMap::default();
         list.for_each(|(path, method, demand)| {
             all.entry(path.to_owned()).or_default().push((method, demand))
         });

@@ -2,8 +2,8 @@
 //! as a header of the request. Routes, methods and statuses are words of closed sets, so this stays small.
 
 use super::{REQUESTS, SECONDS};
+use kabar_engine::hash::HashMap;
 use metrics::{Counter, Histogram};
-use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 /// Every route that was asked for.

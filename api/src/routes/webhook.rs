@@ -6,7 +6,7 @@ use crate::body::{Id, Query, collect};
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{HeaderName, Method};
 use serde::Deserialize;
 
 /// Where an app's webhooks come in.
@@ -14,7 +14,7 @@ pub(crate) const PATH: &str = "/connectors/cloud/{app}";
 /// The same without the app.
 const PREFIX: &str = "/connectors/cloud/";
 /// The header with the signature over the raw bytes.
-const SIGNATURE: &str = "x-hub-signature-256";
+static SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
 
 /// Meta's question when the address is entered there.
 #[derive(Deserialize)]
@@ -54,7 +54,8 @@ pub(crate) fn addressed(request: &Request) -> Option<AppId> {
 
 /// Takes a webhook.
 pub(crate) async fn take(state: &ApiState, app: AppId, request: Request) -> Result<&'static str, Problem> {
-    let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let signature =
+        request.headers().get(&SIGNATURE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = collect(request, state.config.engine.webhook_max_bytes).await?;
     state.dispatcher.webhook(app.0, signature.as_deref(), body).await?;
     Ok("EVENT_RECEIVED")

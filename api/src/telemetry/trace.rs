@@ -1,7 +1,11 @@
 //! Names of traces: a request's own or its caller's (W3C Trace Context), and a message's, which is found from its id.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use kabar_engine::id::{MessageId, hash64};
+
+/// Where a caller names its trace.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A request's place in a trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +24,7 @@ impl Trace {
     /// The caller's trace, when its `traceparent` is one; else one of its own.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let span = rand::random::<u64>().max(1);
-        let given = headers.get("traceparent").and_then(|value| parse(value.to_str().ok()?));
+        let given = headers.get(&TRACEPARENT).and_then(|value| parse(value.to_str().ok()?));
         match given {
             Some((trace, parent, sampled)) => {
                 Self { trace, span, parent: Some(parent), sampled: Some(sampled) }
@@ -31,7 +35,8 @@ impl Trace {
 
     /// 32 hex digits.
     pub(crate) fn id(&self) -> String {
-        format!("{:032x}", self.trace)
+        // Every request has one: `format!` takes three times as long.
+        (0..32).rev().map(|digit| char::from(HEX[(self.trace >> (4 * digit)) as usize & 15])).collect()
     }
 }
 

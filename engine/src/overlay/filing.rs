@@ -3,10 +3,11 @@
 //! [`super::Outbox`]).
 
 use super::{OutboxKey, OutboxLine, Overlay};
+use crate::hash::HashMap;
 use crate::id::MessageId;
 use crate::message::MessageRow;
 use crate::time::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lines as the views hold them.
 #[derive(Debug, Default)]

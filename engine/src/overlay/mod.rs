@@ -26,6 +26,7 @@ use crate::chunk::{Chunk, ChunkKey};
 use crate::consent::{SuppressedRow, newer};
 use crate::conversation::ConversationRow;
 use crate::entry::Position;
+use crate::hash::{HashMap, HashSet};
 use crate::id::{CampaignId, ConversationId, MessageId, Sequence, SessionId, ShardId, TenantId};
 use crate::mark::MarksRow;
 use crate::message::MessageRow;
@@ -35,7 +36,7 @@ use crate::plant::Plant;
 use crate::time::Timestamp;
 use filing::Filing;
 use parts::{Briefs, PartIndex};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use table::Table;
 
@@ -43,6 +44,10 @@ use table::Table;
 pub const CONSENT_TRUST_MS: i64 = 1_000;
 /// Clean rows kept per kind before old ones are forgotten.
 const CAPACITY: usize = 20_000;
+/// So many looks of the projector without a change count as as many flushes.
+const QUIET: u32 = 10;
+/// Rows of each kind that are looked at in one go before anybody else may have the shard.
+const LOOKS: usize = 128;
 /// Clean chunks kept: 512 recipients each.
 const CHUNK_CAPACITY: usize = 64;
 
@@ -62,6 +67,8 @@ pub struct Overlay {
     position: Position,
     sequence: Sequence,
     generation: u32,
+    /// How often in a row the projector found nothing to write.
+    quiet: u32,
     messages: Table<MessageId, MessageRow>,
     conversations: Table<ConversationId, ConversationRow>,
     addresses: Table<(SessionId, Address), AddressRow>,
@@ -118,6 +125,7 @@ impl Overlay {
             position,
             sequence,
             generation: 0,
+            quiet: 0,
             messages: Table::new(rows),
             conversations: Table::new(rows),
             addresses: Table::new(rows),
@@ -130,17 +138,17 @@ impl Overlay {
             consents: Table::new(rows),
             discovered: Table::new(rows),
             chunks: Table::new(chunks),
-            session_parts: HashMap::new(),
-            sessions_known: HashSet::new(),
+            session_parts: HashMap::default(),
+            sessions_known: HashSet::default(),
             live: BTreeSet::new(),
-            counts: HashMap::new(),
+            counts: HashMap::default(),
             part_index: BTreeMap::new(),
             outbox: BTreeMap::new(),
             filing: Filing::default(),
             fresh_runs: BTreeMap::new(),
-            others: HashMap::new(),
-            noted: HashMap::new(),
-            listened: HashMap::new(),
+            others: HashMap::default(),
+            noted: HashMap::default(),
+            listened: HashMap::default(),
             impossible: 0,
             plant: Plant::None,
         }
@@ -238,38 +246,78 @@ impl Overlay {
         }
     }
 
-    /// What was drained is in the views now; rows nobody wanted for a while are forgotten.
+    /// What was drained is in the views now; what nobody wanted for a while may be forgotten ([`Overlay::sweep`]).
     pub fn flushed(&mut self) {
-        self.generation += 1;
-        self.messages.flushed(|_, _| false);
-        self.conversations.flushed(|_, _| false);
-        self.addresses.flushed(|_, _| false);
-        self.seen.flushed(|_, _| false);
-        self.idempotency.flushed(|_, _| false);
-        self.campaigns.flushed(|_, row| row.is_some_and(CampaignRow::is_live));
-        let index = &self.part_index;
-        self.parts.flushed(|key, _| index.contains_key(key));
-        let parts = &self.parts;
-        self.counts.retain(|key, _| parts.get(key).is_some());
-        self.marks.flushed(|key, _| index.contains_key(&(key.0, key.1 / crate::part::CHUNKS)));
-        self.runs.flushed(|_, _| false);
+        self.quiet = 0;
+        self.settled(1);
+    }
+
+    /// The projector came, and nothing had changed since the views were written. That counts as well, but rarely: a
+    /// load that is under way then is done once more, and a store that is slow for a while is to be heard. Whether it
+    /// was so now.
+    pub fn unchanged(&mut self) -> bool {
+        self.quiet += 1;
+        let settled = self.quiet == QUIET;
+        if settled {
+            self.quiet = 0;
+            self.settled(QUIET);
+        }
+        settled
+    }
+
+    fn settled(&mut self, flushes: u32) {
+        // Two are enough for every load that began before.
+        self.generation += flushes.min(2);
+        self.messages.flushed(flushes);
+        self.conversations.flushed(flushes);
+        self.addresses.flushed(flushes);
+        self.seen.flushed(flushes);
+        self.idempotency.flushed(flushes);
+        self.campaigns.flushed(flushes);
+        self.parts.flushed(flushes);
+        self.marks.flushed(flushes);
+        self.runs.flushed(flushes);
+        self.consents.flushed(flushes);
+        self.discovered.flushed(flushes);
+        self.chunks.flushed(flushes);
         // A run that was absent may be there now: absence is believed for one flush only.
         self.runs.forget_absent();
         let generation = self.generation;
         self.fresh_runs.retain(|_, (began, _)| *began + 3 > generation);
-        // Parts do not ask for the consent of each recipient: what this shard heard itself stays while one runs.
-        let parts_run = !self.part_index.is_empty();
-        self.consents.flushed(|_, row| parts_run && row.is_some());
-        self.discovered.flushed(|_, _| false);
-        self.chunks.flushed(|_, _| false);
         if self.others.len() > CAPACITY {
             // They are read again by whoever needs them.
             self.others.clear();
+        }
+        if self.sessions_known.len() > CAPACITY {
+            let parts = &mut self.session_parts;
+            parts.retain(|_, briefs| !briefs.is_empty());
+            self.sessions_known.retain(|session| parts.contains_key(session));
         }
         if self.part_index.is_empty() {
             self.noted.clear();
             self.listened.clear();
         }
+    }
+
+    /// Forgets some of what nobody wanted for a while; whether there is more to look at.
+    pub fn sweep(&mut self) -> bool {
+        let mut more = self.messages.sweep(LOOKS, |_, _| false);
+        more |= self.conversations.sweep(LOOKS, |_, _| false);
+        more |= self.addresses.sweep(LOOKS, |_, _| false);
+        more |= self.seen.sweep(LOOKS, |_, _| false);
+        more |= self.idempotency.sweep(LOOKS, |_, _| false);
+        more |= self.campaigns.sweep(LOOKS, |_, row| row.is_some_and(CampaignRow::is_live));
+        let index = &self.part_index;
+        more |= self.parts.sweep(LOOKS, |key, _| index.contains_key(key));
+        let parts = &self.parts;
+        self.counts.retain(|key, _| parts.get(key).is_some());
+        more |= self.marks.sweep(LOOKS, |key, _| index.contains_key(&(key.0, key.1 / crate::part::CHUNKS)));
+        more |= self.runs.sweep(LOOKS, |_, _| false);
+        // Parts do not ask for the consent of each recipient: what this shard heard itself stays while one runs.
+        let parts_run = !index.is_empty();
+        more |= self.consents.sweep(LOOKS, |_, row| parts_run && row.is_some());
+        more |= self.discovered.sweep(LOOKS, |_, _| false);
+        more | self.chunks.sweep(LOOKS, |_, _| false)
     }
 
     /// Every wish of a tenant that the views knew at `now` and that was heard at `since` or later, for the parts

@@ -7,11 +7,12 @@ use super::{IdempotencyRow, Key, Overlay};
 use crate::address::Address;
 use crate::cause::Cause;
 use crate::entry::{Entry, Range, What};
+use crate::hash::HashSet;
 use crate::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
 use crate::outgoing::SendError;
 use crate::part::{PartPhase, PartRow, chunk_of, part_of};
 use crate::time::Timestamp;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 struct Missing<'a> {
@@ -38,7 +39,10 @@ impl Overlay {
 impl Missing<'_> {
     /// Each key once, in the order they were met.
     fn done(self) -> Vec<Key> {
-        let mut met = HashSet::with_capacity(self.keys.len());
+        if self.keys.len() < 2 {
+            return self.keys;
+        }
+        let mut met = HashSet::default();
         self.keys.into_iter().filter(|key| met.insert(key.clone())).collect()
     }
 

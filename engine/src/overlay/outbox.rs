@@ -2,11 +2,12 @@
 //! rows and may be forgotten meanwhile. Not a queue of its own truth: rebuilt from the outbox view and kept by
 //! the fold.
 
+use crate::hash::HashMap;
 use crate::id::{MessageId, TenantId};
 use crate::message::{MessageRow, Stage};
 use crate::pacing::Lane;
 use crate::time::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// Of those that waited for a moment and are due, so many are put in order at a time.
 const DUE_LOOKED_AT: usize = 4_096;

@@ -199,6 +199,11 @@ pub(super) struct Briefs {
 }
 
 impl Briefs {
+    /// Whether no part goes out by the session.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// Adds a part, once.
     pub(super) fn add(&mut self, brief: Brief) {
         if self.list.iter().any(|b| (b.campaign, b.part) == (brief.campaign, brief.part)) {

@@ -1,13 +1,23 @@
 //! One kind of row in the overlay: what is known, what is dirty, what may be forgotten. Not a cache with a
 //! clock: forgetting counts flushes of the projector.
 
-use std::collections::HashMap;
+use crate::hash::HashMap;
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::Arc;
 
 /// A row may be forgotten when it is clean and two flushes have passed since it was last wanted: a load from
 /// the views that began before its last flush can then no longer be under way (see [`super::Overlay::insert`]).
 const KEEP_FLUSHES: u32 = 2;
+
+/// What nobody wanted for so many flushes is forgotten even where there is room: two minutes, when the projector comes
+/// every second. Most of what comes later to a message, and the next word of a conversation, comes before.
+const IDLE_FLUSHES: u32 = 120;
+/// Of the rows that there is room for, one in so many is looked at after a flush.
+const LOOK_EVERY: usize = 16;
+/// A table that once was large gives its memory back, down to room for so many rows.
+const ROOM_MIN: usize = 256;
 
 #[derive(Debug)]
 struct Slot<V> {
@@ -22,6 +32,10 @@ struct Slot<V> {
 pub struct Table<K, V> {
     slots: HashMap<K, Slot<V>>,
     dirty: Vec<K>,
+    /// Every slot's key, those first that were longest not looked at for forgetting; keys without a slot are passed over.
+    turn: VecDeque<K>,
+    /// How many of them are to be looked at since the last flush.
+    to_look: usize,
     flushes: u32,
     capacity: usize,
 }
@@ -30,7 +44,14 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     /// A table that forgets clean rows once it holds more than `capacity`.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { slots: HashMap::new(), dirty: Vec::new(), flushes: 0, capacity }
+        Self {
+            slots: HashMap::default(),
+            dirty: Vec::new(),
+            turn: VecDeque::new(),
+            to_look: 0,
+            flushes: 0,
+            capacity,
+        }
     }
 
     /// The row, when known and present.
@@ -57,7 +78,10 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
     /// What the views hold, unless something is known already.
     pub fn learn(&mut self, key: K, row: Option<Arc<V>>) {
         let wanted = self.flushes;
-        self.slots.entry(key).or_insert(Slot { row, dirty: false, wanted });
+        if let Entry::Vacant(slot) = self.slots.entry(key) {
+            self.turn.push_back(slot.key().clone());
+            slot.insert(Slot { row, dirty: false, wanted });
+        }
     }
 
     /// Writes a row.
@@ -67,7 +91,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
 
     fn put_shared(&mut self, key: K, row: Arc<V>) {
         let wanted = self.flushes;
-        let slot = self.slots.entry(key.clone()).or_insert(Slot { row: None, dirty: false, wanted });
+        let slot = match self.slots.entry(key.clone()) {
+            Entry::Occupied(slot) => slot.into_mut(),
+            Entry::Vacant(slot) => {
+                self.turn.push_back(key.clone());
+                slot.insert(Slot { row: None, dirty: false, wanted })
+            }
+        };
         slot.row = Some(row);
         slot.wanted = wanted;
         if !slot.dirty {
@@ -102,16 +132,37 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         rows
     }
 
-    /// The drained rows are in the views: one more flush. Forgets what may be forgotten, except `pinned`.
-    pub fn flushed(&mut self, pinned: impl Fn(&K, Option<&V>) -> bool) {
-        self.flushes += 1;
-        if self.slots.len() <= self.capacity {
-            return;
+    /// The drained rows are in the views: one more flush, or as long without a change as so many take.
+    pub fn flushed(&mut self, flushes: u32) {
+        self.flushes += flushes;
+        let rows = self.turn.len();
+        let some = (rows * flushes as usize).div_ceil(LOOK_EVERY).min(rows);
+        self.to_look = if rows > self.capacity { rows } else { some };
+        let room = (2 * rows).max(ROOM_MIN);
+        if self.slots.capacity() > 4 * room {
+            self.slots.shrink_to(room);
+            self.turn.shrink_to(room);
         }
+    }
+
+    /// Looks at some rows, and forgets those that may be forgotten and are not `pinned`: where there are more than the
+    /// capacity, and where nobody wanted them for long. Whether there are more to look at since the last flush: all at
+    /// once would keep everybody waiting.
+    pub fn sweep(&mut self, looks: usize, pinned: impl Fn(&K, Option<&V>) -> bool) -> bool {
         let now = self.flushes;
-        self.slots.retain(|key, slot| {
-            slot.dirty || slot.wanted + KEEP_FLUSHES >= now || pinned(key, slot.row.as_deref())
-        });
+        for _ in 0..looks.min(self.to_look) {
+            self.to_look -= 1;
+            let Some(key) = self.turn.pop_front() else { break };
+            let Some(slot) = self.slots.get(&key) else { continue };
+            let keep = if self.slots.len() > self.capacity { KEEP_FLUSHES } else { IDLE_FLUSHES };
+            let stays = slot.dirty || slot.wanted + keep >= now || pinned(&key, slot.row.as_deref());
+            if stays {
+                self.turn.push_back(key);
+            } else {
+                self.slots.remove(&key);
+            }
+        }
+        self.to_look > 0
     }
 
     /// Drops one clean row so that it is read again.
@@ -143,20 +194,71 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
 mod tests {
     use super::*;
 
+    fn flush(table: &mut Table<u32, u32>) {
+        table.flushed(1);
+        while table.sweep(1, |key, _| *key == 7) {}
+    }
+
     #[test]
     fn a_dirty_row_is_never_forgotten_and_a_clean_one_only_after_two_flushes() {
         let mut table: Table<u32, u32> = Table::new(0);
         table.put(1, 10);
-        table.flushed(|_, _| false);
-        table.flushed(|_, _| false);
-        table.flushed(|_, _| false);
+        for _ in 0..3 {
+            flush(&mut table);
+        }
         assert_eq!(table.get(&1), Some(&10), "dirty");
         assert_eq!(table.drain().len(), 1);
-        table.flushed(|_, _| false);
-        table.flushed(|_, _| false);
+        flush(&mut table);
+        flush(&mut table);
         assert_eq!(table.get(&1), Some(&10), "too early");
-        table.flushed(|_, _| false);
+        flush(&mut table);
         assert!(!table.want(&1));
+    }
+
+    #[test]
+    fn no_more_is_forgotten_than_there_is_too_much_and_what_was_wanted_or_is_pinned_stays() {
+        let mut table: Table<u32, u32> = Table::new(3);
+        for key in 0..10 {
+            table.learn(key, Some(Arc::new(key)));
+        }
+        for _ in 0..3 {
+            flush(&mut table);
+            assert!(table.want(&1));
+        }
+        let left: Vec<u32> = (0..10).filter(|key| table.get(key).is_some()).collect();
+        assert_eq!(left, [1, 7, 9], "the oldest go first, down to what it may hold");
+        for _ in 0..IDLE_FLUSHES + 2 * u32::try_from(LOOK_EVERY).unwrap() {
+            flush(&mut table);
+            assert!(table.want(&1));
+        }
+        assert!(table.get(&1).is_some() && table.get(&7).is_some(), "wanted, and pinned");
+        assert_eq!(table.known(), 2, "what nobody wants goes in the end");
+    }
+
+    #[test]
+    fn a_table_that_was_large_gives_its_memory_back() {
+        let mut table: Table<u32, u32> = Table::new(0);
+        for key in 10..20_010 {
+            table.learn(key, None);
+        }
+        for _ in 0..5 {
+            flush(&mut table);
+        }
+        assert_eq!(table.known(), 0);
+        assert!(table.slots.capacity() <= 4 * ROOM_MIN && table.turn.capacity() <= 4 * ROOM_MIN);
+    }
+
+    #[test]
+    fn what_was_dropped_leaves_no_key_behind_for_ever() {
+        let mut table: Table<u32, u32> = Table::new(2);
+        for _ in 0..100 {
+            table.learn(1, None);
+            table.forget(&1);
+            table.learn(2, None);
+            table.forget_absent();
+            flush(&mut table);
+        }
+        assert!(table.turn.len() <= 4, "{}", table.turn.len());
     }
 
     #[test]

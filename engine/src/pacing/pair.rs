@@ -1,8 +1,8 @@
 //! The limit between a number and one person, as the provider counts it: one message in 6 s, up to 45 at once
 //! borrowed from the future. A generic cell rate algorithm: per person one moment, no counters.
 
+use crate::hash::HashMap;
 use crate::time::{SECOND_MS, Timestamp};
-use std::collections::HashMap;
 
 /// Milliseconds that one message costs.
 const INTERVAL_MS: i64 = 6 * SECOND_MS;
@@ -60,7 +60,7 @@ impl PairLimit {
     /// No accounts.
     #[must_use]
     pub fn new() -> Self {
-        Self { accounts: HashMap::new(), sweep_at: SWEEP_MIN, last: None }
+        Self { accounts: HashMap::default(), sweep_at: SWEEP_MIN, last: None }
     }
 
     /// Counts one message to the person `key` (a hash of the address), or says when it may go. Two persons with

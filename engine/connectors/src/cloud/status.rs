@@ -12,9 +12,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
+/// A status as Meta writes it, its price read with it: what nearly every status is.
+pub(super) type Usual<'a> = StatusWire<'a, PricingWire<'a>, ConversationWire<'a>>;
+/// The same with the price read late: one of an unknown shape is no reason to lose the status.
+pub(super) type Late<'a> = StatusWire<'a, &'a RawValue, &'a RawValue>;
+
 /// A status as Meta writes it.
 #[derive(Deserialize)]
-pub(super) struct StatusWire<'a> {
+#[serde(bound(deserialize = "P: Deserialize<'de>, C: Deserialize<'de>"))]
+pub(super) struct StatusWire<'a, P, C> {
     #[serde(borrow)]
     id: Text<'a>,
     #[serde(borrow)]
@@ -28,15 +34,12 @@ pub(super) struct StatusWire<'a> {
     biz_opaque_callback_data: Option<Text<'a>>,
     #[serde(borrow, default)]
     errors: Option<Vec<ErrorWire<'a>>>,
-    // Read late: a price of an unknown shape is no reason to lose the status.
-    #[serde(borrow, default)]
-    pricing: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    conversation: Option<&'a RawValue>,
+    pricing: Option<P>,
+    conversation: Option<C>,
 }
 
 #[derive(Deserialize)]
-struct PricingWire<'a> {
+pub(super) struct PricingWire<'a> {
     #[serde(default)]
     billable: Option<bool>,
     #[serde(borrow, default)]
@@ -48,9 +51,9 @@ struct PricingWire<'a> {
 }
 
 #[derive(Deserialize)]
-struct ConversationWire<'a> {
-    #[serde(borrow)]
-    origin: OriginWire<'a>,
+pub(super) struct ConversationWire<'a> {
+    #[serde(borrow, default)]
+    origin: Option<OriginWire<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +80,18 @@ struct ErrorData<'a> {
 }
 
 /// `None` for a word this version does not know, or a status without a message id.
-pub(super) fn read(wire: &StatusWire<'_>) -> Option<InboundStatus> {
+pub(super) fn read(wire: &Usual<'_>) -> Option<InboundStatus> {
+    told(wire, pricing(wire.pricing.as_ref(), wire.conversation.as_ref()))
+}
+
+/// The same where the price could not be read with it.
+pub(super) fn read_late(wire: &Late<'_>) -> Option<InboundStatus> {
+    let price = wire.pricing.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let conversation = wire.conversation.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    told(wire, pricing(price.as_ref(), conversation.as_ref()))
+}
+
+fn told<P, C>(wire: &StatusWire<'_, P, C>, pricing: Option<Arc<Pricing>>) -> Option<InboundStatus> {
     let status = match &*wire.status {
         "sent" => Status::Sent,
         "delivered" => Status::Delivered,
@@ -102,24 +116,24 @@ pub(super) fn read(wire: &StatusWire<'_>) -> Option<InboundStatus> {
         at: wire.timestamp.0,
         detail: cause.and(error).and_then(ErrorWire::detail),
         cause,
-        pricing: pricing(wire),
+        pricing,
         recipient: phone(wire.recipient_id.as_ref()).or_else(|| user_id(wire.recipient_user_id.as_ref())),
     })
 }
 
 /// What the status says of its price, and of what began the conversation.
-fn pricing(wire: &StatusWire<'_>) -> Option<Arc<Pricing>> {
-    let price: Option<PricingWire<'_>> = wire.pricing.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let origin: Option<ConversationWire<'_>> =
-        wire.conversation.and_then(|raw| serde_json::from_str(raw.get()).ok());
+fn pricing(
+    price: Option<&PricingWire<'_>>,
+    conversation: Option<&ConversationWire<'_>>,
+) -> Option<Arc<Pricing>> {
     let word = |text: Option<&Text<'_>>| Pricing::word(text.map_or("", |text| text));
-    let price = price.as_ref();
+    let origin = conversation.and_then(|conversation| conversation.origin.as_ref());
     let pricing = Pricing {
         billable: price.and_then(|price| price.billable),
         model: word(price.and_then(|price| price.pricing_model.as_ref())),
         kind: word(price.and_then(|price| price.r#type.as_ref())),
         category: word(price.and_then(|price| price.category.as_ref())),
-        origin: word(origin.as_ref().map(|conversation| &conversation.origin.r#type)),
+        origin: word(origin.map(|origin| &origin.r#type)),
     };
     (pricing != Pricing::default()).then(|| Arc::new(pricing))
 }

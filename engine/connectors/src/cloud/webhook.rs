@@ -2,25 +2,28 @@
 //! signature, and not what the items mean for a conversation.
 //!
 //! Nothing is lost and nothing is contagious: an item that is malformed or unknown is kept as it came, and the
-//! others are read as if it were not there. So a body is read twice over at most: once the usual, typed way, and
-//! only where that fails once more piece by piece.
+//! others are read as if it were not there. So a body is first read in one go, as nearly every one is; whatever is not
+//! as usual in it, it is read once more from the outside in, each piece kept raw until it is its turn.
 
 use super::inbound::{self, Contacts};
-use super::status::{self, StatusWire};
+use super::status::{self, Late, Usual};
 use super::wire::{Seconds, Text};
 use crate::metrics;
 use kabar_engine::address::Address;
 use kabar_engine::beside::Beside;
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
+use kabar_engine::hash::HashMap;
 use kabar_engine::outgoing::Reference;
 use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
 use std::sync::Arc;
+
+/// The fields whose value is one of a number's.
+const VALUES: [&str; 2] = ["messages", "user_preferences"];
 
 /// One part of a webhook.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,6 +192,15 @@ struct ChangeWire<'a> {
     value: &'a RawValue,
 }
 
+/// A change of the usual kind.
+#[derive(Deserialize)]
+struct UsualChange<'a> {
+    #[serde(borrow)]
+    field: Text<'a>,
+    #[serde(borrow)]
+    value: Value<'a, Usual<'a>>,
+}
+
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "S: Deserialize<'de>"))]
 struct Value<'a, S> {
@@ -224,23 +236,28 @@ fn none<S>() -> Option<Vec<S>> {
 /// # Errors
 /// [`ParseError`] only when the body as a whole is no webhook.
 pub fn parse(body: &[u8]) -> Result<Vec<Change>, ParseError> {
-    let mut sheaf = Sheaf::default();
-    match serde_json::from_slice::<Envelope<Entry<'_, ChangeWire<'_>>>>(body) {
-        Ok(envelope) => {
-            for entry in envelope.entry {
-                for change in &entry.changes {
-                    sheaf.change(entry.about(), change);
-                }
-            }
-        }
-        Err(_) => piece_by_piece(body, &mut sheaf)?,
-    }
+    let sheaf = in_one_go(body).map_or_else(|| piece_by_piece(body), Ok)?;
     sheaf.count();
     Ok(sheaf.changes)
 }
 
-/// Something in the envelope is not as usual: keep that, read the rest.
-fn piece_by_piece(body: &[u8], sheaf: &mut Sheaf) -> Result<(), ParseError> {
+/// `None`: something is not as usual.
+fn in_one_go(body: &[u8]) -> Option<Sheaf> {
+    // Seen to be text once, not string by string.
+    let text = std::str::from_utf8(body).ok()?;
+    let envelope: Envelope<Entry<'_, UsualChange<'_>>> = serde_json::from_str(text).ok()?;
+    let mut sheaf = Sheaf::default();
+    for entry in &envelope.entry {
+        for change in &entry.changes {
+            sheaf.usual(entry.about(), change)?;
+        }
+    }
+    Some(sheaf)
+}
+
+/// Something in it is not as usual: keep that, read the rest.
+fn piece_by_piece(body: &[u8]) -> Result<Sheaf, ParseError> {
+    let mut sheaf = Sheaf::default();
     let whole: &RawValue = serde_json::from_slice(body)
         .map_err(|error| ParseError::Json { line: error.line(), column: error.column() })?;
     let envelope: Envelope<&RawValue> =
@@ -257,7 +274,7 @@ fn piece_by_piece(body: &[u8], sheaf: &mut Sheaf) -> Result<(), ParseError> {
             }
         }
     }
-    Ok(())
+    Ok(sheaf)
 }
 
 /// What has been read so far.
@@ -269,40 +286,40 @@ struct Sheaf {
 }
 
 impl Sheaf {
+    fn usual(&mut self, about: About<'_>, change: &UsualChange<'_>) -> Option<()> {
+        if !VALUES.contains(&&*change.field) {
+            return None;
+        }
+        let value = &change.value;
+        let events = self.number(&value.metadata.phone_number_id, about);
+        let wires = value.statuses.as_deref().unwrap_or_default();
+        events.statuses.reserve(wires.len());
+        for wire in wires {
+            events.statuses.push(status::read(wire)?);
+        }
+        (read_lists(events, value) || !wires.is_empty()).then_some(())
+    }
+
     fn change(&mut self, about: About<'_>, change: &ChangeWire<'_>) {
-        let read = match &*change.field {
-            "messages" | "user_preferences" => self.value(about, &change.field, change.value),
-            _ => false,
-        };
-        if !read {
+        if !VALUES.contains(&&*change.field) || !self.value(about, &change.field, change.value) {
             self.unknown(about, &change.field, change.value);
         }
     }
 
     /// `false`: not even the number can be read.
     fn value(&mut self, about: About<'_>, field: &str, raw: &RawValue) -> bool {
-        if let Ok(mut value) = serde_json::from_str::<Value<'_, StatusWire<'_>>>(raw.get()) {
-            let wires = value.statuses.take().unwrap_or_default();
-            let statuses: Option<Vec<_>> = wires.iter().map(status::read).collect();
-            if let Some(mut statuses) = statuses {
-                let events = self.number(&value.metadata.phone_number_id, about);
-                let nothing = statuses.is_empty();
-                events.statuses.append(&mut statuses);
-                if !read_lists(events, &value) && nothing {
-                    events.keep(field, raw);
-                }
-                return true;
-            }
-        }
-        let Ok(mut value) = serde_json::from_str::<Value<'_, &RawValue>>(raw.get()) else { return false };
+        let Ok(value) = serde_json::from_str::<Value<'_, &RawValue>>(raw.get()) else { return false };
         let events = self.number(&value.metadata.phone_number_id, about);
-        for raw in value.statuses.take().unwrap_or_default() {
-            match serde_json::from_str(raw.get()).ok().as_ref().and_then(status::read) {
+        let statuses = value.statuses.as_deref().unwrap_or_default();
+        for raw in statuses {
+            match serde_json::from_str::<Late<'_>>(raw.get()).ok().as_ref().and_then(status::read_late) {
                 Some(status) => events.statuses.push(status),
                 None => events.keep("statuses", raw),
             }
         }
-        read_lists(events, &value);
+        if !read_lists(events, &value) && statuses.is_empty() {
+            events.keep(field, raw);
+        }
         true
     }
 
@@ -310,8 +327,7 @@ impl Sheaf {
         let place = match self.places.get(id) {
             Some(place) => *place,
             None => {
-                let account = about.account.map(str::to_owned);
-                let phone_number_id = id.to_owned();
+                let (phone_number_id, account) = (id.to_owned(), about.account.map(str::to_owned));
                 let events = NumberEvents { phone_number_id, account, ..NumberEvents::default() };
                 self.changes.push(Change::Number(events));
                 self.places.insert(id.to_owned(), self.changes.len() - 1);
@@ -385,4 +401,23 @@ fn read_lists<S>(events: &mut NumberEvents, value: &Value<'_, S>) -> bool {
     [&value.messages, &value.user_preferences, &value.errors, &value.user_actions]
         .into_iter()
         .any(|l| items(l) > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_in_one_go_says_the_same_piece_by_piece() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/webhook");
+        let mut usual = 0;
+        for file in std::fs::read_dir(corpus).unwrap() {
+            let path = file.unwrap().path();
+            let body = std::fs::read(&path).unwrap();
+            let Some(sheaf) = in_one_go(&body) else { continue };
+            assert_eq!(sheaf.changes, piece_by_piece(&body).unwrap().changes, "{}", path.display());
+            usual += sheaf.changes.len();
+        }
+        assert!(usual > 0, "none of them was as usual");
+    }
 }

@@ -7,6 +7,7 @@ use crate::cause::Cause;
 use crate::content::Content;
 use crate::conversation::speaks;
 use crate::entry::{ConsentSource, ConversationOpened, Inbound, StatusReport, What};
+use crate::hash::{HashMap, HashSet};
 use crate::id::{CampaignId, ConversationId, MediaId, MessageId, Sequence, SessionId, TenantId};
 use crate::mark::{MarkState, step};
 use crate::optout::{self, Wish};
@@ -14,7 +15,7 @@ use crate::outgoing::Reference;
 use crate::overlay::Overlay;
 use crate::part::{chunk_of, part_of};
 use crate::time::Timestamp;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Statuses in one entry.
@@ -32,7 +33,7 @@ impl Overlay {
         let mut single: Vec<StatusReport<MessageId>> = Vec::new();
         let mut packed: BTreeMap<CampaignId, Vec<StatusReport<u32>>> = BTreeMap::new();
         let mut stopped = Vec::new();
-        let mut charged: HashSet<(CampaignId, u32)> = HashSet::new();
+        let mut charged: HashSet<(CampaignId, u32)> = HashSet::default();
         for report in reports.iter().filter(|r| r.status.is_reported()) {
             match report.of {
                 Reference::Message(id) if self.news_of_message(tenant, session, id, report) => {
@@ -129,9 +130,9 @@ impl Overlay {
             effects: Effects::new(tenant, now),
             sequence: self.sequence,
             session,
-            fresh: HashMap::new(),
-            seen: HashSet::new(),
-            touched: HashSet::new(),
+            fresh: HashMap::default(),
+            seen: HashSet::default(),
+            touched: HashSet::default(),
         };
         let new = messages.iter().filter(|m| desk.take(m)).count();
         desk.effects.reply(Ok(Answer::Counted { new, known: messages.len() - new }))

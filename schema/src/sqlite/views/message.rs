@@ -3,7 +3,7 @@
 
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
-use super::{Current, one};
+use super::{Current, breathe, one};
 use crate::codec::body;
 use crate::seal::Keyring;
 use crate::sealing::{Place, open, seal};
@@ -63,7 +63,8 @@ pub(super) fn write(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[Current<
         exists: tx.prepare_cached("SELECT 1 FROM message_state WHERE id = ?1")?,
         sealed: Vec::with_capacity(1_024),
     };
-    for (row, fresh) in rows {
+    for (nth, (row, fresh)) in rows.into_iter().enumerate() {
+        breathe(nth);
         if fresh || !writer.update(row)? {
             writer.put(keyring, row)?;
         }

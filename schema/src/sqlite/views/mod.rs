@@ -133,6 +133,16 @@ fn sorted<'a, T, K: Ord>(
     list
 }
 
+/// Rows that are written in one go.
+const BREATH: usize = 32;
+
+/// Now and then lets others have the processor: a flush is long, and whoever waits for an answer waits for a thread.
+fn breathe(nth: usize) {
+    if nth % BREATH == BREATH - 1 {
+        std::thread::yield_now();
+    }
+}
+
 fn apply(
     tx: &Transaction<'_>,
     (keyring, sieves): (&Keyring, &Sieves),

@@ -3,7 +3,7 @@
 
 use super::super::database::Fault;
 use super::super::number::{Columns, int};
-use super::{Current, at_most, collect};
+use super::{Current, at_most, breathe, collect};
 use kabar_engine::id::{MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::message::Stage;
 use kabar_engine::overlay::{OutboxKey, OutboxLine};
@@ -22,7 +22,8 @@ pub(super) fn write(tx: &Transaction<'_>, flushes: &[Current<'_>]) -> Result<(),
     )?;
     for Current { flush, .. } in flushes {
         let shard = flush.mark.shard.0;
-        for line in &flush.changes.outbox {
+        for (nth, line) in flush.changes.outbox.iter().enumerate() {
+            breathe(nth);
             match line {
                 OutboxLine::Open { key, tenant, session, stage, valid_until } => put.execute(params![
                     shard,
