@@ -4,7 +4,7 @@
 use super::super::database::Fault;
 use super::super::number::{Columns, int};
 use super::sieve::Sieves;
-use super::{breathe, collect, one};
+use super::{collect, one};
 use crate::views::{IDEMPOTENCY_KEPT_MS, SEEN_KEPT_MS};
 use kabar_engine::entry::Position;
 use kabar_engine::id::{MessageId, SessionId, ShardId};
@@ -234,8 +234,7 @@ fn write_hour(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key, session) DO UPDATE SET body = excluded.body, \
          message = excluded.message, at = excluded.at, upto = excluded.upto WHERE excluded.upto > upto"
     ))?;
-    for (nth, row) in rows.iter().enumerate() {
-        breathe(nth);
+    for row in rows {
         let (key, body) = (row.key.to_be_bytes(), row.body.to_be_bytes());
         let parameters =
             params![key, int(row.session.0), body, int(row.message.0), row.at.0, int(row.upto.0)];

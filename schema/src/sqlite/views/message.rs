@@ -3,7 +3,7 @@
 
 use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
-use super::{Current, breathe, one};
+use super::{Breath, Current, one};
 use crate::codec::body;
 use crate::seal::Keyring;
 use crate::sealing::{Place, open, seal};
@@ -49,7 +49,12 @@ struct Writer<'t> {
 }
 
 /// Writes the messages of all flushes in the order of their ids.
-pub(super) fn write(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[Current<'_>]) -> Result<(), Fault> {
+pub(super) fn write(
+    tx: &Transaction<'_>,
+    keyring: &Keyring,
+    flushes: &[Current<'_>],
+    breath: &mut Breath,
+) -> Result<(), Fault> {
     let mut rows: Vec<(&MessageRow, bool)> = flushes
         .iter()
         // An id above what the shard had given at its last flush cannot be stored yet.
@@ -63,8 +68,8 @@ pub(super) fn write(tx: &Transaction<'_>, keyring: &Keyring, flushes: &[Current<
         exists: tx.prepare_cached("SELECT 1 FROM message_state WHERE id = ?1")?,
         sealed: Vec::with_capacity(1_024),
     };
-    for (nth, (row, fresh)) in rows.into_iter().enumerate() {
-        breathe(nth);
+    for (row, fresh) in rows {
+        breath.take();
         if fresh || !writer.update(row)? {
             writer.put(keyring, row)?;
         }

@@ -36,6 +36,7 @@ use kabar_engine::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sieve::Sieves;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The embedded views.
 #[derive(Debug)]
@@ -134,12 +135,27 @@ fn sorted<'a, T, K: Ord>(
 }
 
 /// Rows that are written in one go.
-const BREATH: usize = 32;
+const ROWS: u32 = 128;
+/// A flush that takes longer has given way for long enough: what waits for the next one grows meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Now and then lets others have the processor: a flush is long, and whoever waits for an answer waits for a thread.
-fn breathe(nth: usize) {
-    if nth % BREATH == BREATH - 1 {
-        std::thread::yield_now();
+/// Lets others have the processor now and then: a flush is long, and whoever waits for an answer waits for a thread.
+struct Breath {
+    rows: u32,
+    until: Instant,
+}
+
+impl Breath {
+    fn new() -> Self {
+        Self { rows: 0, until: Instant::now() + PATIENCE }
+    }
+
+    /// One row more.
+    fn take(&mut self) {
+        self.rows += 1;
+        if self.rows.is_multiple_of(ROWS) && Instant::now() < self.until {
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -155,10 +171,11 @@ fn apply(
             current.push(Current { flush, known_to: stored.last_id });
         }
     }
-    message::write(tx, keyring, &current)?;
+    let mut breath = Breath::new();
+    message::write(tx, keyring, &current, &mut breath)?;
     conversation::write(tx, keyring, &sorted(&current, |c| &c.conversations, |r| r.id))?;
     address::write(tx, &sorted(&current, |c| &c.addresses, |r| (r.session, r.address.clone())))?;
-    outbox::write(tx, &current)?;
+    outbox::write(tx, &current, &mut breath)?;
     let mut grown =
         generation::write_seen(tx, sieves, &sorted(&current, |c| &c.seen, |r| (r.hash, r.session)))?;
     grown |= generation::write_idempotency(

@@ -3,7 +3,7 @@
 
 use super::super::database::Fault;
 use super::super::number::{Columns, int};
-use super::{Current, at_most, breathe, collect};
+use super::{Breath, Current, at_most, collect};
 use kabar_engine::id::{MessageId, SessionId, ShardId, TenantId};
 use kabar_engine::message::Stage;
 use kabar_engine::overlay::{OutboxKey, OutboxLine};
@@ -11,7 +11,7 @@ use kabar_engine::pacing::Lane;
 use rusqlite::{Row, Transaction, params};
 
 /// Puts and deletes lines, in the order the flushes tell.
-pub(super) fn write(tx: &Transaction<'_>, flushes: &[Current<'_>]) -> Result<(), Fault> {
+pub(super) fn write(tx: &Transaction<'_>, flushes: &[Current<'_>], breath: &mut Breath) -> Result<(), Fault> {
     let mut put = tx.prepare_cached(
         "INSERT INTO outbox (shard, minute, lane, message, tenant, session, stage, valid_until) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (shard, minute, lane, message) \
@@ -22,8 +22,8 @@ pub(super) fn write(tx: &Transaction<'_>, flushes: &[Current<'_>]) -> Result<(),
     )?;
     for Current { flush, .. } in flushes {
         let shard = flush.mark.shard.0;
-        for (nth, line) in flush.changes.outbox.iter().enumerate() {
-            breathe(nth);
+        for line in &flush.changes.outbox {
+            breath.take();
             match line {
                 OutboxLine::Open { key, tenant, session, stage, valid_until } => put.execute(params![
                     shard,
