@@ -53,6 +53,7 @@ const USAGE: &str = "usage: kabar-benches <all|actors|rss|growth|restart|store|o
              client and server, acknowledgements, frames, and the bare driver beside them
   outbound   a bare HTTP client loop, API sends and campaign sends with three webhooks for each message, everything of Kabar on
              one core, 60 s each and until all is written
+  outbound --api  the API sends alone, for a profiler; --reports 0: without webhooks
   inbound    signed webhooks of one message or one status each, answered when durable, beside a bare axum server that
              reads and verifies; ends with 1 below 4,000 a second or with a p99 of 250 ms or more
   overload   memory under ten times the load the edge takes up, beside the load it does take up
@@ -81,6 +82,7 @@ fn main() -> Result<()> {
         Some("restart") => restart::run(options, number(&arguments, "--messages")?),
         Some("store") if flag("--cql") => store_cql::run(options),
         Some("store") => store::run(options),
+        Some("outbound") if flag("--api") => outbound::api_alone(options, number(&arguments, "--reports")?.unwrap_or(3)),
         Some("outbound") => outbound::run(options, number(&arguments, "--recipients")?),
         Some("inbound") => inbound::run(options),
         Some("overload") => overload::run(options),

@@ -80,11 +80,9 @@ pub fn run(options: Options, recipients: Option<u64>) -> Result<()> {
         let house = House::open(&provider).await?;
         campaign(&mut stub, &house, (options.scaled(WARM_RECIPIENTS), 0)).await?;
         let alone = campaign(&mut stub, &house, (options.scaled(ALONE), 0)).await?;
-        let path = format!("/connectors/cloud/{}", inbound::app(1));
-        stub.tell(&format!("hooks {} {path} {}", house.running.addr, inbound::SECRET))?;
-        stub.hear()?;
-        api(&mut stub, &house, options.scaled(WARM_SECONDS)).await?;
-        let api = api(&mut stub, &house, options.scaled(SECONDS)).await?;
+        report_to(&mut stub, &house)?;
+        api(&mut stub, &house, (options.scaled(WARM_SECONDS), REPORTS)).await?;
+        let api = api(&mut stub, &house, (options.scaled(SECONDS), REPORTS)).await?;
         let campaign = campaign(&mut stub, &house, (recipients, REPORTS)).await?;
         let threads = cpu::check_pinned(CORE)?;
         house.close().await;
@@ -99,6 +97,33 @@ pub fn run(options: Options, recipients: Option<u64>) -> Result<()> {
         foreign * 100.0
     );
     Ok(())
+}
+
+/// The API's messages alone, for a profiler: their figures in a line, compared with nothing.
+pub fn api_alone(options: Options, reports: u64) -> Result<()> {
+    cpu::pin(CORE)?;
+    let mut stub = Process::start(&["stub"])?;
+    let provider = stub.first_line.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let line = runtime.block_on(async {
+        let house = House::open(&provider).await?;
+        if reports > 0 {
+            report_to(&mut stub, &house)?;
+        }
+        api(&mut stub, &house, (options.scaled(WARM_SECONDS), reports)).await?;
+        let line = api(&mut stub, &house, (options.scaled(SECONDS), reports)).await?;
+        house.close().await;
+        anyhow::Ok(line)
+    })?;
+    println!("{}", line.json(&line));
+    Ok(())
+}
+
+/// Has the provider report what becomes of each message from here on.
+fn report_to(stub: &mut Process, house: &House) -> Result<()> {
+    let path = format!("/connectors/cloud/{}", inbound::app(1));
+    stub.tell(&format!("hooks {} {path} {}", house.running.addr, inbound::SECRET))?;
+    stub.hear().map(drop)
 }
 
 /// What a run begins with.
@@ -185,7 +210,7 @@ fn authority(url: &str) -> Result<String> {
 }
 
 /// Single messages by API, each with an idempotency key, for so many seconds and until nothing of them is left to do.
-async fn api(stub: &mut Process, house: &House, seconds: u64) -> Result<Line> {
+async fn api(stub: &mut Process, house: &House, (seconds, reports): (u64, u64)) -> Result<Line> {
     let mut body = House::message();
     body["session"] = json!(house.session);
     body["to"] = json!("+{to}");
@@ -199,7 +224,7 @@ async fn api(stub: &mut Process, house: &House, seconds: u64) -> Result<Line> {
     let told: Value = serde_json::from_str(&callers.await??)?;
     ensure!(told["refused"] == json!(0), "Kabar refused: {told}");
     let count = told["calls"].as_u64().unwrap_or(0);
-    settled(stub, house, &begin.stub, (count, REPORTS)).await?;
+    settled(stub, house, &begin.stub, (count, reports)).await?;
     let mut line = begin.end(stub, Some(house), told["cpu_seconds"].as_f64().unwrap_or(0.0))?;
     ensure!(line.messages == count, "{count} were accepted, the provider has {}", line.messages);
     (line.p50_ms, line.p99_ms) =
