@@ -97,6 +97,8 @@ pub struct Shard {
 pub struct Drained {
     /// Where the views will stand.
     pub mark: ShardMark,
+    /// The last entry that its rows know.
+    pub knows: Position,
     /// What changed.
     pub changes: Changes,
 }
@@ -358,17 +360,22 @@ impl Shard {
         change(&mut self.overlay.lock());
     }
 
-    /// Everything that changed since the last drain, `None` when nothing did.
+    /// What changed since the last drain and is to be written, `None` when nothing is: all of it, or what is due when so
+    /// many turns of the projector have passed.
     #[must_use]
-    pub fn drain(&self) -> Option<Drained> {
+    pub fn drain(&self, turns: Option<u32>) -> Option<Drained> {
         let mut overlay = self.overlay.lock();
         if overlay.dirty() == 0 || self.is_broken() {
             return None;
         }
         self.oldest_dirty.store(0, Ordering::Release);
-        let changes = overlay.drain();
-        let (position, last_id) = (overlay.position(), overlay.last_id());
-        Some(Drained { mark: ShardMark { shard: self.id, position, last_id }, changes })
+        let changes = match turns {
+            Some(turns) => overlay.drain_turn(turns),
+            None => overlay.drain(),
+        };
+        let (position, last_id) = (overlay.drained_to(), overlay.last_id());
+        let mark = ShardMark { shard: self.id, position, last_id };
+        (!changes.is_empty()).then(|| Drained { mark, knows: overlay.position(), changes })
     }
 
     /// What was drained is in the views.

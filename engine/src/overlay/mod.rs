@@ -4,6 +4,7 @@
 //! One door for everybody: `needs` → load → `decide` → positions → `fold` → journal. Replies, transmits and
 //! reads wait until the position they saw is durable; that waiting is the shard's, not the overlay's.
 
+mod awaited;
 pub mod decide;
 mod filing;
 mod fold;
@@ -34,6 +35,7 @@ use crate::optout::Wish;
 use crate::part::{PartRow, Totals};
 use crate::plant::Plant;
 use crate::time::Timestamp;
+use awaited::Awaited;
 use filing::Filing;
 use parts::{Briefs, PartIndex};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +72,8 @@ pub struct Overlay {
     /// How often in a row the projector found nothing to write.
     quiet: u32,
     messages: Table<MessageId, MessageRow>,
+    /// Those that wait for what becomes of them before they are written again.
+    awaited: Awaited,
     conversations: Table<ConversationId, ConversationRow>,
     addresses: Table<(SessionId, Address), AddressRow>,
     seen: Table<(SessionId, u64), SeenRow>,
@@ -127,6 +131,7 @@ impl Overlay {
             generation: 0,
             quiet: 0,
             messages: Table::new(rows),
+            awaited: Awaited::from(position),
             conversations: Table::new(rows),
             addresses: Table::new(rows),
             seen: Table::new(rows),
@@ -224,10 +229,8 @@ impl Overlay {
         self.generation
     }
 
-    /// Everything that changed since the last drain. The rows stay here, and count as clean; when the views
-    /// hold them [`Overlay::flushed`] is to be called, and before the next drain.
-    pub fn drain(&mut self) -> Changes {
-        let messages = self.messages.drain();
+    /// What changed, with these messages.
+    fn changes(&mut self, messages: Vec<Arc<MessageRow>>) -> Changes {
         let outbox = self.outbox_lines(&messages);
         Changes {
             outbox,
@@ -307,10 +310,12 @@ impl Overlay {
         more |= self.seen.sweep(LOOKS, |_, _| false);
         more |= self.idempotency.sweep(LOOKS, |_, _| false);
         more |= self.campaigns.sweep(LOOKS, |_, row| row.is_some_and(CampaignRow::is_live));
-        let index = &self.part_index;
+        let (index, known) = (&self.part_index, self.parts.known());
         more |= self.parts.sweep(LOOKS, |key, _| index.contains_key(key));
-        let parts = &self.parts;
-        self.counts.retain(|key, _| parts.get(key).is_some());
+        if self.parts.known() < known {
+            let parts = &self.parts;
+            self.counts.retain(|key, _| parts.get(key).is_some());
+        }
         more |= self.marks.sweep(LOOKS, |key, _| index.contains_key(&(key.0, key.1 / crate::part::CHUNKS)));
         more |= self.runs.sweep(LOOKS, |_, _| false);
         // Parts do not ask for the consent of each recipient: what this shard heard itself stays while one runs.
