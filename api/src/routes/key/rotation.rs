@@ -65,7 +65,7 @@ pub(crate) async fn post(
         return Err(Problem::invalid("overlap_seconds", format!("from 0 to {OVERLAP_MAX_S}")));
     }
     let old = found(&state, &whose, id).await?.noun;
-    whose.caller.rights().cover(&Rights::of(&old))?;
+    whose.caller.rights().cover(&Rights::of(&old, state.config.limits))?;
     let root = whose.owner.root();
     let next = key.id(|k| KeyId::derived(root, k), |r| KeyId::random(now, r));
     replaceable(&old, next, now)?;
