@@ -21,7 +21,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -35,6 +35,10 @@ const USES: Duration = Duration::from_secs(60);
 
 /// How long the end may wait for that.
 const LAST_USES: Duration = Duration::from_secs(1);
+
+/// What connections that do not end, actors and the last calls have together beyond the time of requests in flight. One
+/// time for the whole end: with 7 s for the requests 9 s, and a second is left to write what was done.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Why a server does not start: what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -168,11 +172,13 @@ impl Running {
     /// store.
     pub async fn shutdown(self) {
         let Self { node, store, server, ring, upkeep, drain, .. } = self;
+        let end = Instant::now() + drain + LAST;
         tokio::join!(server.drain(drain), node.drain());
         upkeep.iter().for_each(JoinHandle::abort);
         // What the last minute saw; a store that does not answer now must not hold the end back.
         let _ = tokio::time::timeout(LAST_USES, ring.keep_uses(&store.nouns)).await;
-        node.shutdown().await;
+        let rest = end.saturating_duration_since(Instant::now()).as_millis();
+        node.shutdown_within(u64::try_from(rest).unwrap_or(u64::MAX)).await;
         store.close().await;
     }
 }
