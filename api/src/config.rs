@@ -75,6 +75,8 @@ pub struct Server {
     pub media_at_once: usize,
     /// Largest media file that may come as base64, bytes.
     pub media_inline_max_bytes: usize,
+    /// Webhook subscriptions of one tenant.
+    pub webhooks_max: usize,
     /// Longest time of a request, ms.
     pub request_timeout_ms: u64,
     /// Longest wait for requests in flight at the end, ms.
@@ -225,7 +227,7 @@ impl Config {
         let _ = write!(
             text,
             "[server]\nlisten = \"{}\"\nbody_max_kib = {}\nimport_max_mib = {}\nimports_max = {}\n\
-             media_at_once = {}\nmedia_inline_max_mib = {}\n\
+             media_at_once = {}\nmedia_inline_max_mib = {}\nwebhooks_max = {}\n\
              request_timeout_ms = {}\ndrain_timeout_ms = {}\n\n{}",
             server.listen,
             server.body_max_bytes >> 10,
@@ -233,6 +235,7 @@ impl Config {
             server.imports_max,
             server.media_at_once,
             server.media_inline_max_bytes >> 20,
+            server.webhooks_max,
             server.request_timeout_ms,
             server.drain_timeout_ms,
             edge.shown(outbound),
@@ -286,6 +289,7 @@ fn read_server(s: &Source) -> Result<Server, ConfigError> {
         imports_max: size(s.number("server.imports_max", 1..=64)?),
         media_at_once: size(s.number("server.media_at_once", 1..=1_000)?),
         media_inline_max_bytes: size(s.number("server.media_inline_max_mib", 1..=100)?) << 20,
+        webhooks_max: size(s.number("server.webhooks_max", 1..=1_000)?),
         request_timeout_ms: s.number("server.request_timeout_ms", 1_000..=600_000)?,
         drain_timeout_ms: s.number("server.drain_timeout_ms", 0..=600_000)?,
     })

@@ -82,7 +82,9 @@ fn main() -> Result<()> {
         Some("restart") => restart::run(options, number(&arguments, "--messages")?),
         Some("store") if flag("--cql") => store_cql::run(options),
         Some("store") => store::run(options),
-        Some("outbound") if flag("--api") => outbound::api_alone(options, number(&arguments, "--reports")?.unwrap_or(3)),
+        Some("outbound") if flag("--api") => {
+            outbound::api_alone(options, number(&arguments, "--reports")?.unwrap_or(3))
+        }
         Some("outbound") => outbound::run(options, number(&arguments, "--recipients")?),
         Some("inbound") => inbound::run(options),
         Some("overload") => overload::run(options),

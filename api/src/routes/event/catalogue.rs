@@ -49,7 +49,8 @@ An answer of 200 to 299 within 15 seconds counts; redirects are not followed. Ot
 2 h, 5 h, 10 h and 10 h after the attempt before, each up to a fifth longer, and then given up. Events of one conversation come
 in their order: one that fails holds back the later ones of its conversation and nothing else; a campaign's message that nobody
 answered counts as a conversation of its own. Events can come more than once: after a crash, what was brought in the last second
-or two. Up to 1,000 events of a subscription wait; what comes then is read from the journal when some have ended.
+or two. Up to 1,000 events of a subscription wait; what comes then is read from the journal when some have ended. A tenant has at
+most `server.webhooks_max` (50) subscriptions; one more is refused with `webhook_limit`.
 
 When nothing succeeds for five days the subscription is switched off with the event `webhook.disabled`; `enable` goes on where it
 stood. `GET /v1/webhooks/{id}/deliveries` is the log of attempts, kept for 14 days and 128,000 attempts. `replay` brings one event,
