@@ -199,6 +199,7 @@ impl Dispatcher {
                 Err(_) => Err(DispatchError::Unknown),
             };
         }
+        metrics::refused("restarting");
         Err(DispatchError::Overloaded { retry_after_ms: RETRY_MS })
     }
 

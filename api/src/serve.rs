@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 
 /// The master key's file in the store's folder.
 pub(crate) const MASTER_KEY: &str = "master.key";
-/// The operator's key's file in the store's folder.
+/// The operator's key's file beside the master key's.
 pub(crate) const OPERATOR_KEY: &str = "operator.key";
 
 /// How often it is written down when keys were used.
@@ -238,12 +238,33 @@ pub(crate) fn master_key(config: &Config) -> Result<MasterKey, StartError> {
     if next.exists() { Ok(MasterKey::from_file(&next)?.replacing(&key)) } else { Ok(key) }
 }
 
-/// From the configuration or the folder's file, which is made when it is absent; and whether it was.
-fn operator_key(config: &Config) -> Result<(String, bool), StartError> {
-    if let Some(key) = &config.auth.operator_key {
-        return Ok((key.clone(), false));
+/// The file of the operator's key; `None` when the configuration holds the key itself. Never in the store's folder unless
+/// the master key is there too: a folder that is stolen without its key must show no secret.
+pub(crate) fn operator_key_file(config: &Config) -> Result<Option<PathBuf>, StartError> {
+    if config.auth.operator_key.is_some() {
+        return Ok(None);
     }
-    let file = config.store.folder.join(OPERATOR_KEY);
+    if let Some(file) = &config.auth.operator_key_file {
+        return Ok(Some(file.clone()));
+    }
+    let beside = config.store.master_key_file.clone().or_else(|| master_key_file(config));
+    match beside {
+        Some(master) => Ok(Some(master.with_file_name(OPERATOR_KEY))),
+        None => {
+            let what = "the master key is kept out of the folder, so this key must not lie in it: set \
+                        `auth.operator_key` or `auth.operator_key_file`, and move a key that is there";
+            let file = config.store.folder.join(OPERATOR_KEY);
+            Err(StartError::KeyFile { file, source: std::io::Error::other(what) })
+        }
+    }
+}
+
+/// From the configuration or a file, which is made when it is absent; and whether it was.
+fn operator_key(config: &Config) -> Result<(String, bool), StartError> {
+    let Some(file) = operator_key_file(config)? else {
+        return Ok((config.auth.operator_key.clone().unwrap_or_default(), false));
+    };
+    bring(&config.store.folder.join(OPERATOR_KEY), &file)?;
     match std::fs::read_to_string(&file) {
         Ok(text) if text.trim().len() >= 16 => Ok((text.trim().to_owned(), false)),
         Ok(_) => {
@@ -257,6 +278,17 @@ fn operator_key(config: &Config) -> Result<(String, bool), StartError> {
         }
         Err(source) => Err(StartError::KeyFile { file, source }),
     }
+}
+
+/// Takes a key out of the folder, where an earlier version kept it, to its place.
+fn bring(old: &Path, file: &Path) -> Result<(), StartError> {
+    if old == file || file.exists() || !old.exists() {
+        return Ok(());
+    }
+    let failed = |source| StartError::KeyFile { file: old.to_owned(), source };
+    let key = std::fs::read_to_string(old).map_err(failed)?;
+    write_secret(file, key.trim())?;
+    std::fs::remove_file(old).map_err(failed)
 }
 
 /// A key nobody has seen.

@@ -83,7 +83,7 @@ async fn sigterm_refuses_the_new_finishes_the_old_and_is_over_in_time() {
 }
 
 /// A session of the first tenant whose provider is at this address.
-async fn session(server: &Server, bearer: &str, provider: &str) -> String {
+pub async fn session(server: &Server, bearer: &str, provider: &str) -> String {
     let app = json!({"app_secrets": ["secret"], "verify_token": "token"});
     let (_, app) = server.call("POST /v1/apps", &[("authorization", bearer)], app.to_string()).await;
     let operator = format!("Bearer {OPERATOR}");

@@ -112,6 +112,18 @@ async fn a_key_is_replaced_without_downtime_and_once() {
     assert_eq!(tenant.call(&rotate, json!({})).await.problem(), (409, "wrong_phase".into()));
     let too_long = tenant.call(&rotate, json!({"overlap_seconds": 604_801})).await;
     assert_eq!(too_long.problem(), (422, "invalid_value".into()));
+    // One that ends soon is replaced by one that does not, and never by one that outlives who asks.
+    let soon = json!({"name": "soon", "scopes": ["keys:write"], "expires": "2100-01-01T00:00:00Z"});
+    let (soon_id, soon) = house.made_key(&of, soon).await;
+    let rotate_soon = format!("POST /v1/keys/{soon_id}/rotate");
+    let longer = json!({"expires": "2100-01-02T00:00:00Z"});
+    assert_eq!(
+        house.by(&soon, &rotate_soon, &[], longer.clone()).await.problem(),
+        (403, "exceeds_key".into())
+    );
+    let prolonged = tenant.call(&rotate_soon, longer).await.json();
+    assert_eq!(prolonged["key"]["expires"], "2100-01-02T00:00:00.000Z");
+    assert_ne!(prolonged["replaced"]["expires"], prolonged["key"]["expires"]);
     // Without an overlap the old one ends at once, and the new one goes on.
     let last = tenant
         .call(&format!("POST /v1/keys/{}/rotate", next.as_str().unwrap()), json!({"overlap_seconds": 0}))

@@ -194,7 +194,7 @@ async fn sessions(
     Ok(all)
 }
 
-fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let at = Timestamp::from_rfc3339(text).filter(|at| *at > now);
     at.ok_or_else(|| Problem::invalid("expires", "a moment to come, such as 2027-12-31T00:00:00Z"))
 }

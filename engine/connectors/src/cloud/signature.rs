@@ -34,6 +34,12 @@ impl Claim {
     }
 }
 
+/// Both at once, for a body that is there.
+#[must_use]
+pub fn verify(secrets: &[impl AsRef<str>], header: Option<&str>, body: &[u8]) -> bool {
+    Claim::read(header).is_some_and(|claim| claim.fits(secrets, body))
+}
+
 fn decode(hex: &str) -> Option<[u8; 32]> {
     let hex = hex.as_bytes();
     let mut bytes = [0; 32];
@@ -68,10 +74,6 @@ mod tests {
 
     /// What Meta sends: non-ASCII as lower-case escapes, slashes escaped. Computed with another program.
     const BODY: &[u8] = br#"{"text":{"body":"caf\u00e9 \ud83d\udc4d <a href=\"https:\/\/x\">"}}"#;
-
-    fn verify(secrets: &[impl AsRef<str>], header: Option<&str>, body: &[u8]) -> bool {
-        Claim::read(header).is_some_and(|claim| claim.fits(secrets, body))
-    }
 
     fn signed(secret: &str, body: &[u8]) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
