@@ -199,6 +199,7 @@ impl Dispatcher {
                 Err(_) => Err(DispatchError::Unknown),
             };
         }
+        metrics::refused("restarting");
         Err(DispatchError::Overloaded { retry_after_ms: RETRY_MS })
     }
 
@@ -269,7 +270,31 @@ impl Dispatcher {
         }))
     }
 
-    /// Takes a provider's webhook; `Ok` only when everything in it is durable.
+    /// Looks at what a provider's webhook says before its body, which is then worth reading.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn expect_webhook(
+        &self,
+        app: u64,
+        signature: Option<&str>,
+    ) -> Result<webhook::Expected, WebhookError> {
+        webhook::expect(&self.0, app, signature).await
+    }
+
+    /// Takes the body of a provider's webhook; `Ok` only when everything in it is durable.
+    ///
+    /// # Errors
+    /// [`WebhookError`].
+    pub async fn take_webhook(
+        &self,
+        expected: webhook::Expected,
+        body: Bytes,
+    ) -> Result<Receipt, WebhookError> {
+        webhook::receive(&self.0, expected, &body).await
+    }
+
+    /// Takes a provider's webhook that is whole; `Ok` only when everything in it is durable.
     ///
     /// # Errors
     /// [`WebhookError`].
@@ -279,7 +304,7 @@ impl Dispatcher {
         signature: Option<&str>,
         body: Bytes,
     ) -> Result<Receipt, WebhookError> {
-        webhook::receive(&self.0, app, signature, &body).await
+        self.take_webhook(self.expect_webhook(app, signature).await?, body).await
     }
 
     /// Answers a provider's verification of the webhook address; `None` when the token is wrong.

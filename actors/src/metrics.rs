@@ -101,6 +101,11 @@ pub fn held(by: Hold, seconds: f64) {
     histogram!("kabar_hold_seconds", "cause" => by).record(seconds);
 }
 
+/// Messages and recipients that wait for a moment of their own.
+pub fn waits(cause: &'static str, count: u64) {
+    counter!("kabar_waits_total", "cause" => cause).increment(count);
+}
+
 /// How many messages the node may have on their way.
 pub fn room(size: u32) {
     gauge!("kabar_room_messages").set(f64::from(size));

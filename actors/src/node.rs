@@ -42,7 +42,7 @@ const TRUST_MS: i64 = 5_000;
 /// A stop waits this long for calls in flight.
 const DRAIN_MS: u64 = 5_000;
 const DRAIN_LOOK_MS: u64 = 10;
-/// And then so long for those begun while its actors ended: with the edge's own time less than 10 s in all.
+/// And then so long for those begun while its actors ended, where whoever stops it gives it no other time.
 const LAST_MS: u64 = 2_000;
 /// How long proof of an ambiguous send is waited for when the tenant says nothing.
 const PROOF_MS: i64 = 900_000;
@@ -247,15 +247,21 @@ impl Node {
 
     /// Drains unless that was done, stops the actors, flushes, gives the leases back, closes the store.
     pub async fn shutdown(&self) {
+        self.shutdown_within(LAST_MS).await;
+    }
+
+    /// The same, where the drained node's actors and calls have so many ms together before what they did is written.
+    pub async fn shutdown_within(&self, limit_ms: u64) {
         if !self.is_draining() {
             self.drain().await;
         }
+        let end = self.clock.uptime_ms().saturating_add(limit_ms);
         self.ready.store(false, Ordering::Release);
         self.tasks.lock().drain(..).for_each(|task| task.abort());
         self.runtime.shutdown().await;
         // A claim that was on its way to the disk at the first look has gone out since: its actor finished the
         // message in hand. No actor lives now that could make another one.
-        self.calls_end(LAST_MS).await;
+        self.calls_end(end.saturating_sub(self.clock.uptime_ms())).await;
         self.flush().await;
         self.terms().release().await;
         self.store.close().await;
@@ -273,10 +279,10 @@ impl Node {
 
     /// Returns when no call is in flight, or after so many ms.
     async fn calls_end(&self, limit_ms: u64) {
-        let mut waited = 0;
-        while waited < limit_ms && self.calls() > 0 {
+        // By the clock: a sleep takes longer than it says.
+        let end = self.clock.uptime_ms().saturating_add(limit_ms);
+        while self.calls() > 0 && self.clock.uptime_ms() < end {
             self.clock.sleep_ms(DRAIN_LOOK_MS).await;
-            waited += DRAIN_LOOK_MS;
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod durable;
 mod pump;
+mod waited;
 
 use crate::lease::Terms;
 use crate::metrics;
@@ -223,6 +224,7 @@ impl Shard {
         let last = base.0 + entries.len() as u64 - 1;
         let fence = Fence { shard: self.id, epoch: self.epoch };
         let touched = tide::touched(base, &entries);
+        waited::count(&entries);
         let answer = self.parts.store.journal.append(fence, base, entries);
         Pump::push(self, Frame { base: base.0, last, touched, answer });
     }

@@ -5,6 +5,7 @@
 mod log;
 mod served;
 mod state;
+mod texts;
 
 pub use kabar_connectors::webhook::{Delivered, Delivery};
 pub(crate) use served::Served;

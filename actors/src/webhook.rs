@@ -17,7 +17,7 @@ use crate::trace;
 use bytes::Bytes;
 use consequence::Failure;
 use kabar_connectors::cloud::{
-    Change, InboundMessage, InboundStatus, NumberEvents, UnknownItem, parse, verify,
+    Change, Claim, InboundMessage, InboundStatus, NumberEvents, UnknownItem, parse,
 };
 use kabar_engine::content::Content;
 use kabar_engine::entry::{ConsentSource, StatusReport};
@@ -92,23 +92,41 @@ impl From<DoorError> for WebhookError {
     }
 }
 
+/// A webhook whose body is worth reading: its app is known, and what it is signed with can be a signature.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    owner: Arc<MetaApp>,
+    claim: Claim,
+}
+
+/// Looks at what a webhook says before its body: a stranger's is not waited for.
+///
+/// # Errors
+/// [`WebhookError`].
+pub async fn expect(node: &Node, app: u64, signature: Option<&str>) -> Result<Expected, WebhookError> {
+    let owner = node.app(app).await.map_err(|_| DoorError::Unavailable)?.ok_or(WebhookError::UnknownApp)?;
+    match Claim::read(signature) {
+        Some(claim) => Ok(Expected { owner, claim }),
+        None => Err(unsigned(node, &owner)),
+    }
+}
+
+fn unsigned(node: &Node, owner: &MetaApp) -> WebhookError {
+    node.unsigned().note(owner.id, node.clock().now_ms());
+    WebhookError::BadSignature
+}
+
 /// Takes a webhook; `Ok` only when everything in it is durable.
 ///
 /// # Errors
 /// [`WebhookError`]; after `Unavailable` parts of it may be durable, and a repeat is absorbed.
-pub async fn receive(
-    node: &Arc<Node>,
-    app: u64,
-    signature: Option<&str>,
-    body: &Bytes,
-) -> Result<Receipt, WebhookError> {
+pub async fn receive(node: &Arc<Node>, expected: Expected, body: &Bytes) -> Result<Receipt, WebhookError> {
     if body.len() > node.options().webhook_max_bytes {
         return Err(WebhookError::TooLarge);
     }
-    let owner = node.app(app).await.map_err(|_| DoorError::Unavailable)?.ok_or(WebhookError::UnknownApp)?;
-    if !verify(&owner.app_secrets, signature, body) {
-        node.unsigned().note(owner.id, node.clock().now_ms());
-        return Err(WebhookError::BadSignature);
+    let Expected { owner, claim } = expected;
+    if !claim.fits(&owner.app_secrets, body) {
+        return Err(unsigned(node, &owner));
     }
     let mut changes = parse(body).map_err(|_| WebhookError::Unreadable)?;
     let mut receipt = Receipt::default();

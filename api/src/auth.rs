@@ -6,6 +6,7 @@
 pub(crate) mod demand;
 pub(crate) mod gate;
 mod origin;
+pub(crate) mod purse;
 pub(crate) mod rights;
 pub(crate) mod ring;
 
@@ -59,7 +60,11 @@ impl Caller {
     pub(crate) fn rights(&self) -> Rights {
         match self {
             Self::Operator => Rights::default(),
-            Self::Key(pass) => Rights { networks: pass.networks.clone(), ..Rights::of(&pass.key) },
+            Self::Key(pass) => Rights {
+                networks: pass.networks.clone(),
+                limits: Some(pass.limits),
+                ..Rights::of(&pass.key, pass.limits)
+            },
         }
     }
 

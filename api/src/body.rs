@@ -87,13 +87,16 @@ fn too_large(max: u64) -> Problem {
     Problem::new(Code::BodyTooLarge, format!("The body is larger than {max} bytes."))
 }
 
+/// Why a body ended early.
 fn broken(error: &(dyn std::error::Error + 'static)) -> Problem {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
-    let stalled = causes.any(|cause| matches!(cause.downcast_ref(), Some(Broken::Stalled)));
-    let detail = if stalled {
-        "The body stood still for too long."
-    } else {
-        "The connection ended before the body did."
+    let detail = match causes.find_map(|cause| cause.downcast_ref()) {
+        Some(Broken::NoRoom) => {
+            return Problem::new(Code::Overloaded, "The bodies of too many requests are in hand.");
+        }
+        Some(Broken::Stalled) => "The body stood still for too long.",
+        Some(Broken::Slow) => "The body came slower than 1 KiB a second.",
+        Some(Broken::Ended(_)) | None => "The connection ended before the body did.",
     };
     Problem::new(Code::BodyUnreadable, detail)
 }

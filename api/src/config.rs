@@ -75,6 +75,8 @@ pub struct Server {
     pub media_at_once: usize,
     /// Largest media file that may come as base64, bytes.
     pub media_inline_max_bytes: usize,
+    /// Webhook subscriptions of one tenant.
+    pub webhooks_max: usize,
     /// Longest time of a request, ms.
     pub request_timeout_ms: u64,
     /// Longest wait for requests in flight at the end, ms.
@@ -124,8 +126,10 @@ impl std::fmt::Debug for StoreFolder {
 /// `[auth]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Auth {
-    /// The operator's key; `None`: the file in the store's folder.
+    /// The operator's key; `None`: in a file.
     pub operator_key: Option<String>,
+    /// Which; `None`: beside the master key's.
+    pub operator_key_file: Option<PathBuf>,
     /// How long a checked key is remembered, ms.
     pub key_cache_ms: u64,
     /// Proxies that are believed when they say for whom they ask.
@@ -220,12 +224,13 @@ impl Config {
         let Self { server, edge, outbound, store, cql, auth, limits, engine, log, telemetry, .. } = self;
         let secret = |set: bool| if set { "\"(set)\"" } else { "\"\"" };
         let master = store.master_key_file.as_ref().map_or_else(String::new, |p| p.display().to_string());
+        let operator = auth.operator_key_file.as_ref().map_or_else(String::new, |p| p.display().to_string());
         let mut text = String::new();
         // Writing into a string cannot fail.
         let _ = write!(
             text,
             "[server]\nlisten = \"{}\"\nbody_max_kib = {}\nimport_max_mib = {}\nimports_max = {}\n\
-             media_at_once = {}\nmedia_inline_max_mib = {}\n\
+             media_at_once = {}\nmedia_inline_max_mib = {}\nwebhooks_max = {}\n\
              request_timeout_ms = {}\ndrain_timeout_ms = {}\n\n{}",
             server.listen,
             server.body_max_bytes >> 10,
@@ -233,6 +238,7 @@ impl Config {
             server.imports_max,
             server.media_at_once,
             server.media_inline_max_bytes >> 20,
+            server.webhooks_max,
             server.request_timeout_ms,
             server.drain_timeout_ms,
             edge.shown(outbound),
@@ -240,7 +246,7 @@ impl Config {
         let _ = write!(
             text,
             "[store]\nkind = \"{}\"\nfolder = {:?}\nsync_gap_ms = {}\nsegment_mib = {}\nmaster_key_file = {master:?}\n\
-             master_key = {}\nmaster_key_before = {}\n\n{}[auth]\noperator_key = {}\nkey_cache_ms = {}\ntrusted_proxies = {:?}\n\n{}",
+             master_key = {}\nmaster_key_before = {}\n\n{}[auth]\noperator_key = {}\noperator_key_file = {operator:?}\nkey_cache_ms = {}\ntrusted_proxies = {:?}\n\n{}",
             if store.kind == StoreKind::Cql { "cql" } else { "embedded" },
             store.folder.display().to_string(),
             store.sync_gap_ms,
@@ -286,6 +292,7 @@ fn read_server(s: &Source) -> Result<Server, ConfigError> {
         imports_max: size(s.number("server.imports_max", 1..=64)?),
         media_at_once: size(s.number("server.media_at_once", 1..=1_000)?),
         media_inline_max_bytes: size(s.number("server.media_inline_max_mib", 1..=100)?) << 20,
+        webhooks_max: size(s.number("server.webhooks_max", 1..=1_000)?),
         request_timeout_ms: s.number("server.request_timeout_ms", 1_000..=600_000)?,
         drain_timeout_ms: s.number("server.drain_timeout_ms", 0..=600_000)?,
     })
@@ -328,7 +335,9 @@ fn read_auth(s: &Source) -> Result<Auth, ConfigError> {
         return Err(s.refuse("auth.operator_key", "16 or more printable ASCII characters without spaces"));
     }
     let trusted_proxies = edge::networks(s, "auth.trusted_proxies")?;
-    Ok(Auth { operator_key, key_cache_ms: s.number("auth.key_cache_ms", 0..=60_000)?, trusted_proxies })
+    let operator_key_file = s.optional("auth.operator_key_file")?.map(PathBuf::from);
+    let key_cache_ms = s.number("auth.key_cache_ms", 0..=60_000)?;
+    Ok(Auth { operator_key, operator_key_file, key_cache_ms, trusted_proxies })
 }
 
 fn read_engine(s: &Source) -> Result<Engine, ConfigError> {

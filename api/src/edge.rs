@@ -11,7 +11,7 @@ use crate::config::Edge as Limits;
 use crate::metrics;
 use crate::router::Routes;
 use axum::body::Body;
-use flow::{Arriving, Busy, Held, Leaving};
+use flow::{Arriving, Busy, Held, Leaving, Patience};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
@@ -193,8 +193,9 @@ fn answer(
     shared: &Arc<Shared>,
 ) -> impl Future<Output = Result<Response<Leaving>, Infallible>> + use<> {
     let held = Held::new(Arc::clone(pulse), Arc::clone(&shared.busy));
-    let (stall, of_body) = (Duration::from_millis(shared.limits.body_stall_ms), Arc::clone(pulse));
-    let request = request.map(|body| Body::new(Arriving::new(body, stall, of_body)));
+    let patience = Patience::of(&shared.limits);
+    let of_body = Arc::clone(pulse);
+    let request = request.map(|body| Body::new(Arriving::new(body, patience, of_body)));
     let closes = request.version() < Version::HTTP_2;
     let answering = shared.routes.answer(request, peer);
     let draining = shared.draining.clone();

@@ -24,5 +24,6 @@ mod router;
 mod routes;
 mod secret;
 pub mod serve;
+mod share;
 mod state;
 mod telemetry;

@@ -21,13 +21,13 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// The master key's file in the store's folder.
 pub(crate) const MASTER_KEY: &str = "master.key";
-/// The operator's key's file in the store's folder.
+/// The operator's key's file beside the master key's.
 pub(crate) const OPERATOR_KEY: &str = "operator.key";
 
 /// How often it is written down when keys were used.
@@ -35,6 +35,10 @@ const USES: Duration = Duration::from_secs(60);
 
 /// How long the end may wait for that.
 const LAST_USES: Duration = Duration::from_secs(1);
+
+/// What connections that do not end, actors and the last calls have together beyond the time of requests in flight. One
+/// time for the whole end: with 7 s for the requests 9 s, and a second is left to write what was done.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Why a server does not start: what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -168,11 +172,13 @@ impl Running {
     /// store.
     pub async fn shutdown(self) {
         let Self { node, store, server, ring, upkeep, drain, .. } = self;
+        let end = Instant::now() + drain + LAST;
         tokio::join!(server.drain(drain), node.drain());
         upkeep.iter().for_each(JoinHandle::abort);
         // What the last minute saw; a store that does not answer now must not hold the end back.
         let _ = tokio::time::timeout(LAST_USES, ring.keep_uses(&store.nouns)).await;
-        node.shutdown().await;
+        let rest = end.saturating_duration_since(Instant::now()).as_millis();
+        node.shutdown_within(u64::try_from(rest).unwrap_or(u64::MAX)).await;
         store.close().await;
     }
 }
@@ -232,12 +238,33 @@ pub(crate) fn master_key(config: &Config) -> Result<MasterKey, StartError> {
     if next.exists() { Ok(MasterKey::from_file(&next)?.replacing(&key)) } else { Ok(key) }
 }
 
-/// From the configuration or the folder's file, which is made when it is absent; and whether it was.
-fn operator_key(config: &Config) -> Result<(String, bool), StartError> {
-    if let Some(key) = &config.auth.operator_key {
-        return Ok((key.clone(), false));
+/// The file of the operator's key; `None` when the configuration holds the key itself. Never in the store's folder unless
+/// the master key is there too: a folder that is stolen without its key must show no secret.
+pub(crate) fn operator_key_file(config: &Config) -> Result<Option<PathBuf>, StartError> {
+    if config.auth.operator_key.is_some() {
+        return Ok(None);
     }
-    let file = config.store.folder.join(OPERATOR_KEY);
+    if let Some(file) = &config.auth.operator_key_file {
+        return Ok(Some(file.clone()));
+    }
+    let beside = config.store.master_key_file.clone().or_else(|| master_key_file(config));
+    match beside {
+        Some(master) => Ok(Some(master.with_file_name(OPERATOR_KEY))),
+        None => {
+            let what = "the master key is kept out of the folder, so this key must not lie in it: set \
+                        `auth.operator_key` or `auth.operator_key_file`, and move a key that is there";
+            let file = config.store.folder.join(OPERATOR_KEY);
+            Err(StartError::KeyFile { file, source: std::io::Error::other(what) })
+        }
+    }
+}
+
+/// From the configuration or a file, which is made when it is absent; and whether it was.
+fn operator_key(config: &Config) -> Result<(String, bool), StartError> {
+    let Some(file) = operator_key_file(config)? else {
+        return Ok((config.auth.operator_key.clone().unwrap_or_default(), false));
+    };
+    bring(&config.store.folder.join(OPERATOR_KEY), &file)?;
     match std::fs::read_to_string(&file) {
         Ok(text) if text.trim().len() >= 16 => Ok((text.trim().to_owned(), false)),
         Ok(_) => {
@@ -251,6 +278,17 @@ fn operator_key(config: &Config) -> Result<(String, bool), StartError> {
         }
         Err(source) => Err(StartError::KeyFile { file, source }),
     }
+}
+
+/// Takes a key out of the folder, where an earlier version kept it, to its place.
+fn bring(old: &Path, file: &Path) -> Result<(), StartError> {
+    if old == file || file.exists() || !old.exists() {
+        return Ok(());
+    }
+    let failed = |source| StartError::KeyFile { file: old.to_owned(), source };
+    let key = std::fs::read_to_string(old).map_err(failed)?;
+    write_secret(file, key.trim())?;
+    std::fs::remove_file(old).map_err(failed)
 }
 
 /// A key nobody has seen.

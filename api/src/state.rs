@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::edge::admission::Admission;
 use crate::metrics::Exposition;
 use crate::problem::Problem;
+use crate::share::Share;
 use kabar_actors::Node;
 use kabar_actors::dispatcher::Dispatcher;
 use kabar_engine::id::{ResellerId, SessionId, TenantId};
@@ -15,7 +16,7 @@ use kabar_engine::time::Timestamp;
 use kabar_schema::records::{Nouns, Session, Tenant};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 /// Sessions remembered at once.
 const SESSIONS_MAX: usize = 10_000;
@@ -43,12 +44,14 @@ pub(crate) struct Inner {
     pub(crate) ring: Arc<Ring>,
     tenants: Cache<TenantId, Option<ResellerId>>,
     sessions: Cache<(TenantId, SessionId), ()>,
-    /// One permit per contact file that may be read now.
-    pub(crate) imports: Arc<Semaphore>,
-    /// One permit per file that may be taken in now.
-    pub(crate) media: Arc<Semaphore>,
+    /// One place per contact file that may be read now.
+    pub(crate) imports: Arc<Share>,
+    /// One place per file that may be taken in now.
+    pub(crate) media: Arc<Share>,
     /// One permit per message that may be explained now.
     pub(crate) whys: Semaphore,
+    /// Held while a webhook subscription is counted and made, so that many at once cannot pass together.
+    pub(crate) subscribing: Mutex<()>,
     /// What is in hand, and whether the server is ending.
     pub(crate) admission: Arc<Admission>,
 }
@@ -68,8 +71,9 @@ impl ApiState {
             tenants: Cache::new(TENANT_KEEP, TENANTS_MAX),
             sessions: Cache::new(SESSION_KEEP, SESSIONS_MAX),
             admission: Admission::of(&config),
-            imports: Arc::new(Semaphore::new(config.server.imports_max)),
-            media: Arc::new(Semaphore::new(config.server.media_at_once)),
+            imports: Share::new(config.server.imports_max),
+            media: Share::new(config.server.media_at_once),
+            subscribing: Mutex::default(),
             whys: Semaphore::new(WHYS_MAX),
             node,
             config,

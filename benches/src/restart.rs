@@ -96,6 +96,7 @@ async fn measured(mut provider: Process, pending: u64) -> Result<Figures> {
     config.server.listen = "127.0.0.1:0".parse()?;
     config.store.folder = folder.path().to_owned();
     config.store.master_key = Some(master.to_hex());
+    config.auth.operator_key = Some("operator-of-the-benches".to_owned());
     let heard = tokio::task::spawn_blocking(move || {
         let first = provider.hear();
         (first, Instant::now(), provider)

@@ -2,10 +2,10 @@
 //! from and written to the records. Not when: that is the actor's.
 
 use super::log::{Log, put};
+use super::texts::Texts;
 use crate::dispatcher::{Event, EventAsk, EventError, EventPlace, Follow, Follower};
 use crate::metrics;
 use crate::node::Node;
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use kabar_connectors::Secret;
 use kabar_connectors::webhook::{Delivered, Delivery};
@@ -24,8 +24,6 @@ use tokio::sync::watch;
 
 /// Events read at once.
 const PAGE: usize = 200;
-/// Texts of events that are kept; of others the journal is asked again.
-const TEXTS_MAX: usize = 256;
 
 pub(super) struct State {
     pub(super) record: Record,
@@ -38,7 +36,7 @@ pub(super) struct State {
     follower: Follower,
     standing: Standing,
     version: u64,
-    texts: HashMap<EventId, (Kind, Bytes)>,
+    texts: Texts,
     /// The word of each event that is being tried.
     trying: HashMap<EventId, &'static str>,
 }
@@ -81,13 +79,13 @@ impl State {
             due: w.due,
         });
         let failing = standing.failing.map(|(since, last)| Failing { since, last });
+        let texts = Texts::new(failing.is_some());
         let queue = Queue::new(left.collect(), failing, record.envelope);
         let from = Follow::After(place(&standing));
         let asked = ask(&record, standing.since);
         let follower = node.dispatcher().follow_unbounded(asked, from).await.map_err(failed)?;
         let sessions = record.sessions.clone().map(|list| list.into_iter().collect());
-        let (texts, trying) = (HashMap::new(), HashMap::new());
-        let (dirty, saved_at) = (version == 0, now);
+        let (dirty, saved_at, trying) = (version == 0, now, HashMap::new());
         Ok(Self { record, queue, log, dirty, saved_at, sessions, follower, standing, version, texts, trying })
     }
 
@@ -132,10 +130,10 @@ impl State {
             let (id, kind, lane) = (event.id, event.kind, event.about.lane());
             let (tenant, envelope) = (self.record.tenant, self.record.envelope);
             if self.queue.push(Pending { event: id, lane, attempts: 0, due: now })
-                && self.texts.len() < TEXTS_MAX
+                && self.texts.has_room()
                 && let Ok(Some(text)) = (courier.render)(tenant, event, envelope).await
             {
-                self.texts.insert(id, (kind, text));
+                self.texts.keep(id, kind, text);
             }
             self.dirty = true;
         }
@@ -156,7 +154,7 @@ impl State {
     ) -> Result<Option<BoxFuture<'static, Delivered>>, StoreError> {
         let Some(courier) = node.served().courier().cloned() else { return Err(StoreError::Unavailable) };
         let (tenant, event) = (self.record.tenant, pending.event);
-        let text = match self.texts.get(&event).cloned() {
+        let text = match self.texts.get(event) {
             Some(text) => Some(text),
             None => match node.dispatcher().event(tenant, event).await {
                 Ok(Some(found)) => {
@@ -185,9 +183,7 @@ impl State {
         let filed = self.queue.answered(event, delivered.is_good(), now, rand::random());
         // Nobody waits for it: it was told to an earlier life of this actor.
         let Some(filed) = filed else { return };
-        if !matches!(filed, Filed::Again(_)) || attempts > 0 {
-            self.texts.remove(&event);
-        }
+        self.texts.ended(event, delivered.is_good());
         self.note((event, at), attempts + 1, delivered, filed);
     }
 

@@ -3,7 +3,8 @@
 //! things may be seen: that is asked where a thing is named.
 
 use super::demand::Demand;
-use super::ring::{Pass, Rate};
+use super::purse::Rate;
+use super::ring::Pass;
 use super::{Caller, PREFIX, origin};
 use crate::body::check_key;
 use crate::metrics;

@@ -2,6 +2,7 @@
 //! long as they are used. When a key was used is kept here too and written down now and then, away from every request.
 
 use super::origin::coarse;
+use super::purse::{Purse, Rate, Shared};
 use crate::cache::Cache;
 use crate::config::Limits;
 use crate::secret;
@@ -9,7 +10,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use kabar_actors::Networks;
 use kabar_engine::hash::HashMap;
 use kabar_engine::id::KeyId;
-use kabar_engine::pacing::Bucket;
 use kabar_engine::time::Timestamp;
 use kabar_schema::StoreError;
 use kabar_schema::records::{Key, KeyLimits, KeyOwner, KeyUse, Nouns};
@@ -35,26 +35,11 @@ pub(crate) struct Pass {
     pub(crate) key: Key,
     /// What its `networks` say.
     pub(crate) networks: Networks,
+    /// What its `limits` come to here.
+    pub(crate) limits: Limits,
     live: Arc<Live>,
+    shared: Arc<Shared>,
     policy: Option<HeaderValue>,
-}
-
-/// What is taken from a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rate {
-    /// Every request.
-    Api,
-    /// Messages accepted.
-    Send,
-}
-
-impl Rate {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Send => "send",
-        }
-    }
 }
 
 /// What of a key changes with every request.
@@ -68,34 +53,16 @@ struct Live {
 
 #[derive(Debug)]
 struct Inside {
-    limits: Limits,
-    api: Bucket,
-    send: Bucket,
+    purse: Purse,
     used: Option<Timestamp>,
     from: Option<IpAddr>,
     /// The use that was written down last.
     kept: Option<Timestamp>,
 }
 
-impl Inside {
-    fn bucket(&mut self, rate: Rate) -> Option<&mut Bucket> {
-        match rate {
-            Rate::Api => (self.limits.api_per_second > 0).then_some(&mut self.api),
-            Rate::Send => (self.limits.send_per_second > 0).then_some(&mut self.send),
-        }
-    }
-}
-
 impl Live {
     fn new(key: &Key, limits: Limits) -> Self {
-        let inside = Inside {
-            limits,
-            api: Bucket::new(limits.api_per_second, limits.api_burst),
-            send: Bucket::new(limits.send_per_second, limits.send_burst),
-            used: None,
-            from: None,
-            kept: None,
-        };
+        let inside = Inside { purse: Purse::new(limits), used: None, from: None, kept: None };
         Self { id: key.id, owner: key.owner, created: key.created, inside: Mutex::new(inside) }
     }
 
@@ -106,7 +73,7 @@ impl Live {
 }
 
 /// What holds for a key: what the configuration says, but where the key has something of its own.
-fn limits_of(own: Option<KeyLimits>, configured: Limits) -> Limits {
+pub(crate) fn limits_of(own: Option<KeyLimits>, configured: Limits) -> Limits {
     let own = own.unwrap_or_default();
     Limits {
         api_per_second: own.api_per_second.unwrap_or(configured.api_per_second),
@@ -138,8 +105,18 @@ impl Pass {
     pub(super) fn enter(&self, now: Timestamp, from: Option<IpAddr>) -> Result<(), u64> {
         let mut inside = self.live.inside();
         (inside.used, inside.from) = (Some(now), from);
-        let Some(bucket) = inside.bucket(Rate::Api) else { return Ok(()) };
-        if bucket.take(now, 1) == 1 { Ok(()) } else { Err(wait(bucket, now)) }
+        match self.take(&mut inside, Rate::Api, (now, 1)) {
+            (1, _) => Ok(()),
+            (_, wait_ms) => Err(wait_ms),
+        }
+    }
+
+    /// From the key's purse and then from its owner's; what the owner has not goes back to the key.
+    fn take(&self, inside: &mut Inside, rate: Rate, (now, want): (Timestamp, u32)) -> (u32, u64) {
+        let (of_key, wait_ms) = inside.purse.take(rate, now, want);
+        let (granted, longer_ms) = self.shared.take(rate, now, of_key);
+        inside.purse.give_back(rate, of_key - granted);
+        (granted, wait_ms.max(longer_ms))
     }
 
     /// Takes one message, or says how long to wait, ms.
@@ -150,17 +127,13 @@ impl Pass {
 
     /// Takes up to so many messages; how many may go, and otherwise how long to wait for the next, ms.
     pub(crate) fn take_sends(&self, now: Timestamp, want: u32) -> (u32, u64) {
-        let mut inside = self.live.inside();
-        let Some(bucket) = inside.bucket(Rate::Send) else { return (want, 0) };
-        let granted = bucket.take(now, want);
-        (granted, wait(bucket, now))
+        self.take(&mut self.live.inside(), Rate::Send, (now, want))
     }
 
     /// Gives back what was taken for messages that were not accepted.
     pub(crate) fn return_sends(&self, count: u32) {
-        if let Some(bucket) = self.live.inside().bucket(Rate::Send) {
-            bucket.give_back(count);
-        }
+        self.live.inside().purse.give_back(Rate::Send, count);
+        self.shared.give_back(Rate::Send, count);
     }
 
     /// Says what is left, in the names of the draft and in the older ones; these tell of the bucket with the least left.
@@ -169,10 +142,11 @@ impl Pass {
         let (mut text, mut least) = (String::with_capacity(48), None::<(u32, u32, u64)>);
         {
             let mut inside = self.live.inside();
-            let bursts = [(Rate::Api, inside.limits.api_burst), (Rate::Send, inside.limits.send_burst)];
-            for (rate, burst) in bursts {
-                let Some(bucket) = inside.bucket(rate) else { continue };
-                let (left, reset) = (bucket.left(now), bucket.full_in_ms(now).div_ceil(1_000));
+            let limits = inside.purse.limits;
+            for (rate, burst) in [(Rate::Api, limits.api_burst), (Rate::Send, limits.send_burst)] {
+                let Some(own) = inside.purse.left(rate, now) else { continue };
+                let all = self.shared.left(rate, now).unwrap_or(own);
+                let (left, reset) = (own.0.min(all.0), own.1.max(all.1));
                 let comma = if text.is_empty() { "" } else { ", " };
                 // Writing into a string cannot fail.
                 let _ = write!(text, "{comma}\"{}\";r={left};t={reset}", rate.word());
@@ -193,20 +167,18 @@ impl Pass {
     }
 }
 
-fn wait(bucket: &Bucket, now: Timestamp) -> u64 {
-    u64::try_from(bucket.ready_at(now).since_ms(now)).unwrap_or(0)
-}
-
 /// All the keys this node has met.
 pub(crate) struct Ring {
     passes: Cache<[u8; 32], Arc<Pass>>,
     lives: Mutex<HashMap<KeyId, Arc<Live>>>,
+    owners: Mutex<HashMap<KeyOwner, Arc<Shared>>>,
     limits: Limits,
 }
 
 impl Ring {
     pub(crate) fn new(keep: Duration, limits: Limits) -> Self {
-        Self { passes: Cache::new(keep, KEYS_MAX), lives: Mutex::default(), limits }
+        let (lives, owners) = (Mutex::default(), Mutex::default());
+        Self { passes: Cache::new(keep, KEYS_MAX), lives, owners, limits }
     }
 
     /// The key of this secret, revoked or not.
@@ -233,16 +205,23 @@ impl Ring {
             StoreError::Unavailable
         })?;
         let limits = limits_of(key.limits, self.limits);
-        let live = self.live(&key, limits, now);
-        {
-            let mut inside = live.inside();
-            if inside.limits != limits {
-                inside.api.set_rate(now, limits.api_per_second, limits.api_burst);
-                inside.send.set_rate(now, limits.send_per_second, limits.send_burst);
-                inside.limits = limits;
-            }
+        let (live, shared) = (self.live(&key, limits, now), self.shared(key.owner, limits));
+        live.inside().purse.set(now, limits);
+        let good = key.revoked.is_none() && key.expires.is_none_or(|expires| expires > now);
+        shared.meet(key.id, good.then_some(limits), now);
+        Ok(Pass { policy: policy(limits), networks, limits, live, shared, key })
+    }
+
+    fn shared(&self, owner: KeyOwner, limits: Limits) -> Arc<Shared> {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if owners.len() >= KEYS_MAX {
+            // No key that was met of late draws on it.
+            owners.retain(|_, shared| Arc::strong_count(shared) > 1);
         }
-        Ok(Pass { policy: policy(limits), networks, live, key })
+        if owners.len() >= KEYS_MAX {
+            owners.clear();
+        }
+        Arc::clone(owners.entry(owner).or_insert_with(|| Arc::new(Shared::new(limits))))
     }
 
     fn live(&self, key: &Key, limits: Limits, now: Timestamp) -> Arc<Live> {

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::exit::Failure;
-use crate::serve::{MASTER_KEY, OPERATOR_KEY, master_key_file, next_key_file};
+use crate::serve::{MASTER_KEY, OPERATOR_KEY, master_key_file, next_key_file, operator_key_file};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kabar_actors::Clock;
@@ -135,8 +135,8 @@ fn keys(config: &Config, master: Option<&Path>) -> Result<Vec<(String, PathBuf)>
         Failure::usage("--with-key: the master key is in the configuration, not in a file: keep it yourself")
     })?;
     let mut keys = vec![(MASTER_KEY.to_owned(), master.to_owned())];
-    let operator = config.store.folder.join(OPERATOR_KEY);
-    if operator.exists() {
+    let operator = operator_key_file(config).map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(operator) = operator.filter(|file| file.exists()) {
         keys.push((OPERATOR_KEY.to_owned(), operator));
     }
     Ok(keys)

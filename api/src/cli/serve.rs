@@ -2,7 +2,7 @@
 
 use crate::config::{Config, StoreKind};
 use crate::exit::Failure;
-use crate::serve::{StartError, cql_options, master_key, start};
+use crate::serve::{StartError, cql_options, master_key, operator_key_file, start};
 use crate::telemetry::Export;
 
 /// Runs until SIGTERM or SIGINT.
@@ -11,18 +11,18 @@ pub(super) async fn run(config: Config, spans: Option<Export>) -> Result<(), Fai
     let ends = ending()?;
     let refused = |error: &dyn std::fmt::Display| Failure::failed(format!("spans cannot be sent: {error}"));
     let spans = spans.map(Export::begin).transpose().map_err(|error| refused(&error))?;
-    let folder = config.store.folder.clone();
-    let configured = config.auth.operator_key.is_some();
+    let refused = |error: StartError| Failure::usage(error.to_string());
+    let file = operator_key_file(&config).map_err(refused)?;
     let running = start(config).await.map_err(|error| match error {
         StartError::Listen { .. } | StartError::KeyFile { .. } => Failure::usage(error.to_string()),
         other => Failure::failed(other.to_string()),
     })?;
     let key = if running.operator_key_is_new {
         format!("operator key, shown once: {}", running.operator_key)
-    } else if configured {
-        "operator key: as configured".to_owned()
+    } else if let Some(file) = file {
+        format!("operator key: in {}", file.display())
     } else {
-        format!("operator key: in {}", folder.join("operator.key").display())
+        "operator key: as configured".to_owned()
     };
     println!("Kabar listens on {} · {key} · make a tenant with POST /v1/tenants", running.url());
     ends.await;

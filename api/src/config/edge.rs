@@ -21,6 +21,10 @@ pub struct Edge {
     pub idle_timeout_ms: u64,
     /// Longest pause within a body, ms.
     pub body_stall_ms: u64,
+    /// How long is waited for a body that comes slower than 1 KiB/s, ms.
+    pub body_slow_ms: u64,
+    /// Longest time from the head of a provider's webhook to the end of its body, ms.
+    pub webhook_body_ms: u64,
     /// Longest time a reader may take nothing of its answer, ms.
     pub write_stall_ms: u64,
     /// Requests handled at once.
@@ -67,6 +71,8 @@ pub(super) fn read_edge(s: &Source) -> Result<Edge, ConfigError> {
         head_timeout_ms: s.number("edge.head_timeout_ms", 100..=600_000)?,
         idle_timeout_ms: s.number("edge.idle_timeout_ms", 100..=3_600_000)?,
         body_stall_ms: s.number("edge.body_stall_ms", 100..=600_000)?,
+        body_slow_ms: s.number("edge.body_slow_ms", 100..=600_000)?,
+        webhook_body_ms: s.number("edge.webhook_body_ms", 100..=600_000)?,
         write_stall_ms: s.number("edge.write_stall_ms", 100..=600_000)?,
         in_flight_max: size(s.number("edge.in_flight_max", 1..=1_000_000)?),
         in_flight_max_bytes: s.number("edge.in_flight_max_mib", 1..=1_048_576)? << 20,
@@ -116,14 +122,16 @@ impl Edge {
         let _ = write!(
             text,
             "[edge]\nconnections_max = {}\nhead_max_kib = {}\nheaders_max = {}\nhead_timeout_ms = {}\n\
-             idle_timeout_ms = {}\nbody_stall_ms = {}\nwrite_stall_ms = {}\nin_flight_max = {}\n\
-             in_flight_max_mib = {}\n\n[outbound]\nallow_networks = {:?}\n\n",
+             idle_timeout_ms = {}\nbody_stall_ms = {}\nbody_slow_ms = {}\nwebhook_body_ms = {}\nwrite_stall_ms = {}\n\
+             in_flight_max = {}\nin_flight_max_mib = {}\n\n[outbound]\nallow_networks = {:?}\n\n",
             self.connections_max,
             self.head_max_bytes >> 10,
             self.headers_max,
             self.head_timeout_ms,
             self.idle_timeout_ms,
             self.body_stall_ms,
+            self.body_slow_ms,
+            self.webhook_body_ms,
             self.write_stall_ms,
             self.in_flight_max,
             self.in_flight_max_bytes >> 20,

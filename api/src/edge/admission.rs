@@ -1,22 +1,33 @@
 //! Whether a request is taken up: not while the server ends, not when too much is in hand, not in a coding nobody
-//! asked for. Whoever is taken up is held to that count until answered, and a panic on the way is an answer too.
-//! Not who asks, and not what for.
+//! asked for. Whoever is taken up is held to that count until answered, and a panic on the way is an answer too. A body
+//! counts as it comes: who only says how much it will be takes no room. Not who asks, and not what for.
 
+use super::flow::Broken;
 use crate::config::Config;
 use crate::metrics;
 use crate::problem::{Code, Problem};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures::FutureExt;
+use hyper::body::{Body as Bodied, Frame, SizeHint};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 /// What a request costs beside its body, bytes: its head, its answer, its way through the house.
 const OVERHEAD: u64 = 16 << 10;
+/// A body that says it is no longer than this counts as it says: most are, and need no counting on their way.
+const SMALL: u64 = 16 << 10;
+/// Of all requests in hand, the part that may be webhooks whose bodies are still to come.
+const WAITING_PART: usize = 4;
 /// Always answered: who watches must see an overload and an end.
 const WATCHED: &[&str] = &["/healthz", "/readyz", "/metrics"];
 
@@ -29,6 +40,8 @@ pub(crate) struct Admission {
     bytes_max: u64,
     /// More than this is never held of one body.
     body_max: u64,
+    /// Places of webhooks whose bodies are still to come.
+    waiting: Semaphore,
     pub(crate) draining: CancellationToken,
 }
 
@@ -36,12 +49,72 @@ pub(crate) struct Admission {
 struct Taken {
     admission: Arc<Admission>,
     bytes: u64,
+    /// What came of a body that is not small.
+    arrived: Option<Arc<Arrived>>,
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
         self.admission.requests.fetch_sub(1, Ordering::AcqRel);
         self.admission.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+/// The bytes of a body that came; counted back when neither the request nor the body is there any more.
+struct Arrived {
+    admission: Arc<Admission>,
+    bytes: AtomicU64,
+}
+
+impl Arrived {
+    /// Whether there is room for so many more. Beyond the largest body nothing more is held at once.
+    fn more(&self, bytes: usize) -> bool {
+        let (of_all, before) = (&self.admission, self.bytes.load(Ordering::Acquire));
+        let more = (bytes as u64).min(of_all.body_max.saturating_sub(before));
+        if more == 0 {
+            return true;
+        }
+        self.bytes.fetch_add(more, Ordering::AcqRel);
+        let held = of_all.bytes.fetch_add(more, Ordering::AcqRel) + more;
+        held <= of_all.bytes_max || of_all.requests() <= 1
+    }
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        self.admission.bytes.fetch_sub(self.bytes.load(Ordering::Acquire), Ordering::AcqRel);
+    }
+}
+
+/// A body that is counted as it comes, and breaks off where there is no room for more of it.
+struct Counted {
+    body: Body,
+    arrived: Arc<Arrived>,
+}
+
+impl Bodied for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let came = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        if self.arrived.more(came) {
+            return Poll::Ready(frame);
+        }
+        metrics::refused("in_flight");
+        Poll::Ready(Some(Err(axum::Error::new(Broken::NoRoom))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -55,7 +128,8 @@ impl Admission {
     fn new(requests_max: usize, bytes_max: u64, body_max: u64) -> Arc<Self> {
         let (requests, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
         let draining = CancellationToken::new();
-        Arc::new(Self { requests, bytes, requests_max, bytes_max, body_max, draining })
+        let waiting = Semaphore::new((requests_max / WAITING_PART).max(1));
+        Arc::new(Self { requests, bytes, requests_max, bytes_max, body_max, waiting, draining })
     }
 
     /// Requests in hand.
@@ -63,22 +137,35 @@ impl Admission {
         self.requests.load(Ordering::Acquire)
     }
 
+    /// A place of a webhook whose body is still to come.
+    pub(crate) fn wait(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        self.waiting.try_acquire().map_err(|_| {
+            metrics::refused("in_flight");
+            Problem::new(Code::Overloaded, "The bodies of too many webhooks are waited for.")
+        })
+    }
+
     /// `None`: there is no room now. One alone always has room.
     fn take(self: &Arc<Self>, headers: &HeaderMap) -> Option<Taken> {
-        let bytes = self.cost(headers);
+        let said = Self::said(headers);
+        let bytes = OVERHEAD + said.unwrap_or(0);
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
         let held = self.bytes.fetch_add(bytes, Ordering::AcqRel);
         // Counted first and looked at then, so that many at once cannot pass together; dropped it is counted back.
-        let taken = Taken { admission: Arc::clone(self), bytes };
+        let mut taken = Taken { admission: Arc::clone(self), bytes, arrived: None };
         let fits = before < self.requests_max && (before == 0 || held + bytes <= self.bytes_max);
+        if said.is_none() && fits {
+            let arrived = Arrived { admission: Arc::clone(self), bytes: AtomicU64::new(0) };
+            taken.arrived = Some(Arc::new(arrived));
+        }
         fits.then_some(taken)
     }
 
-    /// What its body may come to.
-    fn cost(&self, headers: &HeaderMap) -> u64 {
+    /// The size of a body that says it is small; `None` for every other.
+    fn said(headers: &HeaderMap) -> Option<u64> {
         let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-        let unsaid = if headers.contains_key(TRANSFER_ENCODING) { self.body_max } else { 0 };
-        OVERHEAD + length.unwrap_or(unsaid).min(self.body_max)
+        let unsaid = if headers.contains_key(TRANSFER_ENCODING) { u64::MAX } else { 0 };
+        Some(length.unwrap_or(unsaid)).filter(|length| *length <= SMALL)
     }
 }
 
@@ -102,6 +189,13 @@ pub(crate) async fn admit<F: Future<Output = Response>>(
     let Some(taken) = admission.take(request.headers()) else {
         metrics::refused("in_flight");
         return Problem::new(Code::Overloaded, "Too many requests are in hand.").into_response();
+    };
+    let request = match &taken.arrived {
+        Some(arrived) => {
+            let arrived = Arc::clone(arrived);
+            request.map(|body| Body::new(Counted { body, arrived }))
+        }
+        None => request,
     };
     let response = guarded(inner(request)).await;
     drop(taken);
@@ -142,18 +236,37 @@ mod tests {
 
     #[test]
     fn requests_and_their_bytes_are_counted_in_and_out() {
-        let admission = Admission::new(3, 140 << 10, 64 << 10);
-        let big = headers(&[("content-length", "60000")]);
-        let first = admission.take(&big).unwrap();
-        assert!(admission.take(&big).is_none(), "its body does not fit beside the first");
+        let admission = Admission::new(3, 60 << 10, 64 << 10);
+        let small = headers(&[("content-length", "16384")]);
+        let first = admission.take(&small).unwrap();
+        assert!(admission.take(&small).is_none(), "its body does not fit beside the first");
         let second = admission.take(&headers(&[])).unwrap();
-        assert!(admission.take(&headers(&[("transfer-encoding", "chunked")])).is_none());
         drop((first, second));
         assert_eq!((admission.requests(), admission.bytes.load(Ordering::Acquire)), (0, 0));
         let alone = admission.take(&headers(&[("content-length", "99999999999")]));
         assert!(alone.is_some());
         let _more = [admission.take(&headers(&[])).unwrap(), admission.take(&headers(&[])).unwrap()];
         assert!(admission.take(&headers(&[])).is_none(), "three are in hand");
+    }
+
+    #[test]
+    fn a_large_body_counts_as_it_comes_and_not_as_it_says() {
+        let admission = Admission::new(100, 200 << 10, 64 << 10);
+        let said = headers(&[("content-length", "3000000")]);
+        let unsaid = headers(&[("transfer-encoding", "chunked")]);
+        let held: Vec<_> = (0..5).map(|_| admission.take(&said).unwrap()).collect();
+        let other = admission.take(&unsaid).expect("nothing has come of the others");
+        let arrived = |taken: &Taken| Arc::clone(taken.arrived.as_ref().unwrap());
+        assert!(arrived(&other).more(64 << 10), "it fits beside six heads");
+        // More than the largest body is never held of one.
+        assert!(arrived(&other).more(1 << 30));
+        assert!(!arrived(&held[0]).more(64 << 10));
+        // A body that is read on after its request was given up still counts.
+        let late = arrived(&other);
+        drop((held, other));
+        assert_eq!(admission.bytes.load(Ordering::Acquire), 64 << 10);
+        drop(late);
+        assert_eq!(admission.bytes.load(Ordering::Acquire), 0);
     }
 
     #[test]

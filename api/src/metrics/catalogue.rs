@@ -53,10 +53,11 @@ pub(crate) const ALL: &[Metric] = &[
     metric("kabar_messages_transmitted_total", Counter, "outcome: accepted, rejected, retry, ambiguous", Event, "Messages and recipients handed to a connector, by what came back. `ambiguous` waits for proof."),
     metric("kabar_media_uploads_total", Counter, "outcome: taken, failed", Always, "Media files uploaded to a provider for a number: one upload serves every message that names the file."),
     metric("kabar_media_received_total", Counter, "outcome: stored, failed", Always, "Media files people sent, by what became of fetching them."),
-    metric("kabar_refusals_total", Counter, "reason: mailbox, dirty, opted_out, window_closed, frequency_cap, idempotency_mismatch, outbox_full", Event, "Sends refused at the front door. `mailbox`, `dirty`: too much waits behind it; the others are answers about the message."),
+    metric("kabar_refusals_total", Counter, "reason: mailbox, dirty, restarting, opted_out, window_closed, frequency_cap, template, idempotency_mismatch, outbox_full, not_found, wrong_phase", Event, "Sends refused at the front door. `mailbox`, `dirty`: too much waits behind it; `restarting`: what answers did not come back in time; the others are answers about the message."),
     metric("kabar_audience_left_out_total", Counter, "cause: opted_out, missing_variable, frequency_cap", Always, "People of audiences that became no recipients when a campaign was frozen."),
     metric("kabar_holds_total", Counter, "cause: pace, throttled, link_lost, room, lane, turn, restricted, template", Always, "Claims that had been held up for 20 ms or more, by what held them longest. `room`: calls in flight of the number; `turn`: other tenants or campaigns went first."),
     metric("kabar_hold_seconds", Histogram, "cause", Event, "How long they had been held up."),
+    metric("kabar_waits_total", Counter, "cause: start, hours, and the codes of errors.md that put a message back, such as pair_rate, throughput, ecosystem", Always, "Messages and recipients that began to wait for a moment of their own. `start`: accepted for later; `hours`: until the hours of the campaign open again; otherwise what put them back."),
     metric("kabar_room_messages", Gauge, "", Always, "How many messages the node may have on their way; it shrinks while its work is late."),
     metric("kabar_late_seconds", Gauge, "", Always, "How late the node's work was of late, where that is its own doing."),
     metric("kabar_webhook_items_total", Counter, "kind: status, message, known, stray, notice and what the parser left aside", Event, "Items of providers' webhooks by kind. `known`: a repeat; `stray`: of a number nobody linked."),
@@ -131,6 +132,9 @@ pub(super) fn describe() {
     }
     for cause in Hold::ALL {
         metrics::counter!("kabar_holds_total", "cause" => kabar_actors::metrics::hold(cause)).increment(0);
+    }
+    for cause in ["start", "hours", "pair_rate", "throughput"] {
+        metrics::counter!("kabar_waits_total", "cause" => cause).increment(0);
     }
     for cause in ["opted_out", "missing_variable", "frequency_cap"] {
         metrics::counter!("kabar_audience_left_out_total", "cause" => cause).increment(0);

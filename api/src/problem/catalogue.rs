@@ -64,6 +64,7 @@ pub(crate) enum Code {
     BadSignature,
     ChallengeRefused,
     WebhookUnverified,
+    WebhookLimit,
     RateLimited,
     Overloaded,
     Unavailable,
@@ -104,7 +105,7 @@ impl Code {
     }
 
     /// Every code, in the order of the page.
-    pub(crate) const ALL: [Self; 63] = [
+    pub(crate) const ALL: [Self; 64] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::KeyExpired,
@@ -161,6 +162,7 @@ impl Code {
         Self::BadSignature,
         Self::ChallengeRefused,
         Self::WebhookUnverified,
+        Self::WebhookLimit,
         Self::RateLimited,
         Self::Overloaded,
         Self::Unavailable,
@@ -231,6 +233,7 @@ impl Code {
             Self::BadSignature => entry(S::UNAUTHORIZED, "bad_signature", "The webhook is not signed with a secret of this app.", "Check the app secret at both ends."),
             Self::ChallengeRefused => entry(S::FORBIDDEN, "challenge_refused", "The verify token is not the app's.", "Enter the app's verify token at Meta."),
             Self::WebhookUnverified => entry(S::UNPROCESSABLE_ENTITY, "webhook_unverified", "The address did not answer Meta's handshake.", "Answer `GET ?hub.mode=subscribe&hub.challenge=…&hub.verify_token=…` with 200 and the challenge as plain text, when the token is yours."),
+            Self::WebhookLimit => entry(S::CONFLICT, "webhook_limit", "The tenant has as many webhook subscriptions as it may.", "Delete one that nobody needs, or let one address take the events of several."),
             Self::RateLimited => passing(S::TOO_MANY_REQUESTS, "rate_limited", "The key has asked more than its rate allows.", "Wait `retry_after` seconds; the headers RateLimit and RateLimit-Policy tell what is left."),
             Self::Overloaded => passing(S::TOO_MANY_REQUESTS, "overloaded", "Too much is waiting here.", "Repeat after `retry_after` seconds."),
             Self::Unavailable => passing(S::SERVICE_UNAVAILABLE, "unavailable", "It is not possible now; nothing was done.", "Repeat after `retry_after` seconds."),

@@ -4,7 +4,7 @@
 use super::message::{Accepted, Asked, accept, counts};
 use crate::auth::For;
 use crate::auth::gate::limited;
-use crate::auth::ring::Rate;
+use crate::auth::purse::Rate;
 use crate::body::{Idempotent, Json, refusal};
 use crate::openapi::content;
 use crate::problem::{Problem, TraceId};

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod catalogue;
 mod cursor;
+mod form;
 mod shown;
 pub(crate) mod socket;
 pub(crate) mod stream;
@@ -15,7 +16,9 @@ use crate::page::Ask;
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::State;
+use axum::response::Response;
 use bytes::Bytes;
+use form::Told;
 use kabar_actors::dispatcher::{Event, EventAsk, EventError};
 use kabar_engine::event::Kind;
 use kabar_engine::id::{SessionId, TenantId};
@@ -110,16 +113,23 @@ pub(crate) struct Events {
     more: bool,
 }
 
-/// `GET /v1/events`: a page from the journal.
+/// `GET /v1/events`: a page from the journal, or in one of the forms that go on.
 #[utoipa::path(get, path = "/v1/events", tag = "events", operation_id = "listEvents", summary = "Read what happened, or what is new",
-    params(Which), responses((status = 200, body = Events, description = "A page.")), extensions(("x-problems" = json!(["cursor_expired"]))))]
+    params(Which),
+    responses((status = 200, body = Events, description = "A page. With `Accept: text/event-stream` the stream of `/v1/events/stream`, and with the upgrade to a WebSocket the socket of `/v1/events/socket`: the same parameters but `limit`, and what is not said is as there.")),
+    extensions(("x-problems" = json!(["cursor_expired"]))))]
 pub(crate) async fn list(
     State(state): State<ApiState>,
     whom: For,
+    told: Told,
     Query(which): Query<Which>,
-) -> Result<axum::Json<Events>, Problem> {
+) -> Result<Response, Problem> {
+    told.answer(state, whom, which).await
+}
+
+async fn list_page(state: &ApiState, whom: &For, which: Which) -> Result<axum::Json<Events>, Problem> {
     let mut ask = which.read(whom.tenant)?;
-    ask.session = state.filtered(&whom, ask.session).await?;
+    ask.session = state.filtered(whom, ask.session).await?;
     let page = state.dispatcher.events(&ask).await?;
     let data = page.events.into_iter().map(|event| Shown::of(whom.tenant, event)).collect();
     Ok(axum::Json(Events { data, next: cursor::written(&page.next), more: page.more }))

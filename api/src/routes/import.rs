@@ -11,6 +11,7 @@ use crate::create::answer;
 use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, records};
 use crate::problem::{Code, Problem};
+use crate::share::Place;
 use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -21,10 +22,9 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use kabar_actors::import::{ImportError, ImportRequest, Mapping};
 use kabar_engine::address::Region;
-use kabar_engine::id::ImportId;
+use kabar_engine::id::{ImportId, TenantId};
 use kabar_schema::records::{ConsentBasis, Import, ImportState, Problem as Row};
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 
 /// The query of an import; columns that are not named are guessed from the header.
@@ -163,7 +163,7 @@ pub(crate) async fn post(
             return Ok(answer(StatusCode::CREATED, true, Shown::from(import)));
         }
     }
-    let _permit = permit(&state)?;
+    let _permit = permit(&state, whom.tenant)?;
     let max = state.config.server.import_max_bytes;
     let body = bounded(request.into_body(), max).boxed();
     let import = state.dispatcher.importer().run(asked, body, |_| {}).await?;
@@ -180,10 +180,10 @@ fn check_kind(request: &Request) -> Result<(), Problem> {
     Err(Problem::new(Code::UnsupportedMediaType, "Send the file itself as `text/csv`."))
 }
 
-/// A place among the files that are read at a time.
-fn permit(state: &ApiState) -> Result<OwnedSemaphorePermit, Problem> {
+/// A place among the files that are read at a time, of which a tenant has half.
+fn permit(state: &ApiState, tenant: TenantId) -> Result<Place, Problem> {
     let busy = || Problem::new(Code::Overloaded, "As many contact files are being read as may be.");
-    std::sync::Arc::clone(&state.imports).try_acquire_owned().map_err(|_| busy())
+    state.imports.take(tenant).ok_or_else(busy)
 }
 
 /// The body, which fails behind so many bytes.

@@ -7,6 +7,7 @@ mod wanted;
 pub(crate) mod whoami;
 
 use super::TRIES;
+use crate::auth::rights::Rights;
 use crate::auth::{Fresh, Holder};
 use crate::body::{Id, Idempotent, Json, Query};
 use crate::create::{answer, create};
@@ -123,8 +124,8 @@ pub(crate) async fn patch(
     Id(id): Id<KeyId>,
     body: Json<Patch>,
 ) -> Result<axum::Json<Shown>, Problem> {
-    let (patch, now) = (body.value, state.now());
-    let key = edit(&state, (&whose, id), |key| wanted::change(key, &patch, &whose.caller, now)).await?;
+    let (patch, at) = (body.value, (state.now(), state.config.limits));
+    let key = edit(&state, (&whose, id), |key| wanted::change(key, &patch, &whose.caller, at)).await?;
     let used = last_use(&state, &key).await?;
     Ok(axum::Json(Shown::of(key, used)))
 }
@@ -142,7 +143,7 @@ pub(crate) async fn delete(
     let key = edit(&state, (&whose, id), |key| {
         // A key that may less must not put out of use what may more; itself it may.
         if whose.caller.key() != Some(key.id) {
-            whose.caller.rights().cover(&crate::auth::rights::Rights::of(key))?;
+            whose.caller.rights().cover(&Rights::of(key, state.config.limits))?;
         }
         key.revoked = key.revoked.or(Some(now));
         Ok(())

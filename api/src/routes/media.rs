@@ -10,6 +10,7 @@ use crate::body::{Id, Json, Query};
 use crate::openapi::shapes;
 use crate::page::{Ask, Page, Time, records};
 use crate::problem::{Code, Problem};
+use crate::share::Place;
 use crate::state::ApiState;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -20,7 +21,6 @@ use kabar_engine::id::{MediaId, SessionId, TenantId};
 use kabar_engine::media::MediaKind;
 use kabar_schema::records::{Media, MediaCopy, MediaOrigin};
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 /// A file in the text of a request, or behind a link. Exactly one of `base64` and `link`.
@@ -146,7 +146,7 @@ pub(crate) async fn post(
     whom: For,
     request: Request,
 ) -> Result<Response, Problem> {
-    let _permit = permit(&state)?;
+    let _place = place(&state, whom.tenant)?;
     let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kept = match kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data") {
         true => form::take(&state, whom.tenant, request).await?,
@@ -159,10 +159,18 @@ pub(crate) async fn post(
     Ok((status, axum::Json(Shown::from(kept.media))).into_response())
 }
 
-/// A place among the files that are taken in at a time.
-pub(crate) fn permit(state: &ApiState) -> Result<OwnedSemaphorePermit, Problem> {
-    let busy = || Problem::new(Code::Overloaded, "As many files are being taken in as may be.");
-    std::sync::Arc::clone(&state.media).try_acquire_owned().map_err(|_| busy())
+/// A place among the files that are taken in at a time, of which a tenant has half.
+pub(crate) fn place(state: &ApiState, tenant: TenantId) -> Result<Place, Problem> {
+    state.media.take(tenant).ok_or_else(busy)
+}
+
+/// A place for one that does not say whose it is.
+pub(crate) fn permit(state: &ApiState) -> Result<Place, Problem> {
+    state.media.take_any().ok_or_else(busy)
+}
+
+fn busy() -> Problem {
+    Problem::new(Code::Overloaded, "As many files are being taken in as may be.")
 }
 
 async fn told(state: &ApiState, tenant: TenantId, wanted: Wanted) -> Result<Kept, Problem> {

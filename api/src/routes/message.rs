@@ -10,7 +10,7 @@ pub(crate) use shown::Shown;
 use super::{address, media};
 use crate::auth::For;
 use crate::auth::gate::limited;
-use crate::auth::ring::Rate;
+use crate::auth::purse::Rate;
 use crate::body::{Id, Idempotent, Json};
 use crate::create::answer;
 use crate::openapi::{content, shapes};

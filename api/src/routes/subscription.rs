@@ -21,7 +21,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kabar_actors::Guard;
 use kabar_engine::event::Kind;
-use kabar_engine::id::{SessionId, WebhookId};
+use kabar_engine::id::{SessionId, TenantId, WebhookId};
 use kabar_engine::subscription::Envelope;
 use kabar_engine::time::Timestamp;
 use kabar_schema::StoreError;
@@ -226,10 +226,20 @@ fn switch(record: &mut Subscription, enabled: bool, now: Timestamp) {
     }
 }
 
+/// Refuses one more than the tenant may have; a repeat meets the one it made.
+async fn room(state: &ApiState, tenant: TenantId, id: WebhookId) -> Result<(), Problem> {
+    let most = state.config.server.webhooks_max;
+    let before = state.nouns().page::<Subscription>(tenant, None, None, most).await?;
+    if before.len() < most || state.nouns().get::<Subscription>(tenant, id.0).await?.is_some() {
+        return Ok(());
+    }
+    Err(Problem::new(Code::WebhookLimit, format!("The tenant has {most} webhook subscriptions already.")))
+}
+
 /// `POST /v1/webhooks`: the only answer with the secret; a replay has none.
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", operation_id = "createWebhook", summary = "Subscribe an address to events",
     request_body = Wanted, responses((status = 201, body = Made, description = "Subscribed: what happens from now on is delivered. The only answer with the secret; a replay has none.")),
-    extensions(("x-problems" = json!(["unknown_reference", "webhook_unverified"]))))]
+    extensions(("x-problems" = json!(["unknown_reference", "webhook_unverified", "webhook_limit"]))))]
 pub(crate) async fn post(
     State(state): State<ApiState>,
     whom: For,
@@ -261,6 +271,8 @@ pub(crate) async fn post(
         body_hash,
         created: now,
     };
+    let _turn = state.subscribing.lock().await;
+    room(&state, tenant, id).await?;
     state.dispatcher.begin_webhook(tenant, id).await?;
     let created = create(&state, &key, record, |a, b| a.body_hash == b.body_hash).await?;
     if !created.replayed {

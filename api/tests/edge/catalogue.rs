@@ -221,6 +221,13 @@ async fn keys(met: &mut Met, house: &House, tenant: &Tenant<'_>) {
     }
 }
 
+/// One webhook subscription more than may be; nothing is ever brought to the first.
+async fn subscriptions(met: &mut Met, tenant: &Tenant<'_>) {
+    let wanted = json!({"url": "https://example.com/x", "types": ["campaign.finished"]});
+    assert_eq!(tenant.call("POST /v1/webhooks", wanted.clone()).await.status, 201);
+    met.note("webhook_limit", &tenant.call("POST /v1/webhooks", wanted).await);
+}
+
 /// Contact files.
 async fn files(met: &mut Met, house: &House, tenant: &Tenant<'_>) {
     let bearer = format!("Bearer {}", tenant.key);
@@ -337,6 +344,7 @@ async fn every_code_of_the_catalogue_can_be_met() {
         config.server.body_max_bytes = 4_000;
         config.server.import_max_bytes = 1_000;
         config.server.request_timeout_ms = 3_000;
+        config.server.webhooks_max = 1;
     })
     .await;
     let tenant = house.tenant("A").await;
@@ -345,6 +353,7 @@ async fn every_code_of_the_catalogue_can_be_met() {
     enough(&mut met, &house).await;
     strangers(&mut met, &house, &tenant).await;
     keys(&mut met, &house, &tenant).await;
+    subscriptions(&mut met, &tenant).await;
     files(&mut met, &house, &tenant).await;
     metas(&mut met, &house).await;
     troubles(&mut met, &tenant, &next).await;

@@ -85,6 +85,42 @@ async fn unit_image_and_compose_start_ask_and_end_the_server_as_it_is() {
     assert!(read(RULES).contains(&format!("up{{job=\"{job}\"}}")));
 }
 
+/// What stands between the operators of a sum or a ratio; brackets keep their own to themselves.
+fn operands(expression: &str) -> Vec<String> {
+    let (mut parts, mut depth) = (vec![String::new()], 0_i32);
+    for word in expression.split(' ') {
+        if depth == 0 && ["+", "-", "*", "/", "and", "or", "unless"].contains(&word) {
+            parts.push(String::new());
+            continue;
+        }
+        let part = parts.last_mut().unwrap();
+        part.push_str(word);
+        part.push(' ');
+        let count = |of: [char; 2]| word.chars().filter(|c| of.contains(c)).count() as i32;
+        depth += count(['(', '{']) - count([')', '}']);
+    }
+    parts
+}
+
+/// A series is combined with one of the same labels: one side summed and the other not never meet, and such a rule is
+/// silent for ever.
+#[test]
+fn both_sides_of_an_alert_rules_operator_are_summed_or_neither_is() {
+    let text = read(RULES);
+    let mut combined = 0;
+    for rule in text.split("- alert: ").skip(1) {
+        let expression = value(rule, "expr:");
+        let compared = [" > ", " == ", " < "].iter().find_map(|sign| expression.rsplit_once(sign));
+        let (left, right) = compared.unwrap();
+        assert!(right.parse::<f64>().is_ok(), "{expression} is compared with no number");
+        let parts = operands(left);
+        let summed = parts.iter().filter(|part| part.starts_with("sum(")).count();
+        assert!(summed == 0 || summed == parts.len(), "{expression}");
+        combined += usize::from(parts.len() > 1);
+    }
+    assert!(combined > 3, "{combined}");
+}
+
 #[test]
 fn every_alert_rule_is_whole() {
     let text = read(RULES);

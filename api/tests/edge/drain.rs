@@ -1,10 +1,12 @@
 //! The end of a server, on the real binary: SIGTERM takes nothing new, finishes what is in flight, closes what has no
 //! end, and is over in time.
 
+use super::house::{OPERATOR, template};
 use super::killed::Server;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 /// What is promised of the whole end.
 const PROMISED: Duration = Duration::from_secs(10);
@@ -78,4 +80,55 @@ async fn sigterm_refuses_the_new_finishes_the_old_and_is_over_in_time() {
     let server = Server::start(folder.path()).await;
     let (_, page) = server.call("GET /v1/templates", &[("authorization", &bearer)], "").await;
     assert_eq!(page["data"].as_array().unwrap().len(), 1, "{page}");
+}
+
+/// A session of the first tenant whose provider is at this address.
+pub async fn session(server: &Server, bearer: &str, provider: &str) -> String {
+    let app = json!({"app_secrets": ["secret"], "verify_token": "token"});
+    let (_, app) = server.call("POST /v1/apps", &[("authorization", bearer)], app.to_string()).await;
+    let operator = format!("Bearer {OPERATOR}");
+    let (_, tenants) = server.call("GET /v1/tenants", &[("authorization", &operator)], "").await;
+    let tenant = tenants["data"][0]["id"].as_str().unwrap();
+    let session = json!({
+        "name": "hangs", "app": app["id"], "phone_number_id": "106000000000001",
+        "display_phone_number": "15550200000", "access_token": "t", "base_url": provider, "validate": false,
+    });
+    let headers = [("authorization", operator.as_str()), ("kabar-tenant", tenant)];
+    let (_, made): (u16, Value) = server.call("POST /v1/sessions", &headers, session.to_string()).await;
+    made["id"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_is_in_time_also_with_a_body_that_stands_still_and_a_provider_that_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    // The body stands still for longer than the whole end may take.
+    let more = [("KABAR__EDGE__BODY_STALL_MS", "60000"), ("KABAR__EDGE__BODY_SLOW_MS", "60000")];
+    let mut server = Server::with(folder.path(), &more, std::process::Stdio::null()).await;
+    let bearer = server.tenant().await;
+    let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", provider.local_addr().unwrap());
+    let session = session(&server, &bearer, &address).await;
+    let message = template(&session, "6281234567890").to_string();
+    let (status, sent_message) =
+        server.call("POST /v1/messages", &[("authorization", &bearer)], message).await;
+    assert_eq!(status, 202, "{sent_message}");
+    // The call is made, and nobody answers it.
+    let (mut called, _) = tokio::time::timeout(PROMISED, provider.accept()).await.unwrap().unwrap();
+    assert!(read(&mut called, 5).await.starts_with("POST "));
+    let head = format!(
+        "POST /v1/templates HTTP/1.1\r\nhost: kabar\r\nauthorization: {bearer}\r\nexpect: 100-continue\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n"
+    );
+    let mut still = sent(&server, &head).await;
+    assert_eq!(read(&mut still, 25).await, "HTTP/1.1 100 Continue\r\n\r\n");
+
+    let begin = Instant::now();
+    server.terminate();
+    let status =
+        tokio::time::timeout(2 * PROMISED, server.child.wait()).await.expect("it does not end").unwrap();
+    let took = begin.elapsed();
+    assert!(status.success() && took < PROMISED, "{status} after {took:?}");
+    // It was waited for as long as it is said.
+    assert!(took > Duration::from_secs(6), "{took:?}");
+    drop((called, still));
 }

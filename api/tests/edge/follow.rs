@@ -55,9 +55,15 @@ struct Stream {
 
 impl Stream {
     async fn open(house: &House, tenant: &Tenant<'_>, query: &str, last: Option<&str>) -> Self {
+        Self::at(house, tenant, &format!("/v1/events/stream?{query}"), last).await
+    }
+
+    /// As a browser asks.
+    async fn at(house: &House, tenant: &Tenant<'_>, path: &str, last: Option<&str>) -> Self {
         let bearer = format!("Bearer {}", tenant.key);
         let mut request = Request::builder()
-            .uri(format!("{}/v1/events/stream?{query}", house.running.url()))
+            .uri(format!("{}{path}", house.running.url()))
+            .header("accept", "text/event-stream")
             .header("authorization", bearer);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -98,11 +104,15 @@ impl Stream {
 type Socket = WebSocketStream<TcpStream>;
 
 async fn socket(house: &House, tenant: &Tenant<'_>, query: &str) -> Socket {
+    socket_at(house, tenant, &format!("/v1/events/socket?{query}")).await
+}
+
+async fn socket_at(house: &House, tenant: &Tenant<'_>, path: &str) -> Socket {
     let tcp = TcpSocket::new_v4().unwrap();
     // So that a reader that stops is felt soon.
     tcp.set_recv_buffer_size(4_096).unwrap();
     let tcp = tcp.connect(house.running.addr).await.unwrap();
-    let url = format!("ws://{}/v1/events/socket?{query}", house.running.addr);
+    let url = format!("ws://{}{path}", house.running.addr);
     let mut request = url.into_client_request().unwrap();
     let bearer = format!("Bearer {}", tenant.key).parse().unwrap();
     request.headers_mut().insert("authorization", bearer);
@@ -263,6 +273,63 @@ async fn a_socket_goes_on_behind_any_cursor_and_is_closed_when_the_server_ends()
     let House { running, .. } = house;
     let (_, mine, theirs) = tokio::join!(running.shutdown(), frame(&mut reader), frame(&mut stranger));
     assert_eq!((mine, theirs), (Err(1_001), Err(1_001)));
+}
+
+#[tokio::test]
+async fn the_one_address_of_events_gives_a_page_a_stream_and_a_socket_as_it_is_asked() {
+    let house = House::open().await;
+    let tenant = house.tenant("A").await;
+    let session = tenant.idle_session("106000000000001").await;
+    let mut stream = Stream::at(&house, &tenant, "/v1/events", None).await;
+    let mut reader = socket_at(&house, &tenant, "/v1/events?types=message.accepted").await;
+    frame(&mut reader).await.unwrap();
+    let message = send_later(&tenant, &session).await;
+    let is_ours = |event: &Value| event["type"] == "message.accepted" && event["data"]["message"] == message;
+    while !is_ours(&stream.next().await.unwrap()) {}
+    assert!(is_ours(&frame(&mut reader).await.unwrap().0[0]));
+    // Who comes back with its last id goes on there, as at the stream's own address.
+    let place = stream.place.clone();
+    let mut behind = Stream::at(&house, &tenant, "/v1/events?since=2020-01-01T00:00:00Z", Some(&place)).await;
+    let next = send_later(&tenant, &session).await;
+    while behind.next().await.unwrap()["data"]["message"] != next {}
+    for accept in ["application/json", "*/*", "application/json, text/event-stream"] {
+        let page = tenant.with("GET /v1/events", &[("accept", accept)], Value::Null).await;
+        assert_eq!((page.status, &page.headers["content-type"]), (200, &"application/json".parse().unwrap()));
+    }
+    let paged = [("accept", "text/event-stream")];
+    let refused = tenant.with("GET /v1/events?limit=3", &paged, Value::Null).await;
+    assert_eq!(refused.problem(), (400, "invalid_query".into()));
+    house.running.shutdown().await;
+}
+
+/// Events come all the while, so nothing is ever silent for as long as a heartbeat.
+#[tokio::test]
+async fn a_stream_that_is_never_silent_ends_within_15_seconds_of_its_key_too() {
+    let house = House::open().await;
+    let tenant = house.tenant("A").await;
+    let session = tenant.idle_session("106000000000001").await;
+    let other = house.made_key(&[("kabar-tenant", &tenant.id)], json!({"name": "other"})).await;
+    let mut stream = Stream::open(&house, &tenant, "", None).await;
+    let later = later(&session, "6281234567890");
+    let revoke = format!("DELETE /v1/keys/{}", tenant.key_id);
+    for nth in 0..3 {
+        let sent = house.by(&other.1, "POST /v1/messages", &[], later.clone()).await;
+        assert_eq!(sent.status, 202, "{sent:?}");
+        while stream.next().await.unwrap()["type"] != "message.accepted" {}
+        if nth == 0 {
+            let revoked = house.by(&other.1, &revoke, &[], Value::Null).await;
+            assert_eq!(revoked.status, 200, "{revoked:?}");
+        }
+        // Twice seven seconds, and then two.
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs([7, 7, 2][nth])).await;
+        tokio::time::resume();
+    }
+    let begin = std::time::Instant::now();
+    assert_eq!(stream.next().await.unwrap()["code"], "invalid_key");
+    assert_eq!(stream.next().await, None);
+    assert!(begin.elapsed() < Duration::from_secs(5), "it ended after a silence");
+    house.running.shutdown().await;
 }
 
 #[tokio::test]

@@ -112,6 +112,18 @@ async fn a_key_is_replaced_without_downtime_and_once() {
     assert_eq!(tenant.call(&rotate, json!({})).await.problem(), (409, "wrong_phase".into()));
     let too_long = tenant.call(&rotate, json!({"overlap_seconds": 604_801})).await;
     assert_eq!(too_long.problem(), (422, "invalid_value".into()));
+    // One that ends soon is replaced by one that does not, and never by one that outlives who asks.
+    let soon = json!({"name": "soon", "scopes": ["keys:write"], "expires": "2100-01-01T00:00:00Z"});
+    let (soon_id, soon) = house.made_key(&of, soon).await;
+    let rotate_soon = format!("POST /v1/keys/{soon_id}/rotate");
+    let longer = json!({"expires": "2100-01-02T00:00:00Z"});
+    assert_eq!(
+        house.by(&soon, &rotate_soon, &[], longer.clone()).await.problem(),
+        (403, "exceeds_key".into())
+    );
+    let prolonged = tenant.call(&rotate_soon, longer).await.json();
+    assert_eq!(prolonged["key"]["expires"], "2100-01-02T00:00:00.000Z");
+    assert_ne!(prolonged["replaced"]["expires"], prolonged["key"]["expires"]);
     // Without an overlap the old one ends at once, and the new one goes on.
     let last = tenant
         .call(&format!("POST /v1/keys/{}/rotate", next.as_str().unwrap()), json!({"overlap_seconds": 0}))
@@ -276,5 +288,84 @@ async fn a_key_for_two_sessions_names_the_one_whose_events_it_reads_and_subscrib
     let fourth = json!({"name": "s", "app": app, "phone_number_id": "106000000000004",
         "display_phone_number": "15550200000", "access_token": "t", "validate": false});
     assert_eq!(house.by(&limited, "POST /v1/sessions", &[], fourth).await.problem(), refused);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_key_hands_on_its_rates_and_more_keys_are_not_more_rate() {
+    let house = House::open().await;
+    let tenant = house.tenant("A").await;
+    let limits = json!({"api_per_second": 1, "api_burst": 20, "send_per_second": 1, "send_burst": 10});
+    let of = [("kabar-tenant", tenant.id.as_str())];
+    // The tenant's first key has no limit here: it is taken back, or all of the tenant's keys together had none.
+    let slow = house.made_key(&of, json!({"name": "slow", "limits": limits})).await.1;
+    assert_eq!(
+        house.by(&slow, &format!("DELETE /v1/keys/{}", tenant.key_id), &[], Value::Null).await.status,
+        403
+    );
+    let taken = house.operator(&format!("DELETE /v1/keys/{}", tenant.key_id), &of, Value::Null).await;
+    assert_eq!(taken.status, 200);
+    assert_eq!(tenant.get("/v1/key").await.status, 401);
+    let made = house.by(&slow, "POST /v1/keys", &[], json!({"name": "second"})).await.json();
+    assert_eq!(made["limits"], limits);
+    let second = made["secret"].as_str().unwrap();
+    let first = house.by(second, "GET /v1/key", &[], Value::Null).await;
+    let policy = "\"api\";q=20;w=20, \"send\";q=10;w=10";
+    assert_eq!(first.headers["ratelimit-policy"], policy);
+    let mut passed = 0;
+    for nth in 0..40 {
+        let key = if nth % 2 == 0 { slow.as_str() } else { second };
+        let answer = house.by(key, "GET /v1/key", &[], Value::Null).await;
+        assert!([200, 429].contains(&answer.status), "{answer:?}");
+        passed += u32::from(answer.status == 200);
+        if answer.status == 429 {
+            assert!(answer.headers["ratelimit"].to_str().unwrap().starts_with("\"api\";r=0;"), "{answer:?}");
+        }
+    }
+    // Three were asked before; a second or two may have brought one each.
+    assert!((16..=20).contains(&passed), "{passed} of 40 passed");
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reseller_gives_no_rate_above_its_own_and_never_to_itself() {
+    let house = House::open().await;
+    let (reseller, free) = house.reseller("M").await;
+    let named = [("kabar-reseller", reseller.as_str())];
+    let own = json!({"api_per_second": 50, "api_burst": 500, "send_per_second": 5, "send_burst": 10});
+    let (id, key) = house.made_key(&named, json!({"name": "small", "limits": own})).await;
+    let tenant = house.by(&key, "POST /v1/tenants", &[], json!({"name": "T"})).await.id();
+    let of = [("kabar-tenant", tenant.as_str())];
+    let exceeds = (403, "exceeds_key".to_owned());
+    for (field, more) in [("api_per_second", 51), ("api_per_second", 0), ("send_burst", 11)] {
+        let limits = json!({field: more});
+        for (what, headers) in [("POST /v1/keys", &of[..]), ("POST /v1/keys", &[])] {
+            let asked = json!({"name": "more", "limits": limits});
+            assert_eq!(house.by(&key, what, headers, asked).await.problem(), exceeds, "{field} {more}");
+        }
+    }
+    for limits in [json!({"api_per_second": 100_000}), json!({"api_per_second": 1}), Value::Null] {
+        let itself = house.by(&key, &format!("PATCH /v1/keys/{id}"), &[], json!({"limits": limits})).await;
+        assert_eq!(
+            (itself.problem(), &itself.json()["path"]),
+            (exceeds.clone(), &json!("limits")),
+            "{limits}"
+        );
+    }
+    // What is not said is as its own, and less can be given.
+    let made =
+        house.by(&key, "POST /v1/keys", &of, json!({"name": "t", "limits": {"send_per_second": 1}})).await;
+    let mut less = own.clone();
+    less["send_per_second"] = json!(1);
+    assert_eq!(made.json()["limits"], less);
+    let path = format!("PATCH /v1/keys/{}", made.id());
+    assert_eq!(house.by(&key, &path, &of, json!({"limits": null})).await.json()["limits"], own);
+    let raised = json!({"limits": {"send_per_second": 6}});
+    assert_eq!(house.by(&key, &path, &of, raised.clone()).await.problem(), exceeds);
+    // A key of the same reseller that may more gives more; the small one then changes, rotates or revokes it no more.
+    assert_eq!(house.by(&free, &path, &of, raised).await.status, 200);
+    for what in [path.clone(), path.replace("PATCH", "DELETE"), path.replace("PATCH", "POST") + "/rotate"] {
+        assert_eq!(house.by(&key, &what, &of, json!({})).await.problem(), exceeds, "{what}");
+    }
     house.running.shutdown().await;
 }

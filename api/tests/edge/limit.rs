@@ -10,27 +10,27 @@ use tokio::net::TcpStream;
 /// Longest wait for what must happen.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// A limit that is met soon.
-const SOON: u64 = 300;
+pub const SOON: u64 = 300;
 /// The size of the body nobody takes.
 const HUGE: usize = 100 << 20;
 
-async fn connect(house: &House) -> TcpStream {
+pub async fn connect(house: &House) -> TcpStream {
     TcpStream::connect(house.running.addr).await.unwrap()
 }
 
 /// A connection that has sent this.
-async fn sent(house: &House, text: &str) -> TcpStream {
+pub async fn sent(house: &House, text: &str) -> TcpStream {
     let mut stream = connect(house).await;
     stream.write_all(text.as_bytes()).await.unwrap();
     stream
 }
 
-fn head(method: &str, path: &str, more: &str) -> String {
+pub fn head(method: &str, path: &str, more: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nhost: kabar\r\nauthorization: Bearer {OPERATOR}\r\n{more}\r\n")
 }
 
 /// One answer: its status and all of its text.
-async fn answer(stream: &mut TcpStream) -> (u16, String) {
+pub async fn answer(stream: &mut TcpStream) -> (u16, String) {
     let mut seen = Vec::new();
     let read = async {
         loop {
@@ -50,7 +50,7 @@ async fn answer(stream: &mut TcpStream) -> (u16, String) {
     (text.split(' ').nth(1).unwrap().parse().unwrap(), text)
 }
 
-async fn ask(stream: &mut TcpStream, text: &str) -> (u16, String) {
+pub async fn ask(stream: &mut TcpStream, text: &str) -> (u16, String) {
     stream.write_all(text.as_bytes()).await.unwrap();
     answer(stream).await
 }
@@ -301,13 +301,98 @@ async fn more_than_can_be_in_hand_is_answered_with_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn bodies_are_counted_together_by_their_size() {
+async fn bodies_are_counted_together_by_what_came_and_not_by_what_was_said() {
     let house = House::with(|c| c.edge.in_flight_max_bytes = 1 << 20).await;
-    let mut first = waiting(&house).await;
-    let large = format!("content-length: {}\r\n", 1 << 20);
-    let (status, text) = ask(&mut connect(&house).await, &head("POST", "/v1/tenants", &large)).await;
-    assert!(status == 429 && text.contains("overloaded"), "{text}");
-    assert_eq!(ask(&mut first, r#"{"name": "Ana"}"#).await.0, 201);
+    let large = head("POST", "/v1/tenants", &format!("content-length: {}\r\n", 1 << 20));
+    // Between them these say four times what there is room for, and send nothing.
+    let mut said = Vec::new();
+    for _ in 0..4 {
+        said.push(sent(&house, &large.replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n")).await);
+        said.last_mut().unwrap().read_exact(&mut [0; 25]).await.unwrap();
+    }
+    assert_eq!(ask(&mut connect(&house).await, &head("GET", "/v1/tenants", "")).await.0, 200);
+    let whole = format!("{large}{}", " ".repeat(1 << 20));
+    let (status, text) = ask(&mut connect(&house).await, &whole).await;
+    assert!(status == 429 && text.contains("overloaded") && text.contains("retry-after: 1"), "{text}");
+    drop(said);
+    house.running.shutdown().await;
+}
+
+/// The address of an app, and a whole webhook to it that its secret signs.
+async fn webhook(house: &House) -> (String, String) {
+    let tenant = house.tenant("Toko").await;
+    let app = serde_json::json!({"app_secrets": ["secret"], "verify_token": "token"});
+    let path = format!("/connectors/cloud/{}", tenant.call("POST /v1/apps", app).await.id());
+    let body = r#"{"object": "whatsapp_business_account", "entry": []}"#;
+    let mut mac = <hmac::Hmac<sha2::Sha256> as hmac::Mac>::new_from_slice(b"secret").unwrap();
+    hmac::Mac::update(&mut mac, body.as_bytes());
+    let hex: String =
+        hmac::Mac::finalize(mac).into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let more = format!("x-hub-signature-256: sha256={hex}\r\ncontent-length: {}\r\n", body.len());
+    let whole = head("POST", &path, &more) + body;
+    (path, whole)
+}
+
+#[tokio::test]
+async fn a_strangers_webhook_is_answered_before_its_body_and_takes_no_place() {
+    let house = House::with(|c| c.edge.in_flight_max = 8).await;
+    let (known, whole) = webhook(&house).await;
+    let wrong = "x-hub-signature-256: sha256=zz\r\n";
+    for length in ["content-length: 10\r\n", "content-length: 3000000\r\n", "transfer-encoding: chunked\r\n"]
+    {
+        let mut held = Vec::new();
+        for (path, more, status) in [
+            ("/connectors/cloud/app_0000000000001", "", 404),
+            (known.as_str(), "", 401),
+            (known.as_str(), wrong, 401),
+        ] {
+            for _ in 0..4 {
+                let mut stream = sent(&house, &head("POST", path, &format!("{more}{length}"))).await;
+                let (seen, text) = answer(&mut stream).await;
+                assert_eq!(seen, status, "{text}");
+                held.push(stream);
+            }
+        }
+        assert_eq!(ask(&mut connect(&house).await, &head("GET", "/v1/tenants", "")).await.0, 200);
+        assert_eq!(ask(&mut connect(&house).await, &whole).await.0, 200);
+    }
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn webhooks_whose_bodies_do_not_come_take_a_few_places_and_not_for_long() {
+    let house = House::with(|c| (c.edge.in_flight_max, c.edge.webhook_body_ms) = (8, 3 * SOON)).await;
+    let (path, whole) = webhook(&house).await;
+    // Anybody who knows the address can say this much.
+    let more = format!("x-hub-signature-256: sha256={}\r\ncontent-length: 9\r\n", "0".repeat(64));
+    let slow = head("POST", &path, &more);
+    let begin = Instant::now();
+    let mut held = Vec::new();
+    for nth in 0..12 {
+        let mut stream = sent(&house, &slow).await;
+        if nth >= 2 {
+            let (status, text) = answer(&mut stream).await;
+            assert!(status == 429 && text.contains("overloaded"), "{nth}: {text}");
+            continue;
+        }
+        // It waits before the next one comes.
+        let waits = stream.readable();
+        assert!(tokio::time::timeout(Duration::from_millis(50), waits).await.is_err(), "it is answered");
+        held.push(stream);
+    }
+    assert_eq!(ask(&mut connect(&house).await, &head("GET", "/v1/tenants", "")).await.0, 200);
+    // One that comes whole waits for nothing, so it needs no such place.
+    assert_eq!(ask(&mut connect(&house).await, &whole).await.0, 200);
+    assert!(begin.elapsed() < Duration::from_millis(3 * SOON), "too late to show anything");
+    for mut stream in held {
+        // A drop now and then is no body either.
+        stream.write_all(b" ").await.unwrap();
+        let (status, text) = answer(&mut stream).await;
+        assert!(status == 400 && text.contains("body_unreadable"), "{text}");
+    }
+    let mut next = sent(&house, &slow).await;
+    next.write_all(b"123456789").await.unwrap();
+    assert_eq!(answer(&mut next).await.0, 401);
     house.running.shutdown().await;
 }
 

@@ -43,6 +43,7 @@ mod rotation;
 mod sample;
 mod sdk;
 mod session;
+mod share;
 mod silent;
 mod subscription;
 mod template;

@@ -3,6 +3,7 @@
 
 use super::busy::{Busy, PERSON, SECRETS};
 use super::house::OPERATOR;
+use super::killed::Server;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -76,4 +77,42 @@ async fn the_log_tells_of_everybody_by_id_and_of_nobody_by_number_or_word() {
     assert!(log.lines().any(|line| line.contains("trace_id")), "no request is named");
     assert!(log.contains(&message), "the message is not named");
     assert!(log.contains(&webhook), "the subscription is not named");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_operators_key_lies_beside_the_master_key_and_never_alone_in_the_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, keys) = (place.path().join("data"), place.path().join("keys"));
+    std::fs::create_dir(&keys).unwrap();
+    let file = keys.join("master.key");
+    let more = [("KABAR__AUTH__OPERATOR_KEY", ""), ("KABAR__STORE__MASTER_KEY_FILE", file.to_str().unwrap())];
+    let opens = async |server: &Server, key: &str| {
+        let bearer = format!("Bearer {key}");
+        let (status, told) = server.call("GET /v1/tenants", &[("authorization", &bearer)], "").await;
+        assert_eq!(status, 200, "{told}");
+    };
+    let server = Server::with(&folder, &more, Stdio::null()).await;
+    let key = std::fs::read_to_string(keys.join("operator.key")).unwrap().trim().to_owned();
+    opens(&server, &key).await;
+    server.end().await;
+    let alone = |key: &str| {
+        for (path, bytes) in files(&folder) {
+            assert!(!holds(&bytes, key), "it stands in {}", path.display());
+        }
+    };
+    alone(&key);
+    // One that an earlier version left in the folder is good still, and is taken out of it.
+    std::fs::rename(keys.join("operator.key"), folder.join("operator.key")).unwrap();
+    let server = Server::with(&folder, &more, Stdio::null()).await;
+    opens(&server, &key).await;
+    server.end().await;
+    alone(&key);
+    // Without a file of the master key there is no such place: it has to be said.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kabar"));
+    let master = std::fs::read_to_string(&file).unwrap();
+    command.arg("serve").env("KABAR__STORE__FOLDER", place.path().join("other"));
+    command.env("KABAR__STORE__MASTER_KEY", master.trim()).env("KABAR__SERVER__LISTEN", "127.0.0.1:0");
+    let refused = command.output().unwrap();
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(2) && words.contains("auth.operator_key_file"), "{words}");
 }

@@ -416,3 +416,32 @@ async fn the_unmodified_packages_of_python_and_npm_verify_every_delivery() {
     house.running.shutdown().await;
     receiver.stop();
 }
+
+#[tokio::test]
+async fn a_tenant_has_no_more_subscriptions_than_it_may_and_others_have_theirs() {
+    let house = House::with(|c| {
+        c.outbound.allow_networks = "127.0.0.1/32".parse().unwrap();
+        c.server.webhooks_max = 3;
+    })
+    .await;
+    let (tenant, other) = (house.tenant("A").await, house.tenant("B").await);
+    let dead = json!({"url": "http://127.0.0.1:9/x"});
+    // Many at once do not pass together.
+    let asked = (0..8).map(|_| tenant.call("POST /v1/webhooks", dead.clone()));
+    let answers = futures::future::join_all(asked).await;
+    let made: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+    assert_eq!(made.len(), 3);
+    for refused in answers.iter().filter(|answer| answer.status != 201) {
+        assert_eq!(refused.problem(), (409, "webhook_limit".into()));
+    }
+    assert_eq!(other.call("POST /v1/webhooks", dead.clone()).await.status, 201);
+    // A place that is given up is there again, and a repeat needs none.
+    let path = format!("DELETE /v1/webhooks/{}", made[0].json()["id"].as_str().unwrap());
+    assert_eq!(tenant.call(&path, Value::Null).await.status, 204);
+    for status in [201, 201] {
+        let again = tenant.with("POST /v1/webhooks", &[("idempotency-key", "w")], dead.clone()).await;
+        assert_eq!(again.status, status, "{again:?}");
+    }
+    assert_eq!(tenant.call("POST /v1/webhooks", dead).await.problem().1, "webhook_limit");
+    house.running.shutdown().await;
+}

@@ -2,6 +2,9 @@
 //! the binary, and every name in the alert rules and on the board is one of them.
 
 use super::busy::Busy;
+use super::drain::session;
+use super::house::template;
+use super::killed::Server;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
@@ -113,4 +116,34 @@ fn every_name_that_is_written_is_on_the_page_also_those_that_are_seldom_counted(
     let documented = documented();
     let absent: Vec<_> = found.iter().filter(|name| !documented.contains_key(*name)).collect();
     assert!(found.len() > 30 && absent.is_empty(), "{} names, not on the page: {absent:?}", found.len());
+}
+
+/// A counter of a running binary by its name and one label.
+async fn counted(server: &Server, name: &str, label: &str) -> u64 {
+    let text = server.text("GET /metrics").await.1;
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}{{{label}}} ")));
+    line.map_or(0, |number| number.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_to_go_later_is_counted_as_a_wait_and_one_that_nobody_may_have_as_a_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    let bearer = server.tenant().await;
+    let session = session(&server, &bearer, "http://127.0.0.1:9").await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let tomorrow = kabar_engine::time::Timestamp(i64::try_from(now).unwrap() + 86_400_000);
+    let mut later = template(&session, "6281234567890");
+    later["options"] = serde_json::json!({"send_at": tomorrow.to_rfc3339(), "valid_for_seconds": 600});
+    let text = serde_json::json!({"session": session, "to": "6281234567899", "text": {"body": "x"}});
+    let (wait, refusal) = ("cause=\"start\"", "reason=\"window_closed\"");
+    assert_eq!(counted(&server, "kabar_waits_total", wait).await, 0);
+    for (body, status) in [(later, 202), (text, 422)] {
+        let headers = [("authorization", bearer.as_str())];
+        let answer = server.call("POST /v1/messages", &headers, body.to_string()).await;
+        assert_eq!(answer.0, status, "{}", answer.1);
+    }
+    assert_eq!(counted(&server, "kabar_waits_total", wait).await, 1);
+    assert_eq!(counted(&server, "kabar_refusals_total", refusal).await, 1);
+    server.end().await;
 }

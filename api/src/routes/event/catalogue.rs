@@ -33,6 +33,9 @@ last one; when the server ends, the stream does.
 caller may say `{\"after\": cursor}` at any time. Closed with 4400 (no such cursor), 4408 (nothing was taken for
 `edge.write_stall_ms`, or no ping was answered), 4410 (`cursor_expired`), 4503, or 1001 when the server ends.
 
+`GET /v1/events` itself answers in these forms too: the stream with `Accept: text/event-stream` (and without `application/json`), the
+socket with the upgrade to a WebSocket.
+
 ";
 const WEBHOOKS: &str = "## Webhooks
 
@@ -49,10 +52,11 @@ An answer of 200 to 299 within 15 seconds counts; redirects are not followed. Ot
 2 h, 5 h, 10 h and 10 h after the attempt before, each up to a fifth longer, and then given up. Events of one conversation come
 in their order: one that fails holds back the later ones of its conversation and nothing else; a campaign's message that nobody
 answered counts as a conversation of its own. Events can come more than once: after a crash, what was brought in the last second
-or two. Up to 1,000 events of a subscription wait; what comes then is read from the journal when some have ended.
+or two. Up to 1,000 events of a subscription wait; what comes then is read from the journal when some have ended. A tenant has at
+most `server.webhooks_max` (50) subscriptions; one more is refused with `webhook_limit`.
 
-When nothing succeeds for five days the subscription is switched off with the event `webhook.disabled`; `enable` goes on where it
-stood. `GET /v1/webhooks/{id}/deliveries` is the log of attempts, kept for 14 days and 128,000 attempts. `replay` brings one event,
+When every attempt has failed for five days (a day without one begins them anew) the subscription is switched off with the event
+`webhook.disabled`; `enable` goes on where it stood. `GET /v1/webhooks/{id}/deliveries` is the log of attempts, kept for 14 days and 128,000 attempts. `replay` brings one event,
 everything since a moment, or with `missed` all that was given up. `webhook.test` is what `test` brings; it happened to nobody.
 
 ";

@@ -164,7 +164,16 @@ pub(crate) async fn get(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let refused = |_| Problem::new(Code::UpgradeRequired, "The request asks for no WebSocket.");
-    let upgrade = upgrade.map_err(refused)?;
+    open(state, whom, followed, upgrade.map_err(refused)?).await
+}
+
+/// Begins to follow, and then to speak.
+pub(super) async fn open(
+    state: ApiState,
+    whom: For,
+    followed: Followed,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Problem> {
     let (follower, page) = begin(&state, &whom, followed).await?;
     let (closing, wait) =
         (state.admission.draining.clone(), Duration::from_millis(state.config.edge.write_stall_ms));

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
@@ -42,16 +42,16 @@ const BETWEEN: Duration = Duration::from_secs(1);
 pub(crate) struct Followed {
     /// A place: the `next` of a page, an `id:` of this stream, a `cursor` of the socket. What follows it is told; when
     /// not said what comes from now on, or since `since`.
-    after: Option<String>,
+    pub(super) after: Option<String>,
     /// Only these types, separated by commas.
     #[param(example = "message.received,message.failed")]
-    types: Option<String>,
+    pub(super) types: Option<String>,
     /// Only this number's; events of no number (of contacts and campaigns) are left out.
     #[param(value_type = Option<shapes::SessionId>)]
-    session: Option<String>,
+    pub(super) session: Option<String>,
     /// Not those from before this moment, RFC 3339.
     #[param(example = "2026-12-24T11:00:00Z")]
-    since: Option<String>,
+    pub(super) since: Option<String>,
 }
 
 /// Begins to follow, and takes the first look: what is too old or wrong is refused before anything is streamed.
@@ -110,8 +110,9 @@ impl Flow {
         Event::default().comment("").id(self.place(&place))
     }
 
-    /// The last event says why.
+    /// The last event says why; what still waited is told no more.
     fn end(&mut self, problem: &Problem) {
+        self.waiting.clear();
         let problem = problem.told(&self.trace);
         self.waiting.push_back(Event::default().event("problem").data(problem.to_string()));
         self.ends = true;
@@ -123,30 +124,31 @@ impl Flow {
             if closing.is_cancelled() {
                 return None;
             }
+            // By the clock, whatever comes or does not come: silence is broken and the key looked at.
+            if !self.ends && self.checked.elapsed() >= BEAT {
+                self.checked = Instant::now();
+                match self.whom.still_good(&self.state).await {
+                    Ok(()) => {
+                        let beat = self.beat();
+                        self.waiting.push_back(beat);
+                    }
+                    Err(problem) => self.end(&problem),
+                }
+            }
             if let Some(event) = self.waiting.pop_front() {
                 return Some((Ok(event), self));
             }
             if self.ends {
                 return None;
             }
-            if self.checked.elapsed() >= BEAT {
-                self.checked = Instant::now();
-                if let Err(problem) = self.whom.still_good(&self.state).await {
-                    self.end(&problem);
-                    continue;
-                }
-            }
             let page = tokio::select! {
                 () = closing.cancelled() => return None,
-                page = timeout(BEAT, self.follower.next()) => page,
+                () = sleep_until(self.checked + BEAT) => continue,
+                page = self.follower.next() => page,
             };
             match page {
-                Err(_) => {
-                    let beat = self.beat();
-                    self.waiting.push_back(beat);
-                }
-                Ok(Ok(page)) => self.take(page),
-                Ok(Err(error)) => self.end(&Problem::from(error)),
+                Ok(page) => self.take(page),
+                Err(error) => self.end(&Problem::from(error)),
             }
         }
     }
@@ -163,7 +165,18 @@ pub(crate) async fn get(
     whom: For,
     Extension(TraceId(trace)): Extension<TraceId>,
     headers: HeaderMap,
-    Query(mut followed): Query<Followed>,
+    Query(followed): Query<Followed>,
+) -> Result<Response, Problem> {
+    open(state, whom, trace, &headers, followed).await
+}
+
+/// Begins to follow, behind what the headers say where they do.
+pub(super) async fn open(
+    state: ApiState,
+    whom: For,
+    trace: String,
+    headers: &HeaderMap,
+    mut followed: Followed,
 ) -> Result<Response, Problem> {
     if let Some(last) = headers.get(LAST_EVENT_ID) {
         let refused = || Problem::new(Code::InvalidQuery, "`Last-Event-ID` must be an `id:` of this stream.");

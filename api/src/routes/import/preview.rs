@@ -129,7 +129,7 @@ pub(crate) async fn post(
 ) -> Result<Json<Shown>, Problem> {
     check_kind(&request)?;
     let asked = ask(&state, &whom, &key, wanted)?;
-    let _permit = permit(&state)?;
+    let _permit = permit(&state, whom.tenant)?;
     let mut body = bounded(request.into_body(), BYTES_MAX).boxed();
     let preview = state.dispatcher.importer().preview(&asked, &mut body).await;
     // A connection that is closed while its sender still writes may take the answer with it.

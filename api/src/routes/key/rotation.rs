@@ -2,6 +2,7 @@
 //! stands still between the two.
 
 use super::shown::{Shown, last_use};
+use super::wanted::moment;
 use super::{edit, found};
 use crate::auth::rights::Rights;
 use crate::auth::{Fresh, Holder};
@@ -34,6 +35,10 @@ pub(crate) struct Wanted {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 604_800)]
     overlap_seconds: Option<i64>,
+    /// From when on the successor is good no more, RFC 3339; as the old key when not said.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires: Option<String>,
 }
 
 /// The new key and the old one.
@@ -65,7 +70,13 @@ pub(crate) async fn post(
         return Err(Problem::invalid("overlap_seconds", format!("from 0 to {OVERLAP_MAX_S}")));
     }
     let old = found(&state, &whose, id).await?.noun;
-    whose.caller.rights().cover(&Rights::of(&old))?;
+    whose.caller.rights().cover(&Rights::of(&old, state.config.limits))?;
+    // A key that ends soon is replaced by one that does not; never by one that outlives the key that asks.
+    let expires = match body.value.expires.as_deref() {
+        Some(text) => Some(moment(text, now)?),
+        None => old.expires,
+    };
+    whose.caller.rights().cover(&Rights { expires, ..Rights::of(&old, state.config.limits) })?;
     let root = whose.owner.root();
     let next = key.id(|k| KeyId::derived(root, k), |r| KeyId::random(now, r));
     replaceable(&old, next, now)?;
@@ -75,6 +86,7 @@ pub(crate) async fn post(
         hash: fresh.hash,
         prefix: fresh.prefix,
         rotates: Some(id),
+        expires,
         replaced_by: None,
         body_hash: hash,
         created: now,

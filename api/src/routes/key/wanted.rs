@@ -3,6 +3,7 @@
 use super::shown::Limits;
 use crate::auth::rights::Rights;
 use crate::auth::{Caller, Holder};
+use crate::config::Limits as InstallationLimits;
 use crate::openapi::shapes;
 use crate::problem::{Code, Problem};
 use crate::routes::{name, present};
@@ -47,7 +48,7 @@ pub(crate) struct Wanted {
     #[serde(default)]
     #[schema(min_items = 1, max_items = 32)]
     networks: Option<Vec<String>>,
-    /// Rates of its own; only the operator and resellers can give them.
+    /// Rates of its own; only the operator and resellers can give them, a reseller none above its key's.
     #[serde(default)]
     limits: Option<Limits>,
 }
@@ -65,7 +66,7 @@ pub(crate) struct Patch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 32)]
     networks: Option<Option<Vec<String>>>,
-    /// Only the operator and resellers can change them.
+    /// Only the operator and resellers can change them, a reseller to none above its key's and never its key's own.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Limits>)]
     limits: Option<Option<Limits>>,
@@ -103,21 +104,29 @@ pub(super) async fn key(
         sessions,
         expires: expires.or(own.expires),
         networks,
-        limits: wanted.limits.map(|given| limits(given, &whose.caller)).transpose()?,
+        limits: match wanted.limits {
+            Some(given) => Some(limits(given, &whose.caller)?),
+            None => inherited_limits(&whose.caller),
+        },
         rotates: None,
         replaced_by: None,
         body_hash: String::new(),
         created: now,
         revoked: None,
     };
-    own.cover(&Rights::of(&key))?;
+    own.cover(&Rights::of(&key, state.config.limits))?;
     Ok(key)
 }
 
 /// Changes a key as the patch says, if neither what it was nor what it becomes is more than the key that asks has.
-pub(super) fn change(key: &mut Key, patch: &Patch, caller: &Caller, now: Timestamp) -> Result<(), Problem> {
+pub(super) fn change(
+    key: &mut Key,
+    patch: &Patch,
+    caller: &Caller,
+    (now, configured): (Timestamp, InstallationLimits),
+) -> Result<(), Problem> {
     let own = caller.rights();
-    own.cover(&Rights::of(key))?;
+    own.cover(&Rights::of(key, configured))?;
     if let Some(given) = &patch.name {
         key.name = name(given)?;
     }
@@ -129,9 +138,21 @@ pub(super) fn change(key: &mut Key, patch: &Patch, caller: &Caller, now: Timesta
     }
     if let Some(given) = patch.limits {
         let given = limits(given.unwrap_or_default(), caller)?;
+        if caller.key() == Some(key.id) {
+            let detail = "`limits` of a key are not its own to change.";
+            return Err(Problem::new(Code::ExceedsKey, detail).at("limits"));
+        }
         key.limits = (given != KeyLimits::default()).then_some(given);
     }
-    own.cover(&Rights::of(key))
+    own.cover(&Rights::of(key, configured))
+}
+
+/// The rates of the key that asks, where it has some.
+fn inherited_limits(caller: &Caller) -> Option<KeyLimits> {
+    match caller {
+        Caller::Operator => None,
+        Caller::Key(pass) => pass.key.limits,
+    }
 }
 
 fn scopes(list: Vec<Scope>, owner: KeyOwner) -> Result<BTreeSet<Scope>, Problem> {
@@ -173,7 +194,7 @@ async fn sessions(
     Ok(all)
 }
 
-fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
     let at = Timestamp::from_rfc3339(text).filter(|at| *at > now);
     at.ok_or_else(|| Problem::invalid("expires", "a moment to come, such as 2027-12-31T00:00:00Z"))
 }
@@ -196,6 +217,7 @@ fn networks(list: Vec<String>) -> Result<Vec<String>, Problem> {
     list.into_iter().map(one).collect()
 }
 
+/// What is not said is as the key that asks has it.
 fn limits(given: Limits, caller: &Caller) -> Result<KeyLimits, Problem> {
     if !caller.may_set_limits() {
         let detail = "`limits` are set by the operator or the reseller.";
@@ -210,7 +232,13 @@ fn limits(given: Limits, caller: &Caller) -> Result<KeyLimits, Problem> {
             return Err(Problem::invalid(field, format!("from {least} to {LIMIT_MAX}")));
         }
     }
-    Ok(KeyLimits { api_per_second, api_burst, send_per_second, send_burst })
+    let own = inherited_limits(caller).unwrap_or_default();
+    Ok(KeyLimits {
+        api_per_second: api_per_second.or(own.api_per_second),
+        api_burst: api_burst.or(own.api_burst),
+        send_per_second: send_per_second.or(own.send_per_second),
+        send_burst: send_burst.or(own.send_burst),
+    })
 }
 
 #[cfg(test)]

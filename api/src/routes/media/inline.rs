@@ -1,7 +1,7 @@
 //! Media in the body of a message: bytes that stand in it as base64 are kept first and named by their id, and every id of
 //! ours is looked at before anything is promised. Ids of Meta's and links pass as they are.
 
-use super::permit;
+use super::place;
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use base64::Engine;
@@ -62,7 +62,7 @@ pub(crate) async fn keep_inline(
     if found.is_empty() {
         return Ok(());
     }
-    let _permit = permit(state)?;
+    let _place = place(state, tenant)?;
     for Found { path, kind, base64, mime, filename, given } in found {
         let field = format!("{path}.base64");
         if given {

@@ -29,7 +29,7 @@ pub use number::{CodeMethod, NumberFacts, Override};
 pub use profile::ProfileEdit;
 pub use proof::Proofs;
 pub use send::{CloudApi, CloudConfig, ConfigError};
-pub use signature::{challenge, verify};
+pub use signature::{Claim, challenge, verify};
 pub use template::{NewProviderTemplate, ProviderTemplate, ProviderTemplateEdit, TemplateCreated};
 pub use token::{GranularScope, TokenFacts};
 pub use upload::{Handle, upload};

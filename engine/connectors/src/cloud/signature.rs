@@ -8,21 +8,36 @@ use subtle::ConstantTimeEq;
 /// Most characters of a challenge that are echoed.
 const CHALLENGE_MAX: usize = 1_024;
 
-/// Whether `header` (`X-Hub-Signature-256: sha256=<hex>`) is the HMAC-SHA256 of the body under one of the app
-/// secrets; several while a secret is being changed. `body` must be the raw bytes as received: Meta escapes
-/// characters in ways no serialiser repeats. The comparison takes the same time whatever differs.
+/// What `X-Hub-Signature-256: sha256=<hex>` claims the HMAC-SHA256 of a body to be. It can be read before the body is
+/// there.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim([u8; 32]);
+
+impl Claim {
+    /// What the header claims; `None` when it is missing, or no signature whatever the body.
+    #[must_use]
+    pub fn read(header: Option<&str>) -> Option<Self> {
+        header.and_then(|header| header.trim().strip_prefix("sha256=")).and_then(decode).map(Self)
+    }
+
+    /// Whether it is the body's under one of the app secrets; several while a secret is being changed. `body` must be the
+    /// raw bytes as received: Meta escapes characters in ways no serialiser repeats. The comparison takes the same time
+    /// whatever differs.
+    #[must_use]
+    pub fn fits(&self, secrets: &[impl AsRef<str>], body: &[u8]) -> bool {
+        secrets.iter().map(AsRef::as_ref).filter(|secret| !secret.is_empty()).fold(false, |found, secret| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+                .expect("invariant: HMAC takes keys of any length");
+            mac.update(body);
+            mac.verify_slice(&self.0).is_ok() | found
+        })
+    }
+}
+
+/// Both at once, for a body that is there.
 #[must_use]
 pub fn verify(secrets: &[impl AsRef<str>], header: Option<&str>, body: &[u8]) -> bool {
-    let Some(claimed) = header.and_then(|header| header.trim().strip_prefix("sha256=")).and_then(decode)
-    else {
-        return false;
-    };
-    secrets.iter().map(AsRef::as_ref).filter(|secret| !secret.is_empty()).fold(false, |found, secret| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
-            .expect("invariant: HMAC takes keys of any length");
-        mac.update(body);
-        mac.verify_slice(&claimed).is_ok() | found
-    })
+    Claim::read(header).is_some_and(|claim| claim.fits(secrets, body))
 }
 
 fn decode(hex: &str) -> Option<[u8; 32]> {
