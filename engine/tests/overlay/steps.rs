@@ -477,6 +477,7 @@ pub fn draft(
         idempotency,
         by: None,
         tag: None,
+        identity: None,
         had_enough: false,
     }
 }

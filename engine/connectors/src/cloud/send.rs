@@ -197,6 +197,10 @@ fn body(m: &Outgoing) -> Result<Bytes, SendError> {
         json(&mut buffer, context)?;
         buffer.push(b'}');
     }
+    if let Some(identity) = &m.identity {
+        buffer.extend_from_slice(br#","recipient_identity_key_hash":"#);
+        json(&mut buffer, identity)?;
+    }
     // The content writes itself as an object of its own; its opening brace becomes the comma between the two.
     let joint = buffer.len();
     json(&mut buffer, &*m.content)?;
@@ -237,6 +241,7 @@ mod tests {
             to,
             content: Arc::new(Content::from_json(&content).unwrap()),
             context: None,
+            identity: None,
         }
     }
 
