@@ -110,6 +110,15 @@ async fn a_token_a_proof_and_numbers_count_in_a_json_body_a_form_and_a_query_wit
     }
     body["access_token"] = json!("kbr_nobody");
     assert_eq!(error(&house.call(&post, &[json], body.to_string()).await), (401, 190, None));
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_form_makes_a_template_with_its_numbers() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let bearer = format!("Bearer {}", tenant.key);
     let written = "name=order_update&language=en_US&category=UTILITY&message_send_ttl_seconds=3600\
                    &components=%5B%7B%22type%22%3A%22BODY%22%2C%22text%22%3A%22Your%20parcel%20is%20here.%22%7D%5D";
     let made = format!("POST {}", templates(&sandbox));
@@ -140,23 +149,39 @@ async fn what_is_missing_and_what_there_is_not_is_told_as_meta_tells_it_and_neve
         let answer = tenant.call(&post, body.clone()).await;
         assert_eq!(error(&answer), (400, code, None), "{body}: {answer:?}");
     }
-    let mut plain = template(to);
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn null_for_what_is_quoted_and_a_slash_behind_the_address_change_nothing() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
+    let post = format!("POST /v23.0/{NUMBER}/messages");
+    let mut plain = template("6281234567890");
     plain["context"] = Value::Null;
     plain["template"]["namespace"] = json!("of_an_older_version");
     for address in [post.clone(), format!("{post}/")] {
         let answer = tenant.call(&address, plain.clone()).await;
         assert_eq!(answer.status, 200, "{address}: {answer:?}");
     }
+    house.running.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_profile_says_what_it_has_not_and_what_meta_said_of_it_carries_its_code_once() {
+    let (house, sandbox) = (House::open().await, sandbox().await);
+    let tenant = house.tenant("A").await;
+    tenant.link(&sandbox).await;
     let profile = format!("POST /v23.0/{NUMBER}/whatsapp_business_profile");
-    let product = |more: Value| {
-        let mut body = json!({"messaging_product": "whatsapp"});
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        body
-    };
-    assert_eq!(error(&tenant.call(&profile, product(json!({"foo": 1}))).await), (400, 100, None));
-    let long = tenant.call(&profile, product(json!({"about": "x".repeat(200)}))).await;
+    let body = |about: &str| json!({"messaging_product": "whatsapp", "about": about});
+    let mut unknown = body("We deliver.");
+    unknown["foo"] = json!(1);
+    let long = tenant.call(&profile, body(&"x".repeat(200))).await;
     assert_eq!(error(&long).1, 100, "{long:?}");
     let said = long.json()["error"]["message"].as_str().unwrap().to_owned();
+    let unknown = tenant.call(&profile, unknown).await;
+    assert_eq!((unknown.status, unknown.json()["error"]["code"].as_u64()), (400, Some(100)), "{unknown:?}");
     assert_eq!(said.matches("(#100)").count(), 1, "{said}");
     house.running.shutdown().await;
 }
