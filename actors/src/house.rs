@@ -119,6 +119,7 @@ impl House {
             reseller: None,
             weight: Tenant::WEIGHT,
             frequency_cap: None,
+            meta: kabar_schema::records::MetaAnswers::default(),
             body_hash: String::new(),
         };
         store.nouns.create(&tenant).await.unwrap();
@@ -174,6 +175,7 @@ impl House {
             idempotency: Some(Idempotency { key: nth.into(), body: nth.into() }),
             by: None,
             tag: None,
+            identity: None,
             had_enough: false,
         }
     }

@@ -323,6 +323,7 @@ impl Part {
             to,
             content: Arc::new(content),
             context: None,
+            identity: None,
         };
         let marketing = work.spec.purpose == Purpose::Marketing;
         Parcel { key: picked.index, message, outgoing, dressed: work.dressed, marketing, instead }

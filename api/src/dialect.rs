@@ -26,7 +26,7 @@ use axum::routing::{get, post};
 use kabar_schema::records::Session;
 use std::sync::Arc;
 
-pub(crate) use speak::is_spoken;
+pub(crate) use speak::{is_spoken, tidy};
 
 /// The routes behind their gate. An address that is not of this dialect is answered as any unknown address.
 pub(crate) fn router(state: &ApiState) -> Router<ApiState> {

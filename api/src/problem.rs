@@ -39,6 +39,8 @@ pub(crate) struct Problem {
     detail: String,
     retry_after_ms: Option<u64>,
     place: Map<String, Value>,
+    /// Whether a program that speaks Meta's dialect is told 400 where it would be 429.
+    plain: bool,
 }
 
 impl Problem {
@@ -47,7 +49,7 @@ impl Problem {
         let entry = code.entry();
         let busy = matches!(entry.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let retry_after_ms = busy.then_some(RETRY_AFTER_MS);
-        Self { code, detail: detail.into(), retry_after_ms, place: Map::new() }
+        Self { code, detail: detail.into(), retry_after_ms, place: Map::new(), plain: false }
     }
 
     /// The thing of this kind does not exist here, or belongs to somebody else; the answer is the same.
@@ -89,6 +91,16 @@ impl Problem {
         self
     }
 
+    /// In Meta's dialect it is told with 400 where it would be 429.
+    pub(crate) fn told_plainly(&mut self) {
+        self.plain = true;
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// Whole seconds, at least one.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         self.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1))
@@ -112,6 +124,11 @@ impl Problem {
     /// What Meta said, where it was Meta that refused.
     pub(crate) fn provider(&self) -> Option<&Map<String, Value>> {
         self.place.get("provider").and_then(Value::as_object)
+    }
+
+    /// What Meta said of the template it is about, where one is there and may not be sent now.
+    pub(crate) fn template_status(&self) -> Option<&str> {
+        self.place.get("template")?.get("status")?.as_str()
     }
 
     /// What to do about it.

@@ -187,6 +187,7 @@ impl Routes {
             // And so is the whole: the server moves it some times before it is asked.
             return Either::Left(answering.boxed());
         }
+        dialect::tidy(&mut request);
         request.extensions_mut().insert(ConnectInfo(peer));
         Either::Right(
             self.router.clone().call(request).map(|answered| answered.unwrap_or_else(|never| match never {})),

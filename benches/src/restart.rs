@@ -131,6 +131,7 @@ async fn link(folder: &Path, master: &MasterKey, base_url: String) -> Result<()>
         reseller: None,
         weight: Tenant::WEIGHT,
         frequency_cap: None,
+        meta: kabar_schema::records::MetaAnswers::default(),
         body_hash: String::new(),
     };
     let (app_secrets, verify_token) = (vec!["bench-app-secret".to_owned()], "bench-verify-token".to_owned());

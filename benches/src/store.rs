@@ -132,6 +132,7 @@ async fn restart(pending: u64) -> Result<(f64, f64)> {
         reseller: None,
         weight: Tenant::WEIGHT,
         frequency_cap: None,
+        meta: kabar_schema::records::MetaAnswers::default(),
         body_hash: String::new(),
     };
     node_a.store().nouns.create(&tenant).await?;

@@ -131,6 +131,7 @@ pub fn draft_of((tenant, session): (TenantId, SessionId), n: u64, now: Timestamp
         idempotency: Some(Idempotency { key: u128::from(n) + 1, body: u128::from(n) }),
         by: None,
         tag: None,
+        identity: None,
         had_enough: false,
     }))
 }

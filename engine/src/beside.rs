@@ -1,9 +1,10 @@
 //! What stands beside a received message's content: forwarded, the product it asks about, the advertisement it came from,
-//! the names its sender goes by. Not the content, and not the quoted message, which every message may have.
+//! the names its sender goes by; beside one that is sent, who its recipient must still be. Not the content, and not the quoted message, which every message may have.
 
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Bytes of a referral or a product's reference that are kept as they came.
 pub const PIECE_BYTES: usize = 4 * 1024;
@@ -28,6 +29,9 @@ pub struct Beside {
     /// The name the person chose at WhatsApp; it may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// Of a message that is sent: the provider's hash of who the recipient must still be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient_identity_key_hash: Option<Arc<str>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field by reference")]

@@ -315,6 +315,8 @@ pub struct Intent {
     pub by: Option<KeyId>,
     /// What the caller wants to see again in everything that is told of it.
     pub tag: Option<Arc<str>>,
+    /// The provider's hash of who the recipient must still be.
+    pub identity: Option<Arc<str>>,
 }
 
 /// What makes a repeat of a request recognisable.

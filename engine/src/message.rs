@@ -91,7 +91,7 @@ pub struct MessageRow {
     pub context: Option<Arc<str>>,
     /// What the caller wants to see again in everything that is told of it.
     pub tag: Option<Arc<str>>,
-    /// What stands beside the body (inbound).
+    /// What stands beside the body.
     pub beside: Option<Arc<Beside>>,
     /// What it costs, by the last status that said so.
     pub pricing: Option<Arc<Pricing>>,
@@ -103,6 +103,11 @@ pub struct MessageRow {
     pub number: u64,
     /// The last entry that changed this row.
     pub upto: Position,
+}
+
+fn beside(intent: &Intent) -> Option<Arc<Beside>> {
+    let recipient_identity_key_hash = Some(intent.identity.clone()?);
+    Some(Arc::new(Beside { recipient_identity_key_hash, ..Beside::default() }))
 }
 
 impl MessageRow {
@@ -127,7 +132,7 @@ impl MessageRow {
             cause: None,
             context: intent.context.clone(),
             tag: intent.tag.clone(),
-            beside: None,
+            beside: beside(intent),
             pricing: None,
             campaign: None,
             prev: None,

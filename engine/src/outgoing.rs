@@ -54,6 +54,8 @@ pub struct Outgoing {
     pub content: Arc<Content>,
     /// The provider id of the message it quotes.
     pub context: Option<Arc<str>>,
+    /// The provider's hash of who the recipient must still be.
+    pub identity: Option<Arc<str>>,
 }
 
 /// The provider took it.

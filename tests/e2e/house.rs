@@ -271,6 +271,7 @@ impl House {
             idempotency: Some(Idempotency { key, body: key }),
             by: None,
             tag: None,
+            identity: None,
             had_enough: false,
         }
     }
@@ -329,6 +330,7 @@ pub async fn furnish(store: &Store, tenant: TenantId, app: u64) {
         reseller: None,
         weight: Tenant::WEIGHT,
         frequency_cap: None,
+        meta: kabar_schema::records::MetaAnswers::default(),
         body_hash: String::new(),
     };
     store.nouns.create(&record).await.unwrap();

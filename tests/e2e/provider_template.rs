@@ -6,10 +6,10 @@ use kabar_actors::DispatchError;
 use kabar_actors::account::NewProviderTemplate;
 use kabar_actors::provider_template::{TemplateBarrier, TemplateName, TemplateNews, note_status};
 use kabar_engine::content::Content;
-use kabar_engine::time::{DAY_MS, HOUR_MS, Timestamp};
+use kabar_engine::time::{DAY_MS, HOUR_MS, MINUTE_MS, Timestamp};
 use kabar_schema::records::{Evidence, Number, ProviderTemplate, Session, TemplateSync};
 use kabar_tests::wait;
-use serde_json::json;
+use serde_json::{Map, json};
 use std::sync::Arc;
 
 const WABA: &str = "102000000000001";
@@ -43,6 +43,7 @@ async fn made(house: &House, name: &str) {
         parameter_format: None,
         message_send_ttl_seconds: None,
         components: vec![json!({"type": "BODY", "text": "Hello."})],
+        rest: Map::new(),
     };
     house.desk().create_provider_template((house.tenant, house.sessions[0]), &wanted, None).await.unwrap();
 }
@@ -133,6 +134,22 @@ async fn an_account_is_read_anew_every_hour_and_what_is_gone_is_marked() {
     // Its review may end at the same moment, and be told by a webhook after the reading.
     assert!(matches!(seen.status.as_str(), "PENDING" | "APPROVED"), "{seen:?}");
     wait::so("the number was looked at", async || validated().await > before).await;
+    house.node.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_account_that_was_empty_is_read_again_before_a_template_it_has_not_is_taken() {
+    let house = house().await;
+    let (tenant, session) = (house.tenant, house.sessions[0]);
+    house.desk().sync_provider_templates(tenant, session).await.unwrap();
+    send(&house, "other").await.expect("an account that shows no template may hide them");
+    made(&house, "order_update").await;
+    house.jump_to(house.now().plus_ms(2 * MINUTE_MS)).await;
+    let refused = send(&house, "other").await;
+    assert!(
+        matches!(&refused, Err(DispatchError::Template(why)) if matches!(**why, TemplateBarrier::Missing { .. })),
+        "{refused:?}"
+    );
     house.node.shutdown().await;
 }
 

@@ -10,7 +10,7 @@ use kabar_engine::frequency::FrequencyCap;
 use kabar_engine::health::Health;
 use kabar_engine::id::{SessionId, ShardId, TenantId};
 use kabar_schema::error::StoreError;
-use kabar_schema::records::{MetaApp, Session as SessionRecord, Tenant};
+use kabar_schema::records::{MetaAnswers, MetaApp, Session as SessionRecord, Tenant};
 use std::sync::Arc;
 
 /// A session's record with the connector that serves it.
@@ -75,11 +75,19 @@ pub struct Policy {
     pub weight: u32,
     /// How much marketing one person gets.
     pub cap: Option<FrequencyCap>,
+    /// How its programs are answered that speak Meta's dialect.
+    pub meta: MetaAnswers,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { proof_ms: PROOF_MS, resend: false, weight: Tenant::WEIGHT, cap: None }
+        Self {
+            proof_ms: PROOF_MS,
+            resend: false,
+            weight: Tenant::WEIGHT,
+            cap: None,
+            meta: MetaAnswers::default(),
+        }
     }
 }
 
@@ -90,6 +98,7 @@ impl Policy {
             resend: tenant.resend_unknown,
             weight: tenant.weight,
             cap: tenant.frequency_cap,
+            meta: tenant.meta,
         }
     }
 }

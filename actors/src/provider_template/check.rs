@@ -2,7 +2,7 @@
 //! another form. What is older than a day is not known, and before anything is refused Meta is asked once more. Where
 //! Meta does not answer, it will say itself.
 
-use super::keep::{DELETED, write};
+use super::keep::{DELETED, sync, write};
 use crate::account::Account;
 use crate::node::Node;
 use kabar_engine::content::{Content, ContentError, TemplateMessage};
@@ -69,7 +69,14 @@ pub async fn barrier(
     let known = node.accounts.template(node, tenant, id).await?;
     let sync = node.accounts.sync(node, tenant, waba).await?;
     let now = Timestamp(node.clock().now_ms());
-    let Some(found) = judge(message, known.as_ref(), sync.as_ref(), now) else { return Ok(None) };
+    let Some(found) = judge(message, known.as_ref(), sync.as_ref(), now) else {
+        if known.is_some() || !filled(node, (tenant, session), waba, (sync.as_ref(), now)).await {
+            return Ok(None);
+        }
+        let (known, sync) =
+            (node.accounts.template(node, tenant, id).await?, node.accounts.sync(node, tenant, waba).await?);
+        return Ok(judge(message, known.as_ref(), sync.as_ref(), now));
+    };
     let seen = [known.as_ref().map(|known| known.seen), sync.as_ref().and_then(|sync| sync.at)];
     let sure = seen.into_iter().flatten().max().is_some_and(|seen| now.since_ms(seen) < SURE_MS);
     if sure {
@@ -86,6 +93,22 @@ pub async fn barrier(
     write(node, tenant, waba, (&told, Some(&message.name)), now).await?;
     let known = node.accounts.template(node, tenant, id).await?;
     Ok(judge(message, known.as_ref(), sync.as_ref(), now))
+}
+
+/// Whether an account that showed no template when it was read has some now. It is read again, once in a while: one with
+/// templates refuses what is not among them, and it may have got its first ones since.
+async fn filled(
+    node: &Node,
+    (tenant, session): (TenantId, SessionId),
+    waba: &str,
+    (seen, now): (Option<&Arc<TemplateSync>>, Timestamp),
+) -> bool {
+    let Some(at) = seen.filter(|seen| seen.templates == 0).and_then(|seen| seen.at) else { return false };
+    if now.since_ms(at) < SURE_MS || !node.accounts.may_look(tenant, TemplateSync::id_of(tenant, waba), now.0)
+    {
+        return false;
+    }
+    sync(node, tenant, session).await.is_ok_and(|sync| sync.templates > 0)
 }
 
 fn judge(

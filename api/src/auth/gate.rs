@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kabar_engine::hash::HashMap;
+use kabar_engine::id::TenantId;
 use kabar_schema::records::KeyOwner;
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
@@ -123,6 +124,17 @@ async fn identify(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Probl
     }
     let pass = state.ring.pass(state.nouns(), given, state.now()).await?.ok_or_else(invalid)?;
     if pass.key.revoked.is_some() { Err(invalid()) } else { Ok(Caller::Key(pass)) }
+}
+
+/// The tenant whose key a request was made with; none: it is the operator's, a reseller's or nobody's.
+pub(crate) async fn tenant(state: &ApiState, headers: &HeaderMap) -> Option<TenantId> {
+    match identify(state, headers).await.ok()? {
+        Caller::Key(pass) => match pass.key.owner {
+            KeyOwner::Tenant(tenant) => Some(tenant),
+            KeyOwner::Reseller(_) => None,
+        },
+        Caller::Operator => None,
+    }
 }
 
 /// Whether the key is good now, from here, often enough, and for this.

@@ -288,6 +288,7 @@ mod tests {
             idempotency: None,
             by: None,
             tag: Some("order-81".into()),
+            identity: None,
             had_enough: false,
         };
         node.dispatcher().send(draft).await.unwrap().message

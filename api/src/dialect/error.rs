@@ -68,6 +68,34 @@ const fn of(code: Code) -> Words {
     }
 }
 
+/// How Meta says this case. A template that is there and may not be sent now is another case than one that is not there:
+/// programs wait for a paused one.
+fn words_of(problem: &Problem) -> Words {
+    match problem.template_status() {
+        Some("PAUSED") => return words(400, 132_015, "Template is paused."),
+        Some("DISABLED") => return words(400, 132_016, "Template is disabled."),
+        _ => {}
+    }
+    let words = of(problem.code());
+    let said = problem.provider().filter(|_| problem.code() == Code::ProviderRefused);
+    match said.and_then(|said| said.get("code")).and_then(Value::as_u64) {
+        Some(132_001) => Words { status: 404, ..words },
+        Some(130_497 | 131_005 | 131_031) => Words { status: 403, ..words },
+        _ if words.status == 429 && problem.is_plain() => Words { status: 400, ..words },
+        _ => words,
+    }
+}
+
+/// Whether it says that there is too much, which some programs know by 429 and others by 400.
+pub(super) fn is_throttle(problem: &Problem) -> bool {
+    of(problem.code()).status == 429
+}
+
+/// Meta's own words, without the number it puts before them: it is put there once more.
+fn unnumbered(title: &str) -> &str {
+    title.strip_prefix("(#").and_then(|rest| rest.split_once(") ")).map_or(title, |(_, rest)| rest)
+}
+
 /// `A` and 22 characters, as Meta writes them: the request's trace in another alphabet.
 fn fbtrace(trace_id: &str) -> String {
     let trace = u128::from_str_radix(trace_id, 16).unwrap_or_default();
@@ -77,12 +105,13 @@ fn fbtrace(trace_id: &str) -> String {
 /// The body of an error. What Meta itself refused is told in Meta's words, but for what is wrong with our own token there:
 /// the caller's is good.
 fn body(problem: &Problem, trace: &str) -> Value {
-    let words = of(problem.code());
+    let words = words_of(problem);
     let ours = matches!(problem.code(), Code::TokenRefused | Code::TokenLacksPermission);
     let said = problem.provider().filter(|_| !ours);
     let number = |field: &str| said.and_then(|said| said.get(field)).and_then(Value::as_u64);
     let code = number("code").filter(|code| *code > 0).unwrap_or_else(|| words.code.into());
     let title = said.and_then(|said| said.get("message")).and_then(Value::as_str).unwrap_or(words.title);
+    let title = unnumbered(title);
     let mut error = Map::new();
     error.insert("message".into(), format!("(#{code}) {title}").into());
     error.insert("type".into(), "OAuthException".into());
@@ -107,7 +136,7 @@ fn body(problem: &Problem, trace: &str) -> Value {
 
 /// The answer to a request in Meta's dialect that was refused.
 pub(crate) fn answer(problem: &Problem, trace_id: &str, mut headers: HeaderMap) -> Response {
-    let (words, trace) = (of(problem.code()), fbtrace(trace_id));
+    let (words, trace) = (words_of(problem), fbtrace(trace_id));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
     if let Some(seconds) = problem.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -140,6 +169,14 @@ mod tests {
             assert_eq!((&error["type"], &error["fbtrace_id"]), (&json!("OAuthException"), &json!("Atrace")));
             let passing = matches!(of(code).status, 429 | 500 | 503);
             assert_eq!(error["is_transient"] == json!(true), passing, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_meta_said_carries_its_number_once() {
+        assert_eq!(unnumbered("(#100) Param about is too long"), "Param about is too long");
+        for plain in ["Rate limit hit", "(#100)", "(100) a", ""] {
+            assert_eq!(unnumbered(plain), plain);
         }
     }
 

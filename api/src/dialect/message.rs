@@ -1,9 +1,10 @@
 //! `POST /{version}/{phone_number_id}/messages`: a send in Meta's words, accepted as one of `/v1` is: the answer is given when it
-//! is durable, and its id is ours in the shape of Meta's.
+//! is durable, or when Meta has answered where the tenant wants that, and its id is ours in the shape of Meta's.
 
+use super::speak::Fields;
 use super::{Node, session, wamid};
 use crate::auth::For;
-use crate::body::{Idempotent, Json};
+use crate::body::Idempotent;
 use crate::problem::{Code, Problem};
 use crate::routes::message::Asked;
 use crate::routes::{address, message};
@@ -11,12 +12,16 @@ use crate::state::ApiState;
 use axum::extract::State;
 use kabar_engine::address::{Address, AddressKind};
 use kabar_engine::id::MessageId;
+use kabar_engine::status::Status;
+use kabar_schema::records::MetaAck;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Looks for the provider's id of a message that was accepted a moment ago, and the wait between them.
 const LOOKS: u32 = 40;
 const LOOK_MS: u64 = 50;
+/// Longest wait for Meta's answer to a send.
+const ANSWER_MS: i64 = 10_000;
 
 /// The route.
 pub(super) async fn post(
@@ -24,7 +29,7 @@ pub(super) async fn post(
     whom: For,
     Node(number): Node,
     key: Idempotent,
-    body: Json<Map<String, Value>>,
+    body: Fields,
 ) -> Result<axum::Json<Value>, Problem> {
     let session = session(&state, &whom, &number).await?;
     let mut fields = body.value;
@@ -38,15 +43,57 @@ pub(super) async fn post(
     }
     let (input, to) = recipient(&mut fields)?;
     let template = fields.get("type").is_some_and(|kind| kind == "template");
+    whole(&fields)?;
     name_as_meta_does(&state, &whom, &mut fields).await?;
     super::media::name(&state, &whom, &mut fields).await?;
     let asked = Asked::of(session.id, to.clone(), fields);
     let accepted = message::paced(&state, &whom, asked, (key.0, &body.bytes)).await?;
+    if state.node.policy(whom.tenant).await.meta.ack == MetaAck::Provider {
+        answered(&state, &whom, accepted.id()).await?;
+    }
     Ok(axum::Json(answer(&input, &to, accepted.id(), template)))
 }
 
 pub(super) fn missing(field: &str) -> Problem {
     Problem::new(Code::MissingField, format!("The parameter {field} is required.")).at(field)
+}
+
+/// A list of keys.
+type Keys = &'static [&'static str];
+
+/// The keys that a type's object must have, and those it may have beside them. What lies in the objects of types that are not
+/// here is passed on as it is.
+fn keys(kind: &str) -> Option<(Keys, Keys)> {
+    Some(match kind {
+        "text" => (&["body"], &["preview_url"]),
+        // Bytes may stand in the object itself, as under `/v1`.
+        "image" | "video" | "audio" | "document" | "sticker" => {
+            (&[], &["id", "link", "caption", "filename", "voice", "base64", "mime_type"])
+        }
+        "location" => (&["latitude", "longitude"], &["name", "address"]),
+        "reaction" => (&["message_id", "emoji"], &[]),
+        // The namespace is of an older version, and has no meaning any more.
+        "template" => (&["name", "language"], &["components", "namespace"]),
+        _ => return None,
+    })
+}
+
+/// What a type must have and has not is missing, which is another case than a wrong value; what it does not have would be lost
+/// on the way, and is refused as at Meta.
+fn whole(fields: &Map<String, Value>) -> Result<(), Problem> {
+    let kind = fields.get("type").and_then(Value::as_str).unwrap_or("text");
+    let Some((musts, others)) = keys(kind) else {
+        let held = !matches!(kind, "interactive" | "contacts") || fields.contains_key(kind);
+        return if held { Ok(()) } else { Err(missing(kind)) };
+    };
+    let Some(object) = fields.get(kind).ok_or_else(|| missing(kind))?.as_object() else { return Ok(()) };
+    if let Some(must) = musts.iter().find(|must| object.get(**must).is_none_or(Value::is_null)) {
+        return Err(missing(&format!("{kind}.{must}")));
+    }
+    let known = |key: &str| musts.contains(&key) || others.contains(&key);
+    let Some(unknown) = object.keys().find(|key| !known(key)) else { return Ok(()) };
+    let detail = format!("Unexpected key `{unknown}` on param `{kind}`.");
+    Err(Problem::new(Code::UnknownField, detail).at(&format!("{kind}.{unknown}")))
 }
 
 /// Who gets it: as it was written, and as we know people. Where both stand, `to` wins.
@@ -106,6 +153,26 @@ async fn provider_id(
         state.node.clock().sleep_ms(LOOK_MS).await;
     }
     Err(Problem::invalid(&format!("{holder}.message_id"), "a message that WhatsApp has taken"))
+}
+
+/// Waits until Meta has answered, where the tenant's programs want to hear its refusals at once. What waits for longer is
+/// answered as it is: it is durable, and webhooks tell what becomes of it.
+async fn answered(state: &ApiState, whom: &For, id: MessageId) -> Result<(), Problem> {
+    let until = state.now().plus_ms(ANSWER_MS.min(wait_max(state)));
+    loop {
+        let Some(found) = state.dispatcher.message(whom.tenant, id).await? else { return Ok(()) };
+        match found.row.status {
+            Status::Failed => return Err(Problem::ended(found.row.cause)),
+            Status::Queued if found.row.provider_id.is_none() && state.now() < until => {}
+            _ => return Ok(()),
+        }
+        state.node.clock().sleep_ms(LOOK_MS).await;
+    }
+}
+
+/// Half of a request's time: the answer must still get out.
+fn wait_max(state: &ApiState) -> i64 {
+    i64::try_from(state.config.server.request_timeout_ms / 2).unwrap_or(ANSWER_MS)
 }
 
 fn answer(input: &str, to: &Address, id: MessageId, template: bool) -> Value {

@@ -1,9 +1,10 @@
 //! Meta's nodes that are numbers, with the fields that are asked for: what Meta said of a number when it was last looked at.
 //! And the nodes of other kinds that are read and written by their id alone.
 
+use super::speak::Fields;
 use super::{Node, media, no_such_object, session, template};
 use crate::auth::For;
-use crate::body::{Json, Query};
+use crate::body::Query;
 use crate::problem::{Code, Problem};
 use crate::state::ApiState;
 use axum::extract::{Request, State};
@@ -19,6 +20,8 @@ const NUMBERS_MAX: usize = 200;
 #[derive(Deserialize)]
 pub(super) struct Asked {
     fields: Option<String>,
+    /// Of which number a file is said to be.
+    phone_number_id: Option<String>,
 }
 
 impl Asked {
@@ -27,10 +30,12 @@ impl Asked {
     }
 }
 
-/// Of which number a file is said to be.
-#[derive(Deserialize)]
-pub(super) struct Owned {
-    phone_number_id: Option<String>,
+/// Whether the number that a file is said to be of is the caller's, where one is named.
+async fn owned(state: &ApiState, whom: &For, number: Option<&str>) -> Result<(), Problem> {
+    match number {
+        Some(number) => session(state, whom, number).await.map(drop),
+        None => Ok(()),
+    }
 }
 
 /// `GET /{version}/{id}`: a number, a file or a template.
@@ -50,6 +55,7 @@ pub(super) async fn get(
         Err(problem) if problem.code() == Code::NotFound => {}
         Err(problem) => return Err(problem),
     }
+    owned(&state, &whom, asked.phone_number_id.as_deref()).await?;
     if let Some(file) = media::described(&state, &whom, (&id, request.uri(), request.headers())).await? {
         return Ok(axum::Json(selected(file, asked.fields())));
     }
@@ -62,7 +68,7 @@ pub(super) async fn post(
     State(state): State<ApiState>,
     whom: For,
     Node(id): Node,
-    body: Json<Map<String, Value>>,
+    body: Fields,
 ) -> Result<axum::Json<Value>, Problem> {
     let done = template::edit(&state, &whom, (&id, body.value)).await?;
     done.map(axum::Json).ok_or_else(no_such_object)
@@ -73,11 +79,9 @@ pub(super) async fn delete(
     State(state): State<ApiState>,
     whom: For,
     Node(id): Node,
-    Query(owned): Query<Owned>,
+    Query(said): Query<Asked>,
 ) -> Result<axum::Json<Value>, Problem> {
-    if let Some(number) = &owned.phone_number_id {
-        session(&state, &whom, number).await?;
-    }
+    owned(&state, &whom, said.phone_number_id.as_deref()).await?;
     let gone = media::delete(&state, &whom, &id).await?;
     if gone { Ok(axum::Json(json!({"success": true}))) } else { Err(no_such_object()) }
 }

@@ -1,17 +1,20 @@
 //! Meta's templates in Meta's words, by the account they are of or their own id: what is read is Kabar's copy, read at Meta
 //! first where it never was; what is written goes to Meta.
 
+use super::speak::{Fields, origin, typed};
 use super::{Node, no_such_object};
 use crate::auth::For;
-use crate::body::{Idempotent, Json, Query};
-use crate::problem::{Code, Problem};
+use crate::body::{Idempotent, Query, refusal};
+use crate::problem::Problem;
 use crate::routes::provider_template;
 use crate::state::ApiState;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::http::Uri;
 use kabar_actors::account::{NewProviderTemplate, ProviderTemplateEdit};
 use kabar_engine::id::SessionId;
 use kabar_schema::records::ProviderTemplate;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 /// Most templates on a page, and when nothing is said.
@@ -28,6 +31,7 @@ pub(super) struct Asked {
     fields: Option<String>,
     limit: Option<usize>,
     after: Option<String>,
+    before: Option<String>,
     name: Option<String>,
     status: Option<String>,
     language: Option<String>,
@@ -57,13 +61,17 @@ pub(super) async fn list(
     whom: For,
     Node(waba): Node,
     Query(asked): Query<Asked>,
+    request: Request,
 ) -> Result<axum::Json<Value>, Problem> {
     let session = session_of(&state, &whom, &waba).await?;
+    if asked.before.as_deref().is_some_and(|place| !place.is_empty()) {
+        return Err(Problem::invalid("before", "left out: pages are read forwards, with `after`"));
+    }
     if state.dispatcher.template_sync(whom.tenant, &waba).await?.is_none() {
         state.dispatcher.sync_provider_templates(whom.tenant, session).await?;
     }
     let limit = asked.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
-    let mut after = asked.after.as_deref().map(cursor).transpose()?;
+    let mut after = asked.after.as_deref().filter(|place| !place.is_empty()).map(cursor).transpose()?;
     let (mut data, mut looked, mut more) = (Vec::new(), 0, true);
     while data.len() < limit && more && looked < LOOKED_MAX {
         let index = Some((ProviderTemplate::WABA_ID, waba.as_str()));
@@ -84,13 +92,22 @@ pub(super) async fn list(
     let mut answer = json!({"data": data, "paging": {"cursors": {}}});
     if let Some((created, id)) = after {
         let place = format!("{}.{id}", created.0);
-        answer["paging"]["cursors"] = json!({"before": place, "after": place});
+        answer["paging"]["cursors"] = json!({ "after": place });
         if more {
-            answer["paging"]["next"] =
-                format!("/{waba}/message_templates?limit={limit}&after={place}").into();
+            let origin = origin(&state, request.uri(), request.headers());
+            answer["paging"]["next"] = format!("{origin}{}", next(request.uri(), limit, &place)).into();
         }
     }
     Ok(axum::Json(answer))
+}
+
+/// Where the page behind this place is: the same question, asked from there on.
+fn next(uri: &Uri, limit: usize, place: &str) -> String {
+    let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(asked.filter(|(name, _)| !matches!(name.as_ref(), "limit" | "after" | "before")));
+    query.append_pair("limit", &limit.to_string()).append_pair("after", place);
+    format!("{}?{}", uri.path(), query.finish())
 }
 
 fn cursor(text: &str) -> Result<(kabar_engine::time::Timestamp, u64), Problem> {
@@ -110,16 +127,26 @@ fn fits(asked: &Asked, template: &ProviderTemplate) -> bool {
         && same(&asked.category, template.category.as_deref().unwrap_or_default())
 }
 
+/// Fields of a template that are texts even where they look like a number.
+const TEXTS: [&str; 2] = ["name", "library_template_name"];
+
+/// A template as it was written, in a form perhaps: there every value is a text.
+fn read<T: DeserializeOwned>(mut fields: Map<String, Value>) -> Result<T, Problem> {
+    fields.iter_mut().filter(|(name, _)| !TEXTS.contains(&name.as_str())).for_each(|(_, value)| typed(value));
+    serde_json::from_value(Value::Object(fields)).map_err(|error| refusal(&error))
+}
+
 /// `POST /{version}/{waba_id}/message_templates`
 pub(super) async fn post(
     State(state): State<ApiState>,
     whom: For,
     Node(waba): Node,
     key: Idempotent,
-    body: Json<NewProviderTemplate>,
+    body: Fields,
 ) -> Result<axum::Json<Value>, Problem> {
     let session = session_of(&state, &whom, &waba).await?;
-    let (made, _) = provider_template::make(&state, &whom, session, (body.value, &key, &body.bytes)).await?;
+    let wanted: NewProviderTemplate = read(body.value)?;
+    let (made, _) = provider_template::make(&state, &whom, session, (wanted, &key, &body.bytes)).await?;
     Ok(axum::Json(json!({"id": made.provider_id, "status": made.status, "category": made.category})))
 }
 
@@ -168,8 +195,34 @@ pub(super) async fn edit(
     (id, body): (&str, Map<String, Value>),
 ) -> Result<Option<Value>, Problem> {
     let Some((session, _)) = found(state, whom, id).await? else { return Ok(None) };
-    let edit: ProviderTemplateEdit = serde_json::from_value(Value::Object(body))
-        .map_err(|error| Problem::new(Code::InvalidValue, format!("{error}.")))?;
+    let edit: ProviderTemplateEdit = read(body)?;
     state.dispatcher.edit_provider_template((whom.tenant, session), id, &edit).await?;
     Ok(Some(json!({"success": true})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_of_a_form_has_its_numbers_and_what_is_not_known_here_is_passed_on_to_meta() {
+        let written = json!({"name": "1", "language": "id", "category": "UTILITY", "components": [],
+            "message_send_ttl_seconds": "3600", "cta_url_link_tracking_opted_out": "true", "sub_category": "ORDER_STATUS"});
+        let Value::Object(fields) = written else { unreachable!("an object was written") };
+        let wanted: NewProviderTemplate = read(fields).unwrap();
+        let told = json!({"name": "1", "language": "id", "category": "UTILITY", "components": [],
+            "message_send_ttl_seconds": 3600, "cta_url_link_tracking_opted_out": true, "sub_category": "ORDER_STATUS"});
+        assert_eq!(serde_json::to_value(wanted).unwrap(), told);
+    }
+
+    #[test]
+    fn the_next_page_is_asked_for_as_the_first_was() {
+        let uri: Uri = "/v23.0/102/message_templates?fields=name%2Cid&limit=2&after=1.2&status=APPROVED"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            next(&uri, 2, "3.4"),
+            "/v23.0/102/message_templates?fields=name%2Cid&status=APPROVED&limit=2&after=3.4"
+        );
+    }
 }

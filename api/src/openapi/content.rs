@@ -71,6 +71,8 @@ impl PartialSchema for NewMessage {
             "context": {"type": "object", "required": ["message_id"], "additionalProperties": false, "description": "The message this one answers: msg_… or wamid.….",
                 "properties": {"message_id": {"type": "string"}}},
             "biz_opaque_callback_data": {"type": "string", "maxLength": 512, "description": "Your own word for the message: it comes back in the message and in its events, as you gave it."},
+            "recipient_identity_key_hash": {"type": "string", "minLength": 1, "maxLength": 256,
+                "description": "The hash of the recipient's identity as a webhook told it: Meta sends only if it is still the same, else the message fails with `identity_changed`."},
             "options": {"type": "object", "additionalProperties": false, "properties": {
                 "lane": {"$ref": "#/components/schemas/Lane"},
                 "valid_for_seconds": {"type": ["integer", "null"], "minimum": 1, "maximum": 2_592_000, "description": "Ends as `expired` when not sent by then; one day when not said."},

@@ -85,6 +85,7 @@ words! {
     MediaState: "Where a file is that a person sent." = "pending" "stored" "failed";
     MediaOrigin: "How a media file came here first." = "upload" "inline" "link" "received";
     Status: "Where a message is." = "queued" "unknown" "sent" "delivered" "read" "played" "failed" "expired" "received";
+    MetaAck: "When a send in Meta's dialect is answered." = "early" "provider";
     Lane: "The order in which waiting messages of a session leave." = "reply" "transactional" "broadcast";
     Fault: "Whose fault a failure is." = "recipient" "sender" "provider" "kabar";
     CampaignState: "Where a campaign is." = "draft" "scheduled" "freezing" "running" "settling" "paused" "cancelled" "finished";

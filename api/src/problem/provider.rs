@@ -4,6 +4,7 @@
 use super::{Code, Problem};
 use kabar_actors::account::{AccountError, GraphFailure, Refusal, Refused, WhyNot};
 use kabar_actors::provider_template::TemplateBarrier;
+use kabar_engine::cause::Cause;
 use kabar_engine::content::ContentError;
 use serde_json::{Map, Value, json};
 
@@ -99,6 +100,23 @@ fn sentence(said: &Refusal, ours: &str) -> String {
 }
 
 impl Problem {
+    /// A message ended before its sender was answered. Kabar's own causes are told by what they come to.
+    pub(crate) fn ended(cause: Option<Cause>) -> Self {
+        let Some(cause) = cause else { return Self::new(Code::Internal, "The message was not sent.") };
+        let told = cause.explain();
+        let code = match cause {
+            Cause::OPTED_OUT => Code::OptedOut,
+            Cause::WINDOW_CLOSED => Code::WindowClosed,
+            cause if cause.is_provider() => Code::ProviderRefused,
+            _ => Code::Internal,
+        };
+        let problem = Self::new(code, format!("{} {}", told.meaning, told.remedy));
+        if !cause.is_provider() {
+            return problem;
+        }
+        problem.told_more("provider", json!({"code": cause.number(), "message": told.meaning}))
+    }
+
     fn said(self, said: &Refusal) -> Self {
         let mut provider = Map::new();
         provider.insert("code".into(), said.code.into());

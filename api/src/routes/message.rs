@@ -39,6 +39,8 @@ const VALID_FOR_S: i64 = DAY_MS / SECOND_MS;
 const VALID_FOR_MAX_S: i64 = 30 * VALID_FOR_S;
 /// Longest tag of the caller, characters: Meta's bound.
 const TAG_MAX: usize = 512;
+/// Longest hash of an identity, characters; Meta's are shorter.
+const IDENTITY_MAX: usize = 256;
 /// How far ahead a message may be scheduled.
 const SEND_AT_MAX_MS: i64 = 365 * DAY_MS;
 
@@ -154,6 +156,7 @@ pub(crate) async fn accept(
         idempotency,
         by: whom.key,
         tag: asked.tag,
+        identity: asked.identity,
         had_enough: false,
     };
     let sent = state.dispatcher.send(draft).await?;
@@ -177,6 +180,7 @@ pub(crate) struct Asked {
     context: Option<String>,
     options: Options,
     tag: Option<Arc<str>>,
+    identity: Option<Arc<str>>,
     /// Meta's object, not read yet.
     message: Value,
 }
@@ -209,16 +213,17 @@ impl Asked {
         word(&mut body, "messaging_product", "whatsapp")?;
         word(&mut body, "recipient_type", "individual")?;
         let context = match body.remove("context") {
-            Some(context) => Some(quoted(context)?),
-            None => None,
+            Some(context) if !context.is_null() => Some(quoted(context)?),
+            _ => None,
         };
         let tag = body.remove("biz_opaque_callback_data").map(tag).transpose()?;
+        let identity = body.remove("recipient_identity_key_hash").map(identity).transpose()?;
         let kind = body.get("type").and_then(Value::as_str).unwrap_or("text").to_owned();
         if let Some(unknown) = body.keys().find(|k| *k != "type" && **k != kind) {
             let detail = format!("Unknown field `{unknown}` in a message of the type `{kind}`.");
             return Err(Problem::new(Code::UnknownField, detail).at(unknown));
         }
-        Ok(Self { session, to, context, options, tag, message: Value::Object(body) })
+        Ok(Self { session, to, context, options, tag, identity, message: Value::Object(body) })
     }
 }
 
@@ -238,6 +243,17 @@ fn tag(given: Value) -> Result<Arc<str>, Problem> {
     match given {
         Value::String(text) if text.chars().count() <= TAG_MAX => Ok(text.into()),
         _ => Err(refused()),
+    }
+}
+
+/// Who the recipient must still be.
+fn identity(given: Value) -> Result<Arc<str>, Problem> {
+    match given {
+        Value::String(hash) if (1..=IDENTITY_MAX).contains(&hash.chars().count()) => Ok(hash.into()),
+        _ => Err(Problem::invalid(
+            "recipient_identity_key_hash",
+            format_args!("a text of at most {IDENTITY_MAX} characters, as a webhook told it"),
+        )),
     }
 }
 
@@ -378,6 +394,8 @@ mod tests {
             ("context", json!({"id": "x"}), "`message_id`"),
             ("context", json!({"message_id": "x", "from": "y"}), "`context.from`"),
             ("biz_opaque_callback_data", json!("x".repeat(513)), "at most 512"),
+            ("recipient_identity_key_hash", json!(""), "at most 256"),
+            ("recipient_identity_key_hash", json!(7), "at most 256"),
             ("text", json!({}), "text.body"),
             ("text", json!({"body": "x".repeat(5_000)}), "text.body"),
         ] {

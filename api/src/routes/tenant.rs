@@ -15,7 +15,7 @@ use axum::response::Response;
 use kabar_engine::frequency::FrequencyCap;
 use kabar_engine::id::{ResellerId, TenantId};
 use kabar_schema::StoreError;
-use kabar_schema::records::{ResellerTenant, Tenant, Versioned};
+use kabar_schema::records::{MetaAck, MetaAnswers, ResellerTenant, Tenant, Versioned};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -35,6 +35,27 @@ pub(crate) struct Wanted {
     weight: Option<u32>,
     /// How much marketing one person may get from it; no limit when not said.
     frequency_cap: Option<Cap>,
+    /// How its programs are answered that speak Meta's dialect.
+    meta: Option<Meta>,
+}
+
+/// How programs are answered that speak Meta's dialect; what is not said is as when nothing is said.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[schema(as = MetaAnswers)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Meta {
+    /// When a send is answered: `early`, when it is durable here; `provider`, when Meta has answered, ten seconds at most.
+    #[serde(default)]
+    #[schema(value_type = Option<shapes::MetaAck>)]
+    ack: MetaAck,
+    /// The HTTP status of "too much": 429 or 400.
+    #[serde(default = "throttle")]
+    #[schema(value_type = Option<u16>, minimum = 400, maximum = 429)]
+    throttle: u16,
+}
+
+fn throttle() -> u16 {
+    MetaAnswers::default().throttle
 }
 
 /// At most so many messages to one person within so many days.
@@ -67,6 +88,9 @@ pub(crate) struct Patch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Cap>)]
     frequency_cap: Option<Option<Cap>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Meta>)]
+    meta: Option<Option<Meta>>,
 }
 
 /// A tenant as it is shown.
@@ -83,6 +107,7 @@ pub(crate) struct Shown {
     resend_unknown: bool,
     weight: u32,
     frequency_cap: Option<Cap>,
+    meta: Meta,
     created: Time,
 }
 
@@ -96,6 +121,7 @@ impl From<Tenant> for Shown {
             resend_unknown: tenant.resend_unknown,
             weight: tenant.weight,
             frequency_cap: tenant.frequency_cap.map(|cap| Cap { messages: cap.messages, days: cap.days }),
+            meta: Meta { ack: tenant.meta.ack, throttle: tenant.meta.throttle },
             created: Time(tenant.created),
         }
     }
@@ -129,6 +155,12 @@ fn cap(given: Option<Cap>) -> Result<Option<FrequencyCap>, Problem> {
     }
 }
 
+fn answers(given: Option<Meta>) -> Result<MetaAnswers, Problem> {
+    let Some(Meta { ack, throttle }) = given else { return Ok(MetaAnswers::default()) };
+    let allowed = || Problem::invalid("meta.throttle", "429 or 400");
+    MetaAnswers::THROTTLES.contains(&throttle).then_some(MetaAnswers { ack, throttle }).ok_or_else(allowed)
+}
+
 /// `POST /v1/tenants`: the reseller's whose key it is, or whom the operator names.
 #[utoipa::path(post, path = "/v1/tenants", tag = "tenants", operation_id = "createTenant", summary = "Create a tenant (operator, reseller)",
     request_body = Wanted, responses((status = 201, body = Shown, description = "Created, or the earlier answer.")))]
@@ -154,6 +186,7 @@ pub(crate) async fn post(
             given => weight(given, seller)?,
         },
         frequency_cap: cap(wanted.frequency_cap)?,
+        meta: answers(wanted.meta)?,
         body_hash,
     };
     if let Some(reseller) = seller.reseller {
@@ -270,6 +303,9 @@ fn apply(patch: &Patch, tenant: &mut Tenant, seller: Seller) -> Result<(), Probl
     }
     if let Some(given) = patch.frequency_cap {
         tenant.frequency_cap = cap(given)?;
+    }
+    if let Some(given) = patch.meta {
+        tenant.meta = answers(given)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod catalogue;
 mod ci;
 mod contact;
 mod conversation;
+mod corner;
 mod coverage;
 mod demo;
 mod deploy;

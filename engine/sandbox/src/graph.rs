@@ -226,6 +226,9 @@ impl Graph {
         if self.blocks.has(number, &draft.to) {
             return Err(Refusal::of(130_403));
         }
+        if draft.identity.is_some_and(|identity| self.network.is_another(&draft.to, identity)) {
+            return Err(Refusal::of(137_000));
+        }
         let mut found = Found::default();
         match draft.kind {
             Kind::Template => {

@@ -426,6 +426,10 @@ impl Network {
         self.ledger.lock().policy.set_phone(order.clone());
     }
 
+    pub(crate) fn is_another(&self, phone: &str, identity: &str) -> bool {
+        self.ledger.lock().policy.is_another(phone, identity)
+    }
+
     pub(crate) fn unblock(&self, number: usize, user: &str) {
         self.ledger.lock().policy.unblock(number, user);
     }

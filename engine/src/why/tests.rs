@@ -33,6 +33,7 @@ fn intent(id: MessageId, due: i64) -> What {
         idempotency: None,
         by: Some(KeyId(6)),
         tag: None,
+        identity: None,
     }))
 }
 

@@ -479,6 +479,7 @@ pub fn draft(
         idempotency,
         by: None,
         tag: None,
+        identity: None,
         had_enough: false,
     }
 }

@@ -73,6 +73,7 @@ fn intent() -> kabar_engine::entry::Intent {
         idempotency: None,
         by: None,
         tag: None,
+        identity: None,
     }
 }
 

@@ -145,14 +145,19 @@ fn intent() -> impl Strategy<Value = What> {
     let idempotency = any::<(u128, u128)>().prop_map(|(key, body)| Idempotency { key, body });
     let lane = prop::sample::select(Lane::ALL.to_vec());
     let who = (message(), session(), conversation(), address(), content(), lane);
-    let asked = (option::of(idempotency), option::of(any::<u64>().prop_map(KeyId)), option::of(shared()));
+    let asked = (
+        option::of(idempotency),
+        option::of(any::<u64>().prop_map(KeyId)),
+        option::of(shared()),
+        option::of(shared()),
+    );
     (who, time(), time(), option::of(shared()), asked).prop_map(
         |(
             (id, session, conversation, to, content, lane),
             due,
             valid_until,
             context,
-            (idempotency, by, tag),
+            (idempotency, by, tag, identity),
         )| {
             What::Intent(Box::new(Intent {
                 id,
@@ -167,6 +172,7 @@ fn intent() -> impl Strategy<Value = What> {
                 idempotency,
                 by,
                 tag,
+                identity,
             }))
         },
     )

@@ -77,6 +77,7 @@ fn message_kinds() -> Vec<What> {
             idempotency,
             by: None,
             tag: None,
+            identity: None,
         })),
         What::Claim { session: SESSION, messages: ids(), held: None },
         What::Released { session: SESSION, messages: ids() },
@@ -218,6 +219,7 @@ fn told_kinds() -> Vec<What> {
         idempotency: None,
         by: Some(KeyId(1_234_567)),
         tag: None,
+        identity: None,
     };
     let capped = Frozen {
         campaign: CAMPAIGN,
@@ -239,6 +241,28 @@ fn told_kinds() -> Vec<What> {
         What::Frozen(Box::new(capped)),
         What::Intent(Box::new(tagged)),
     ]
+}
+
+/// A message for somebody who must still be the same.
+fn identified() -> Vec<What> {
+    let intent = |tag: Option<&str>, by| {
+        What::Intent(Box::new(Intent {
+            id: MessageId(6),
+            session: SESSION,
+            conversation: ConversationId(900),
+            to: person(),
+            content: Arc::new(Content::plain("halo")),
+            lane: Lane::Reply,
+            due: AT,
+            valid_until: AT.plus_ms(60_000),
+            context: None,
+            idempotency: None,
+            by,
+            tag: tag.map(Arc::from),
+            identity: Some("DF2lS5v2W6x=".into()),
+        }))
+    };
+    vec![intent(None, None), intent(Some("order-81"), Some(KeyId(1_234_567)))]
 }
 
 /// What a provider tells beside a message, of its price and of a number.
@@ -295,7 +319,12 @@ fn quoted() -> What {
 
 fn samples() -> Vec<Entry> {
     let kinds = message_kinds().into_iter().chain(campaign_kinds()).chain(once_kinds());
-    let kinds = kinds.chain(webhook_kinds()).chain(told_kinds()).chain(media_kinds()).chain(provider_kinds());
+    let kinds = kinds
+        .chain(webhook_kinds())
+        .chain(told_kinds())
+        .chain(media_kinds())
+        .chain(provider_kinds())
+        .chain(identified());
     kinds.map(|what| Entry { tenant: TENANT, at: AT, what }).collect()
 }
 

@@ -41,10 +41,11 @@ pub(super) fn put(to: &mut Fields<'_>, what: &What) -> Result<Option<u8>, SealEr
         }
         What::Intent(intent) => {
             put_intent(to, intent)?;
-            match (&intent.tag, intent.by) {
-                (Some(_), _) => kind::INTENT_TAGGED,
-                (None, Some(_)) => kind::INTENT_BY,
-                (None, None) => kind::INTENT,
+            match &**intent {
+                Intent { identity: Some(_), .. } => kind::INTENT_IDENTIFIED,
+                Intent { tag: Some(_), .. } => kind::INTENT_TAGGED,
+                Intent { by: Some(_), .. } => kind::INTENT_BY,
+                _ => kind::INTENT,
             }
         }
         What::Claim { session, messages, held } => {
@@ -100,7 +101,9 @@ pub(super) fn read(from: &mut Stored<'_>) -> Result<Option<Found>, DecodeError> 
             conversation: ConversationId(reader.varint("conversation")?),
             address: reader.address("address")?,
         },
-        kind::INTENT | kind::INTENT_BY | kind::INTENT_TAGGED => return read_intent(from).map(Some),
+        kind::INTENT | kind::INTENT_BY | kind::INTENT_TAGGED | kind::INTENT_IDENTIFIED => {
+            return read_intent(from).map(Some);
+        }
         kind::CLAIM | kind::CLAIM_HELD => {
             let held = held::read(reader, at, from.kind, kind::CLAIM_HELD)?;
             What::Claim { session: session(reader)?, messages: messages(reader)?, held }
@@ -158,14 +161,18 @@ fn put_intent(to: &mut Fields<'_>, intent: &Intent) -> Result<(), SealError> {
         out.extend_from_slice(&idempotency.key.to_le_bytes());
         out.extend_from_slice(&idempotency.body.to_le_bytes());
     });
-    match (&intent.tag, intent.by) {
-        (Some(_), by) => put_option(out, by.as_ref(), |out, key| put_varint(out, key.0)),
-        (None, Some(key)) => put_varint(out, key.0),
-        (None, None) => {}
+    let more = intent.tag.is_some() || intent.identity.is_some();
+    match intent.by {
+        by if more => put_option(out, by.as_ref(), |out, key| put_varint(out, key.0)),
+        Some(key) => put_varint(out, key.0),
+        None => {}
     }
-    // The tag is the caller's own and may name anything, so it is sealed with the body.
+    // The tag is the caller's own and may name anything, so it is sealed with the body; so is what tells a person.
     to.sealer.seal(out, to.tenant, &content_place(intent.id), |out| {
-        if let Some(tag) = &intent.tag {
+        if let Some(identity) = &intent.identity {
+            put_text(out, identity);
+            put_option(out, intent.tag.as_deref(), put_text);
+        } else if let Some(tag) = &intent.tag {
             put_text(out, tag);
         }
         write_content(out, &intent.content);
@@ -189,13 +196,19 @@ fn read_intent(from: &mut Stored<'_>) -> Result<Found, DecodeError> {
     })?;
     let by = match from.kind {
         kind::INTENT_BY => Some(KeyId(reader.varint("key")?)),
-        kind::INTENT_TAGGED => reader.option("key", |reader| reader.varint("key").map(KeyId))?,
+        kind::INTENT_TAGGED | kind::INTENT_IDENTIFIED => {
+            reader.option("key", |reader| reader.varint("key").map(KeyId))?
+        }
         _ => None,
     };
-    let tagged = from.kind == kind::INTENT_TAGGED;
+    let kind = from.kind;
     let Some(plain) = from.open(&content_place(id), "content")? else { return Ok(Found::Erased) };
     let mut sealed = Reader::new(&plain);
-    let tag = if tagged { Some(sealed.text("tag")?.into()) } else { None };
+    let (identity, tag) = match kind {
+        kind::INTENT_TAGGED => (None, Some(sealed.text("tag")?.into())),
+        kind::INTENT_IDENTIFIED => (Some(sealed.text("identity")?.into()), read_shared(&mut sealed, "tag")?),
+        _ => (None, None),
+    };
     let content = Arc::new(read_content(sealed.rest())?);
     Ok(Found::What(What::Intent(Box::new(Intent {
         id,
@@ -210,6 +223,7 @@ fn read_intent(from: &mut Stored<'_>) -> Result<Found, DecodeError> {
         idempotency,
         by,
         tag,
+        identity,
     }))))
 }
 

@@ -115,7 +115,9 @@ mod kind {
     pub(super) const PART_STATUSES_PRICED: u8 = 44;
     // What the provider said of calls it refused.
     pub(super) const QUOTED: u8 = 45;
-    pub(super) const LAST: u8 = QUOTED;
+    // With who the recipient must still be.
+    pub(super) const INTENT_IDENTIFIED: u8 = 46;
+    pub(super) const LAST: u8 = INTENT_IDENTIFIED;
 }
 
 /// The highest entry kind this version knows.

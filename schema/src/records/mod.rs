@@ -45,7 +45,7 @@ pub use subscription::{
     AttemptLine, AttemptLog, AttemptOutcome, OldSecret, Standing, Subscription, Waiting, WhyDisabled,
 };
 pub use template::Template;
-pub use tenant::Tenant;
+pub use tenant::{MetaAck, MetaAnswers, Tenant};
 
 use crate::Answer;
 use kabar_engine::id::TenantId;

@@ -4,7 +4,7 @@
 use super::Noun;
 use kabar_engine::health::{Health, Told};
 use kabar_engine::id::{SessionId, TenantId};
-use kabar_engine::time::Timestamp;
+use kabar_engine::time::{SECOND_MS, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -99,8 +99,8 @@ impl Number {
         let newer = |seen: &Option<String>, told: &Option<Told<String>>| {
             let seen = seen.clone().zip(self.validated).map(|(value, at)| AsOf { value, at });
             let told = told.clone().map(|told| AsOf { value: told.value, at: told.at });
-            // Of two of one moment the webhook, which told of a change.
-            [seen, told].into_iter().flatten().max_by_key(|word| word.at)
+            // Of two of one second the webhook, which told of a change: Meta counts in whole seconds, and begins them.
+            [seen, told].into_iter().flatten().max_by_key(|word| word.at.0.div_euclid(SECOND_MS))
         };
         Newest {
             quality: newer(&self.quality, &health.quality),
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn of_a_look_and_a_webhook_the_newer_one_counts_word_by_word() {
-        let at = |ms: i64| Timestamp(1_000 + ms);
+        let at = |s: i64| Timestamp((1_000 + s) * SECOND_MS);
         let told = |value: &str, ms| {
             Some(Told { value: value.to_owned(), at: at(ms), by: Evidence::Code(Cause(1)) })
         };
@@ -196,6 +196,8 @@ mod tests {
         assert_eq!(newest(looked(6)), [word("GREEN", 6), word("HIGH", 5), word("TIER_2K", 6)]);
         let standard = Number { throughput: Some("STANDARD".into()), ..looked(6) };
         assert_eq!(newest(standard)[1], word("STANDARD", 6));
+        let within = Number { validated: Some(at(5).plus_ms(101)), ..looked(5) };
+        assert_eq!(newest(within)[0], word("RED", 5), "what happened in the second of the look");
         let never = Number { validated: None, ..looked(0) };
         assert_eq!(newest(never), [word("RED", 5), word("HIGH", 5), None], "what nobody saw is of no time");
     }

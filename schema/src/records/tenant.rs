@@ -31,9 +31,44 @@ pub struct Tenant {
     /// How much marketing one person may get; `None`: no limit.
     #[serde(default)]
     pub frequency_cap: Option<FrequencyCap>,
+    /// How its programs are answered that speak Meta's dialect.
+    #[serde(default)]
+    pub meta: MetaAnswers,
     /// Hash of the request that made it, so that a repeat is told from another request; empty before version 2.
     #[serde(default)]
     pub body_hash: String,
+}
+
+/// When a send in Meta's dialect is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetaAck {
+    /// When it is durable here.
+    #[default]
+    Early,
+    /// When Meta has answered, or when that takes too long.
+    Provider,
+}
+
+/// How a tenant's programs are answered that speak Meta's dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MetaAnswers {
+    /// When a send is answered.
+    pub ack: MetaAck,
+    /// The HTTP status of "too much": 429 or 400.
+    pub throttle: u16,
+}
+
+impl Default for MetaAnswers {
+    fn default() -> Self {
+        Self { ack: MetaAck::Early, throttle: 429 }
+    }
+}
+
+impl MetaAnswers {
+    /// What "too much" is told with: Meta's table says 400, others of its pages and other providers 429.
+    pub const THROTTLES: [u16; 2] = [429, 400];
 }
 
 impl Tenant {
@@ -85,6 +120,9 @@ mod tests {
         let tenant = Tenant::read(1, json).unwrap();
         assert_eq!((tenant.reseller, tenant.weight, tenant.frequency_cap), (None, 10, None));
         assert_eq!(tenant.unknown_after_ms, 900_000);
+        assert_eq!(tenant.meta, MetaAnswers { ack: MetaAck::Early, throttle: 429 });
+        let meta = MetaAnswers { ack: MetaAck::Provider, throttle: 400 };
+        let tenant = Tenant { meta, ..tenant };
         let cap = Some(FrequencyCap { messages: 3, days: 7 });
         let tenant = Tenant { reseller: Some(ResellerId(4)), frequency_cap: cap, ..tenant };
         assert_eq!(Tenant::read(2, &serde_json::to_string(&tenant).unwrap()).unwrap(), tenant);

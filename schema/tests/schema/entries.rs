@@ -38,6 +38,7 @@ pub fn entry(shard: ShardId, position: Position) -> Arc<Entry> {
             idempotency: None,
             by: None,
             tag: None,
+            identity: None,
         })),
         1 => What::Claim { session, messages: vec![MessageId(id), MessageId(id + 1)], held: None },
         2 => What::Results(vec![(MessageId(id), Outcome::Accepted(format!("wamid.{id}").into()))]),

@@ -74,6 +74,7 @@ impl Traffic {
             idempotency: None,
             by: None,
             tag: None,
+            identity: None,
         };
         let mut row = MessageRow::accepted(here.tenant, now, &intent);
         (row.prev, row.number) = (prev, number);

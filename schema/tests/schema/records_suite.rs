@@ -14,7 +14,8 @@ use kabar_engine::time::Timestamp;
 use kabar_schema::contacts::{Contact, ContactDraft, Upserted};
 use kabar_schema::ledger::PartManifest;
 use kabar_schema::records::{
-    Campaign, Key, KeyOwner, MetaApp, Origin, Record, Relation, Session, Stray, Tenant, Timing,
+    Campaign, Key, KeyOwner, MetaAck, MetaAnswers, MetaApp, Origin, Record, Relation, Session, Stray, Tenant,
+    Timing,
 };
 use kabar_schema::seal::MasterKey;
 use kabar_schema::store::Store;
@@ -414,6 +415,7 @@ async fn everything_survives_closing_and_opening(backend: Backend) {
         reseller: None,
         weight: 40,
         frequency_cap: Some(FrequencyCap { messages: 3, days: 7 }),
+        meta: MetaAnswers { ack: MetaAck::Provider, throttle: 400 },
         body_hash: String::new(),
     };
     let campaign = Campaign {

@@ -174,11 +174,12 @@ impl World {
             idempotency: None,
             by: None,
             tag: (seed % 5 == 2).then(|| format!("{SECRET} \"81\"}}").into()),
+            identity: (seed % 4 == 1).then(|| format!("{SECRET}=").into()),
         };
         let mut row = MessageRow::accepted(place.tenant, now, &intent);
         (row.prev, row.number) = (prev, how_manieth);
         if seed % 7 == 6 {
-            (row.content, row.tag) = (None, None);
+            (row.content, row.tag, row.beside) = (None, None, None);
             row.campaign = Some((CampaignId(77), u32::from(seed)));
         }
         self.keep_conversation(number, slot, conversation);

@@ -222,6 +222,7 @@ fn outgoing() -> Outgoing {
         to: Address::phone_digits("15550100001").expect("invariant: digits"),
         content: Arc::new(Content::from_json(&image).expect("invariant: an image")),
         context: None,
+        identity: None,
     }
 }
 

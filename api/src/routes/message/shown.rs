@@ -40,6 +40,9 @@ pub(crate) struct Shown {
     context: Option<String>,
     /// The caller's own word for it, as it was given.
     biz_opaque_callback_data: Option<String>,
+    /// Who the recipient must still be, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_identity_key_hash: Option<String>,
     /// What stands beside a received message.
     #[serde(skip_serializing_if = "Option::is_none")]
     beside: Option<ShownBeside>,
@@ -156,13 +159,24 @@ impl From<MessageView> for Shown {
             provider_id: row.provider_id.as_deref().map(str::to_owned),
             context: row.context.as_deref().map(str::to_owned),
             biz_opaque_callback_data: row.tag.as_deref().map(str::to_owned),
-            beside: row.beside.as_deref().map(ShownBeside::from),
+            recipient_identity_key_hash: identity(&row),
+            beside: received(&row).map(ShownBeside::from),
             pricing: row.pricing.as_deref().map(Pricing::from),
             campaign: row.campaign.map(|(id, index)| OfCampaign { id, index }),
             error: row.cause.map(Explained::from),
             message: row.content.as_deref().map(Content::to_json),
         }
     }
+}
+
+/// What stands beside a message that came in.
+fn received(row: &MessageRow) -> Option<&Beside> {
+    row.beside.as_deref().filter(|_| row.status == Status::Received)
+}
+
+/// What its caller said of who the recipient must still be.
+fn identity(row: &MessageRow) -> Option<String> {
+    row.beside.as_ref()?.recipient_identity_key_hash.as_deref().map(str::to_owned)
 }
 
 /// What happened, in the order in which a message goes; a step that was never told of is left out.

@@ -7,7 +7,7 @@ use kabar_engine::id::MediaId;
 use kabar_engine::provider_template::{check_components, check_new};
 use kabar_schema::records::ProviderTemplate;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 /// A template to be made.
@@ -93,6 +93,7 @@ impl Wanted {
             parameter_format: self.parameter_format,
             message_send_ttl_seconds: self.message_send_ttl_seconds,
             components: self.components,
+            rest: Map::new(),
         }
     }
 }
@@ -147,6 +148,7 @@ impl Patch {
             components: self.components,
             category: self.category,
             message_send_ttl_seconds: self.message_send_ttl_seconds,
+            rest: Map::new(),
         })
     }
 }

@@ -161,6 +161,7 @@ fn beside(value: &Value, username: Option<&str>) -> Option<Box<Beside>> {
         referred_product: piece(context.and_then(|context| context.get("referred_product"))),
         referral: piece(value.get("referral")),
         username: username.map(|name| cut(name).to_owned()),
+        ..Beside::default()
     }
     .told()
 }

@@ -197,6 +197,10 @@ fn body(m: &Outgoing) -> Result<Bytes, SendError> {
         json(&mut buffer, context)?;
         buffer.push(b'}');
     }
+    if let Some(identity) = &m.identity {
+        buffer.extend_from_slice(br#","recipient_identity_key_hash":"#);
+        json(&mut buffer, identity)?;
+    }
     // The content writes itself as an object of its own; its opening brace becomes the comma between the two.
     let joint = buffer.len();
     json(&mut buffer, &*m.content)?;
@@ -237,6 +241,7 @@ mod tests {
             to,
             content: Arc::new(Content::from_json(&content).unwrap()),
             context: None,
+            identity: None,
         }
     }
 
@@ -247,13 +252,14 @@ mod tests {
     #[test]
     fn the_body_is_metas_envelope_around_the_content() {
         let mut m = outgoing(phone(), json!({"type": "text", "text": {"body": "a \"b\" \u{1f44d}\n"}}));
-        m.context = Some("wamid.\"X".into());
+        (m.context, m.identity) = (Some("wamid.\"X".into()), Some("DF2l\"=".into()));
         let value: Value = serde_json::from_slice(&body(&m).unwrap()).unwrap();
         assert_eq!(
             value,
             json!({
                 "messaging_product": "whatsapp", "recipient_type": "individual", "to": "15550100001",
                 "biz_opaque_callback_data": m.reference.to_string(), "context": {"message_id": "wamid.\"X"},
+                "recipient_identity_key_hash": "DF2l\"=",
                 "type": "text", "text": {"body": "a \"b\" \u{1f44d}\n"}
             })
         );

@@ -31,6 +31,9 @@ pub struct NewProviderTemplate {
     pub message_send_ttl_seconds: Option<i64>,
     /// Header, body, footer, buttons, in Meta's shape.
     pub components: Vec<Value>,
+    /// Whatever else is asked for in Meta's words: Meta says what it thinks of it.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// What of a template is replaced; what is not said stays.
@@ -45,6 +48,9 @@ pub struct ProviderTemplateEdit {
     /// How long a message made of it may wait at Meta (s).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_send_ttl_seconds: Option<i64>,
+    /// Whatever else is asked for in Meta's words.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// What Meta says to a new template.

@@ -42,14 +42,48 @@ fn fits(action: &str, class: Class) -> bool {
     }
 }
 
+/// What stands above the table.
+const HEAD: &str = "# What becomes of Meta's codes
+
+Every code of Meta's reference (Cloud API, error codes), and what Kabar makes of it. The page is made by the test that holds the
+table against the reference (`cargo test -p kabar-connectors --test cloud -- codes`). The words in the column *code word* are what
+messages, campaigns and events say (`error.code`); refusals of requests are another list, [errors](errors.md).
+
+- *comes*: S in the answer to a send, A in a `failed` status after it, I with a message that was received.
+- *class*: `rejected` ends the message; `retry` and `held` let it wait, within its validity; with `link_lost` the messages of the number
+  wait until somebody has set the number or its token right.
+- *bucket*: what slows or stops meanwhile, and nothing else.
+- A code that stands in no line is classed by the status it came with, and told as `provider_error` with its number.
+
+| code | comes | whose fault | class | bucket | repeat helps | code word | told to the user |
+|---|---|---|---|---|---|---|---|
+";
+
+/// A line of the table.
+fn row(Asked { first, last, place, .. }: &Asked) -> String {
+    let (cause, class) = (Cause::of_provider(*first), class(*first));
+    let e = cause.explain();
+    let number = if first == last { first.to_string() } else { format!("{first}–{last}") };
+    let fault = match e.fault {
+        Fault::Recipient => "recipient",
+        Fault::Sender => "sender",
+        Fault::Provider => "provider",
+        Fault::Kabar => "kabar",
+    };
+    let bucket = class.bucket().or_else(|| aftermath(cause)).map_or("–", Throttle::word);
+    let (word, repeat) = (class.word(), if e.retryable { "yes" } else { "no" });
+    let (code, meaning, remedy) = (e.code, e.meaning, e.remedy);
+    format!(
+        "| {number} | {place} | {fault} | {word} | {bucket} | {repeat} | `{code}` | {meaning} {remedy} |\n"
+    )
+}
+
 #[test]
 fn every_code_of_the_reference_has_a_line_and_the_class_it_asks_for() {
-    println!("| code | comes | whose fault | class | bucket | repeat helps | code word | told to the user |");
-    println!("|---|---|---|---|---|---|---|---|");
     let reference = reference();
     assert!(reference.len() > 90 && reference.is_sorted_by(|a, b| a.last < b.first));
-    for Asked { first, last, place, action } in reference {
-        for code in first..=last {
+    for Asked { first, last, action, .. } in &reference {
+        for code in *first..=*last {
             let (cause, class) = (Cause::of_provider(code), class(code));
             assert!(cause.is_known(), "{code} has no line");
             assert!(fits(action, class), "{code} is asked for {action} and got {class:?}");
@@ -57,23 +91,14 @@ fn every_code_of_the_reference_has_a_line_and_the_class_it_asks_for() {
             let waits = !matches!(class, Class::Rejected);
             assert!(!waits || e.retryable, "{code} waits for a repeat that cannot help");
             assert!(Cause::named(e.code).unwrap().contains(&cause), "{code}");
-            if code == first {
-                let number = if first == last { code.to_string() } else { format!("{first}–{last}") };
-                let fault = match e.fault {
-                    Fault::Recipient => "recipient",
-                    Fault::Sender => "sender",
-                    Fault::Provider => "provider",
-                    Fault::Kabar => "kabar",
-                };
-                let bucket = class.bucket().or_else(|| aftermath(cause)).map_or("–", Throttle::word);
-                let (word, repeat) = (class.word(), if e.retryable { "yes" } else { "no" });
-                println!(
-                    "| {number} | {place} | {fault} | {word} | {bucket} | {repeat} | {} | {} {} |",
-                    e.code, e.meaning, e.remedy
-                );
-            }
         }
     }
+}
+
+#[test]
+fn the_committed_page_of_codes_is_the_table_of_the_catalogue() {
+    let rows: String = reference().iter().map(row).collect();
+    super::page::hold("codes.md", &format!("{HEAD}{rows}"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the connector sends and reads, held against Meta's own description of its API (`tests/data/meta-openapi`): paths, query
 //! parameters, bodies and answers, operation by operation. Where the description is known to be wrong an exception says so
-//! with its reason; one that is not needed any more fails. The list is printed.
+//! with its reason; one that is not needed any more fails. The list is a page of the documentation.
 
 mod case;
 mod exception;
@@ -203,6 +203,7 @@ async fn send(url: &str, content: &Value) {
         to: Address::phone_digits("6281234567890").unwrap(),
         content: Arc::new(Content::from_json(content).unwrap()),
         context: Some("wamid.0".into()),
+        identity: None,
     };
     CloudApi::new(Client::for_providers(), config).send(&message).await.unwrap();
 }
@@ -235,30 +236,55 @@ async fn what_is_sent_and_read_is_what_metas_description_says_but_for_what_is_kn
         assert!(fits(SEND, &seen), "{}", seen.line());
         add(SEND, document.hold(SEND, &seen, &answer));
     }
-    print(&document, &all);
     let broken: Vec<_> = all.values().flat_map(|held| &held.broken).collect();
     assert!(broken.is_empty(), "{broken:#?}");
     let idle: Vec<_> =
         (0..EXCEPTIONS.len()).filter(|nth| !document.used.contains(nth)).map(|n| EXCEPTIONS[n]).collect();
     assert!(idle.is_empty(), "exceptions that nothing needs: {idle:#?}");
     assert_eq!(all.len(), 21, "operations that were held");
+    super::page::hold("meta-openapi.md", &page(&document, &all));
 }
 
+/// What stands above the lists.
+const HEAD: &str = "# What was compared with Meta's OpenAPI document
+
+Meta publishes a description of its API (`business-messaging-api_v23.0.yaml`, committed under `tests/data/meta-openapi`). What Kabar
+sends to Meta and reads from it is held against that description by a test, operation by operation: path, query, body and answer. The
+test makes this page (`cargo test -p kabar-connectors --test cloud -- document`); an exception that nothing needs any more fails it.
+";
+
 /// Compared, compared with exceptions, not compared and why.
-fn print(document: &Document, all: &BTreeMap<&'static str, Held>) {
+fn page(document: &Document, all: &BTreeMap<&'static str, Held>) -> String {
+    let mut page = format!("{HEAD}\n## Compared\n\n| operation | schemas |\n|---|---|\n");
     for (operation, held) in all {
         let schemas: Vec<_> = held.schemas.iter().map(String::as_str).collect();
-        println!("compared      {operation}: {}", schemas.join(", "));
+        page += &format!("| `{operation}` | {} |\n", schemas.join(", "));
+    }
+    page += "\n### But for\n\nWhere the description is wrong or silent, and what is right stands elsewhere.\n\n| operation | where | what | why |\n|---|---|---|---|\n";
+    for (operation, held) in all {
         for (place, at, why) in &held.excused {
-            println!("  but for     {place} `{at}`: {why}");
+            let at = if at.is_empty() { "–".to_owned() } else { format!("`{at}`") };
+            page += &format!("| `{operation}` | {place} | {at} | {why} |\n");
         }
     }
-    for (operation, why) in NOT_HELD {
-        println!("not compared  {operation}: {why}");
+    for (title, list) in
+        [("Called, and not compared", NOT_HELD), ("Called, and not in the document", UNKNOWN_THERE)]
+    {
+        page += &format!("\n## {title}\n\n| operation | why |\n|---|---|\n");
+        for (operation, why) in list {
+            page += &format!("| `{operation}` | {why} |\n");
+        }
     }
-    for (operation, why) in UNKNOWN_THERE {
-        println!("not there     {operation}: {why}");
+    let others = uncalled(document, all);
+    page += &format!("\n## Not called\n\n{} operations that Kabar has no use for:\n\n", others.len());
+    for operation in others {
+        page += &format!("- `{operation}`\n");
     }
+    page
+}
+
+/// Operations of the description that the connector does not call.
+fn uncalled(document: &Document, all: &BTreeMap<&'static str, Held>) -> Vec<String> {
     let mut others = Vec::new();
     for (path, item) in document.whole["paths"].as_object().unwrap() {
         for method in
@@ -272,9 +298,5 @@ fn print(document: &Document, all: &BTreeMap<&'static str, Held>) {
             }
         }
     }
-    println!(
-        "not called    {} operations that the connector has no use for: {}",
-        others.len(),
-        others.join(", ")
-    );
+    others
 }

@@ -20,6 +20,8 @@ mod guard;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod parse;
 mod proof;
 #[cfg(test)]

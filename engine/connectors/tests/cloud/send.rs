@@ -46,6 +46,7 @@ fn to(index: u32, to: Address) -> Outgoing {
         to,
         content: Arc::new(Content::plain("Halo")),
         context: None,
+        identity: None,
     }
 }
 

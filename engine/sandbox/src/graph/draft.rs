@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::content;
 use super::refusal::Refusal;
@@ -12,6 +12,29 @@ use crate::network::message::{Category, Kind};
 use crate::network::phone::{self, Phones};
 
 const REFERENCE_LIMIT: usize = 512;
+/// What may stand beside the object of the type.
+const BESIDE: [&str; 10] = [
+    "messaging_product",
+    "recipient_type",
+    "to",
+    "recipient",
+    "type",
+    "context",
+    "biz_opaque_callback_data",
+    "recipient_identity_key_hash",
+    "access_token",
+    "appsecret_proof",
+];
+/// What may stand in a read receipt.
+const RECEIPT: [&str; 7] = [
+    "messaging_product",
+    "status",
+    "message_id",
+    "typing_indicator",
+    "recipient_type",
+    "access_token",
+    "appsecret_proof",
+];
 
 /// What a request wants.
 #[derive(Debug)]
@@ -29,6 +52,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) kind: Kind,
     pub(crate) category: Category,
     pub(crate) reference: Option<&'a str>,
+    /// The hash of who the user must still be.
+    pub(crate) identity: Option<&'a str>,
     /// What the type says: the object under its name.
     pub(crate) object: &'a Value,
     pub(crate) by_user_id: bool,
@@ -51,8 +76,13 @@ pub(crate) fn read<'a>(
         None => return Err(Refusal::parameter("The parameter messaging_product is required.")),
     }
     if fields.contains_key("status") {
+        expected(fields, &RECEIPT, |_| false)?;
         return receipt(body).map(Request::Receipt);
     }
+    if fields.contains_key("category") || fields.contains_key("ttl_seconds") {
+        return Err(Refusal::parameter("Direct Send isn't enabled for this account."));
+    }
+    expected(fields, &BESIDE, |key| Kind::named(key).is_some())?;
     let (to, input, by_user_id) = recipient(body, number, phones, rewrites)?;
     let kind = match fields.get("type") {
         None => Kind::Text,
@@ -81,8 +111,21 @@ pub(crate) fn read<'a>(
             ));
         }
     };
+    let identity = match fields.get("recipient_identity_key_hash") {
+        None => None,
+        Some(Value::String(hash)) => Some(hash.as_str()),
+        Some(_) => return Err(Refusal::parameter("Param recipient_identity_key_hash must be a string.")),
+    };
     let category = category(kind, object);
-    Ok(Request::Message(Draft { to, kind, category, reference, object, by_user_id, input }))
+    Ok(Request::Message(Draft { to, kind, category, reference, identity, object, by_user_id, input }))
+}
+
+/// Refuses a field that no request has.
+fn expected(fields: &Map<String, Value>, known: &[&str], also: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    match fields.keys().find(|key| !known.contains(&key.as_str()) && !also(key)) {
+        Some(unknown) => Err(Refusal::parameter(&format!("Unexpected key \"{unknown}\" on the request."))),
+        None => Ok(()),
+    }
 }
 
 /// Finds out who the message is for: the address, what the request called it, and how.
@@ -223,6 +266,9 @@ mod tests {
             (json!({"recipient_type": "group"}), 131_041),
             (json!({"context": {}}), 131_008),
             (json!({"biz_opaque_callback_data": long}), 100),
+            (json!({"foo": 1}), 100),
+            (json!({"category": "utility", "ttl_seconds": 30}), 100),
+            (json!({"ttl_seconds": 30}), 100),
         ] {
             let mut body = whole.clone();
             for (key, value) in change.as_object().unwrap() {
@@ -247,6 +293,7 @@ mod tests {
         assert_eq!(read(json!({"typing_indicator": {"type": "text"}})).unwrap(), "receipt");
         assert_eq!(read(json!({"message_id": "x"})), Err(131_009));
         assert_eq!(read(json!({"status": "seen"})), Err(100));
+        assert_eq!(read(json!({"foo": 1})), Err(100));
         assert_eq!(read(json!({"typing_indicator": {}})), Err(100));
     }
 }

@@ -48,6 +48,8 @@ pub struct PhoneOrder {
     pub marketing_stopped: Option<bool>,
     /// Whether it belongs to Meta's experiment: templates of marketing fail with 130472.
     pub experiment: Option<bool>,
+    /// The hash of its user's identity: messages that expect another one are refused with 137000. `""`: none.
+    pub identity_key_hash: Option<String>,
     /// Whether it has blocked this number.
     pub blocks: Option<String>,
     /// Whether it no longer blocks that number.
@@ -338,6 +340,15 @@ impl Policy {
         ] {
             *own = given.or(*own);
         }
+        if let Some(hash) = order.identity_key_hash {
+            phone.identity_key_hash = Some(hash).filter(|hash| !hash.is_empty());
+        }
+    }
+
+    /// Whether a phone is known to be another person's than the one of this identity.
+    pub(crate) fn is_another(&self, phone: &str, identity: &str) -> bool {
+        let known = self.phones.get(phone).and_then(|phone| phone.identity_key_hash.as_deref());
+        known.is_some_and(|known| known != identity)
     }
 
     /// Phones the control API has set.

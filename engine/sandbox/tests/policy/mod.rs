@@ -324,6 +324,24 @@ async fn a_phone_is_set_by_order_and_what_it_thinks_of_marketing_is_told() {
 }
 
 #[tokio::test]
+async fn a_message_for_another_person_than_the_phones_is_refused_and_one_for_nobody_in_particular_is_not() {
+    let sandbox = sandbox(swift()).await;
+    let (mut client, mut control) = (Client::to(&sandbox), Client::control(&sandbox));
+    let with = |identity: &str| {
+        let mut body = template("15550100001", "order");
+        body["recipient_identity_key_hash"] = json!(identity);
+        body
+    };
+    assert_eq!(client.send(&with("any")).await.status, 200, "nothing is known of it yet");
+    control.post("/_sim/phone", &json!({"wa_id": "15550100001", "identity_key_hash": "this"})).await;
+    assert_eq!(client.send(&with("this")).await.status, 200);
+    assert_eq!(client.send(&template("15550100001", "order")).await.status, 200);
+    assert_eq!(client.send(&with("another")).await.json()["error"]["code"], 137_000);
+    control.post("/_sim/phone", &json!({"wa_id": "15550100001", "identity_key_hash": ""})).await;
+    assert_eq!(client.send(&with("another")).await.status, 200, "forgotten");
+}
+
+#[tokio::test]
 async fn a_webhook_is_repeated_for_seven_days_of_the_sandboxs_clock_and_then_given_up() {
     let behaviour = Behaviour { retry_schedule_ms: vec![0, 60_000, HOUR_MS, 6 * HOUR_MS], ..swift() };
     let sandbox = sandbox(behaviour).await;

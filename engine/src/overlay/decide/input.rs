@@ -267,6 +267,8 @@ pub struct Draft {
     pub by: Option<KeyId>,
     /// What the caller wants to see again in everything that is told of it.
     pub tag: Option<Arc<str>>,
+    /// The provider's hash of who the recipient must still be.
+    pub identity: Option<Arc<str>>,
     /// The person has had enough marketing from this tenant lately, and this would be more.
     pub had_enough: bool,
 }

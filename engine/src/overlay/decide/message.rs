@@ -61,6 +61,7 @@ impl Overlay {
             idempotency: draft.idempotency,
             by: draft.by,
             tag: draft.tag.clone(),
+            identity: draft.identity.clone(),
         })));
         let wake = Wake::Session(draft.tenant, draft.session);
         effects.reply_and_wake(Answer::Accepted { message, replayed: false }, wake)
@@ -107,6 +108,10 @@ impl Overlay {
                     to: row.address.clone(),
                     content: Arc::clone(content),
                     context: row.context.clone(),
+                    identity: row
+                        .beside
+                        .as_ref()
+                        .and_then(|beside| beside.recipient_identity_key_hash.clone()),
                 }),
             }
         }

@@ -113,6 +113,7 @@ async fn single(town: Arc<Town>, dice: Arc<Chance>, nth: u64) {
         idempotency: Some(Idempotency { key, body: key }),
         by: None,
         tag: None,
+        identity: None,
         had_enough: false,
     };
     let send = |desk: Dispatcher| {

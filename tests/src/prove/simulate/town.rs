@@ -135,6 +135,7 @@ impl Town {
                 reseller: None,
                 weight: Tenant::WEIGHT,
                 frequency_cap: None,
+                meta: kabar_schema::records::MetaAnswers::default(),
                 body_hash: String::new(),
             };
             nouns.create(&tenant).await?;

@@ -4,7 +4,7 @@ use kabar_connectors::BoxFuture;
 use kabar_connectors::cloud::{
     CodeMethod, Graph, GraphFailure, NewProviderTemplate, Override, ProfileEdit, ProviderTemplateEdit,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub(super) type Call = Box<dyn Fn(Graph) -> BoxFuture<'static, Result<(), GraphFailure>> + Send + Sync>;
 
@@ -52,6 +52,7 @@ pub(super) fn templates() -> Vec<Case> {
                 parameter_format: Some("POSITIONAL".into()),
                 message_send_ttl_seconds: Some(600),
                 components: components(),
+                rest: Map::new(),
             };
             g.create_template("102", &wanted).await.map(|made| assert_eq!(made.id, "1"))
         }),
@@ -78,6 +79,7 @@ pub(super) fn templates() -> Vec<Case> {
                 components: Some(vec![body]),
                 category: Some("MARKETING".into()),
                 message_send_ttl_seconds: Some(43_200),
+                rest: Map::new(),
             };
             g.edit_template("1", &edit).await.map(|_| ())
         }),
