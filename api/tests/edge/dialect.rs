@@ -6,14 +6,14 @@ use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
 
 /// The number every test's session has at its sandbox.
-const NUMBER: &str = "106000000000001";
+pub const NUMBER: &str = "106000000000001";
 
 fn text(to: &str, body: &str) -> Value {
     json!({"messaging_product": "whatsapp", "recipient_type": "individual", "to": to, "type": "text", "text": {"body": body}})
 }
 
 /// Template messages need no open window.
-fn template(to: &str) -> Value {
+pub fn template(to: &str) -> Value {
     json!({"messaging_product": "whatsapp", "to": to, "type": "template", "template": {"name": "hello", "language": {"code": "en_US"}}})
 }
 
@@ -22,7 +22,7 @@ async fn graph(tenant: &Tenant<'_>, what: &str, body: Value) -> Answer {
 }
 
 /// HTTP status, Graph code and subcode of an error, whose envelope must be whole.
-fn error(answer: &Answer) -> (u16, u64, Option<u64>) {
+pub fn error(answer: &Answer) -> (u16, u64, Option<u64>) {
     let body = answer.json();
     let error = &body["error"];
     for key in ["message", "type", "fbtrace_id"] {
@@ -167,7 +167,7 @@ async fn a_number_of_another_tenant_is_nobodys_to_every_kind_of_key() {
     house.running.shutdown().await;
 }
 
-async fn welcoming() -> House {
+pub async fn welcoming() -> House {
     House::with(|c| c.outbound.allow_networks = "127.0.0.1/32".parse().unwrap()).await
 }
 
@@ -340,7 +340,7 @@ fn form(fields: &[(&str, &str)], file: Option<(&str, &[u8])>) -> (String, Vec<u8
 }
 
 /// A picture of one pixel.
-const PNG: &[u8] = &[
+pub const PNG: &[u8] = &[
     0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, 0x49, 0x48, 0x44, 0x52, 0, 0, 0, 1, 0, 0,
     0, 1, 8, 6, 0, 0, 0, 0x1f, 0x15, 0xc4, 0x89, 0, 0, 0, 0x0d, 0x49, 0x44, 0x41, 0x54, 0x78, 0x9c, 0x63,
     0x60, 0, 0, 0x02, 0, 0, 0x01, 0xe2, 0x21, 0xbc, 0x33, 0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42,

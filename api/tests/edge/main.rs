@@ -16,6 +16,7 @@ mod demo;
 mod deploy;
 mod dialect;
 mod drain;
+mod envelope;
 mod event;
 mod follow;
 mod house;

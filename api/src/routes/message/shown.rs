@@ -156,7 +156,7 @@ impl From<MessageView> for Shown {
             provider_id: row.provider_id.as_deref().map(str::to_owned),
             context: row.context.as_deref().map(str::to_owned),
             biz_opaque_callback_data: row.tag.as_deref().map(str::to_owned),
-            beside: row.beside.as_deref().map(ShownBeside::from),
+            beside: row.beside.as_deref().filter(|beside| beside.is_read()).map(ShownBeside::from),
             pricing: row.pricing.as_deref().map(Pricing::from),
             campaign: row.campaign.map(|(id, index)| OfCampaign { id, index }),
             error: row.cause.map(Explained::from),
