@@ -152,7 +152,7 @@ async fn a_file_that_a_person_sent_is_read_by_the_id_in_the_hook_and_by_nobody_e
     assert_eq!((read.0, read.1.as_ref()), (200, PNG));
     // Nobody else's: another tenant, a key for another number, an id that is nearly this one.
     let elsewhere = tenant.idle_session("106000000000009").await;
-    let narrow = json!({"name": "n", "sessions": [elsewhere], "scopes": ["sessions:read", "messages:send"]});
+    let narrow = json!({"name": "n", "sessions": [elsewhere], "scopes": ["sessions:read", "messages:read", "messages:send"]});
     let narrow = house.made_key(&[("kabar-tenant", &tenant.id)], narrow).await.1;
     for what in [format!("GET /v23.0/{id}"), format!("GET {path}"), format!("DELETE /v23.0/{id}")] {
         assert_eq!(error(&other.call(&what, Value::Null).await), (400, 100, Some(33)), "{what}");
@@ -270,11 +270,19 @@ async fn who_stops_marketing_messages_at_whatsapp_is_told_as_meta_tells_it() {
         told["user_preferences"][0]["timestamp"] = now.into();
         assert_eq!((field.as_str(), told), ("user_preferences", value));
     }
+    // A wish that is none of Meta's is not told, and is no delivery that failed.
+    let wish = json!({"address": format!("+{ANA}"), "session": desk.session});
+    assert_eq!(desk.tenant.call("POST /v1/optouts", wish).await.status, 200);
     // What nobody reads yet is told as it came.
     let other = json!({"wa_id": ANA, "category": "category_of_2030", "value": "stop", "timestamp": now});
     let value = desk.value(json!({"contacts": [{"wa_id": ANA}], "user_preferences": [other]}));
     let told = relayed(&house, &desk, &receiver, ("user_preferences", &value)).await;
     assert_eq!(told, ("user_preferences".to_owned(), value));
+    let hook = desk.tenant.get("/v1/webhooks").await.json()["data"][0]["id"].clone();
+    let log = format!("/v1/webhooks/{}/deliveries", hook.as_str().unwrap());
+    let log =
+        desk.tenant.until(&log, |log| log["data"].as_array().is_some_and(|lines| lines.len() >= 3)).await;
+    assert!(log["data"].as_array().unwrap().iter().all(|line| line["outcome"] == "delivered"), "{log}");
     receiver.stop();
     house.running.shutdown().await;
 }

@@ -17,7 +17,7 @@ const ACCOUNT: &str = "102000000000001";
 pub struct Desk<'a> {
     pub tenant: Tenant<'a>,
     path: String,
-    session: String,
+    pub session: String,
     number: String,
     display: String,
 }
