@@ -17,6 +17,7 @@ mod why;
 
 pub use account::{Removal, RemoveError};
 pub use contact::ContactWalk;
+pub use conversation::Named;
 pub use event::{Event, EventAsk, EventError, EventPage, EventPlace};
 pub use follow::{Follow, Follower};
 pub use subscription::{Replay, Replayed};

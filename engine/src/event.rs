@@ -77,6 +77,13 @@ pub enum About {
 }
 
 impl About {
+    /// Whether Meta has words for it, where it has some for the kind: a wish that a person typed, or that was told over the
+    /// API, is none of Meta's.
+    #[must_use]
+    pub fn is_metas(&self) -> bool {
+        !matches!(self, Self::Contact { source: ConsentSource::Word | ConsentSource::Api, .. })
+    }
+
     /// What keeps its order on the way out: a conversation, or a thing that has none. The same events are always of
     /// the same lane.
     #[must_use]

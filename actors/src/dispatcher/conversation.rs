@@ -16,6 +16,20 @@ use std::sync::Arc;
 /// Reads of the views that may be overtaken by two flushes each before a caller is told to come again.
 const OLDER_TRIES: usize = 8;
 
+/// Messages before an answer among which the one it names is looked for, and those that are read at once.
+const NAMED_WITHIN: usize = 200;
+const NAMED_PAGE: usize = 50;
+
+/// The message that an answer names by the provider's id of it.
+#[derive(Debug, Clone)]
+pub enum Named {
+    /// The row that has the id.
+    Known(Arc<MessageRow>),
+    /// None of the rows has it. This is the nearest campaign's message before the answer: of a campaign's messages the
+    /// provider's ids are kept nowhere, and the first answer joins the message to the conversation before itself.
+    Likely(Arc<MessageRow>),
+}
+
 /// A walk along a conversation's chain, newest first.
 struct Walk {
     rows: Vec<Arc<MessageRow>>,
@@ -75,8 +89,39 @@ impl Dispatcher {
         Ok(Some(self.complete_all(rows).await?))
     }
 
+    /// The message that an answer names by the provider's id: a quoted one, or one that was reacted to. Looked for among the
+    /// messages that joined the conversation before the answer, the newest 200 of them.
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn message_named(
+        &self,
+        answer: &MessageRow,
+        provider_id: &str,
+    ) -> Result<Option<Named>, DispatchError> {
+        let (talk, shard) = (answer.conversation, self.0.shard(home(answer.conversation)));
+        let (mut before, mut likely, mut seen) = (answer.id, None, 0);
+        while seen < NAMED_WITHIN {
+            let place = (talk, Some(before));
+            let rows = history(&shard, self.0.store().views.as_ref(), place, NAMED_PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            (before, seen) = (last.id, seen + rows.len());
+            for row in rows.into_iter().filter(|row| row.tenant == answer.tenant) {
+                match &row.provider_id {
+                    Some(id) if **id == *provider_id => return Ok(Some(Named::Known(row))),
+                    None if row.campaign.is_some() && likely.is_none() => likely = Some(row),
+                    _ => {}
+                }
+            }
+        }
+        Ok(likely.map(Named::Likely))
+    }
+
     /// The conversation of the person behind an address.
-    async fn talk_of(
+    ///
+    /// # Errors
+    /// What the store could not do.
+    pub async fn talk_of(
         &self,
         (tenant, session): (TenantId, SessionId),
         address: &Address,

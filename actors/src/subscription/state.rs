@@ -142,7 +142,8 @@ impl State {
 
     fn wants(&self, event: &Event) -> bool {
         let of = |sessions: &BTreeSet<SessionId>| event.session().is_some_and(|s| sessions.contains(&s));
-        self.sessions.as_ref().is_none_or(of)
+        let told = self.record.envelope == Envelope::Kabar || event.about.is_metas();
+        told && self.sessions.as_ref().is_none_or(of)
     }
 
     /// The call of an attempt; `None` when there is no such event any more, which is then noted.

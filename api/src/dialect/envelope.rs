@@ -3,6 +3,8 @@
 //! Not their signing, and not when they are told.
 
 mod known;
+mod passed;
+mod received;
 
 use super::wamid;
 use bytes::Bytes;
@@ -10,12 +12,10 @@ use futures::future::BoxFuture;
 use kabar_actors::Node;
 use kabar_actors::dispatcher::{DispatchError, Event};
 use kabar_actors::subscription::Render;
-use kabar_engine::beside::Beside;
 use kabar_engine::cause::Cause;
+use kabar_engine::entry::ConsentSource;
 use kabar_engine::event::{About, Kind, OfMessage};
 use kabar_engine::id::{MessageId, TenantId};
-use kabar_engine::message::MessageRow;
-use kabar_engine::notice::Notice;
 use kabar_engine::pricing::Pricing;
 use kabar_engine::subscription::Envelope;
 use kabar_engine::time::{SECOND_MS, Timestamp};
@@ -27,6 +27,8 @@ use std::sync::{Arc, Weak};
 
 /// Meta's word for what Kabar itself decided; the details say what that was.
 const WENT_WRONG: u32 = 131_000;
+/// The field of a number's own values.
+const MESSAGES: &str = "messages";
 const HREF: &str = "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/";
 
 /// How events are written for those who deliver them.
@@ -58,7 +60,10 @@ async fn told(
 ) -> Result<Option<Bytes>, StoreError> {
     let of = match &event.about {
         About::Message(of) => of,
-        About::Notice(notice) => return passed_on(node, tenant, notice).await,
+        About::Notice(notice) => return passed::notice(node, tenant, notice).await,
+        About::Contact { address, source: ConsentSource::Provider } => {
+            return passed::preference(node, known, tenant, (&event, address)).await;
+        }
         _ => return Ok(None),
     };
     let (Some(session), Some(message)) = (of.session, of.message) else { return Ok(None) };
@@ -81,28 +86,12 @@ async fn told(
             let Some(row) = found.map_err(unread)?.map(|view| view.row) else { return Ok(None) };
             // What they are called may have come with this very message.
             let person = known.ask(node, (tenant, row.conversation), &row.address).await?;
-            received(&link.session, &row, &person)
+            received::message(node, &link.session, &row, &person).await?
         }
     };
     let number = node.dispatcher().number(tenant, session).await.map_err(unread)?;
     let account = number.as_ref().and_then(|number| number.waba_id.as_deref());
-    Ok(value.map(|value| Bytes::from(enveloped(&link.session, account, value).to_string())))
-}
-
-/// What Meta itself told, as it came.
-async fn passed_on(node: &Arc<Node>, tenant: TenantId, notice: &Notice) -> Result<Option<Bytes>, StoreError> {
-    let known = match notice.session {
-        Some(session) => node.dispatcher().number(tenant, session).await.map_err(unread)?,
-        None => None,
-    };
-    let account =
-        notice.account.as_deref().or_else(|| known.as_ref().and_then(|number| number.waba_id.as_deref()));
-    let (field, value) = (notice.field.as_ref(), notice.read());
-    let mut entry = json!({"id": account.unwrap_or_default(), "changes": [{"field": field, "value": value}]});
-    if let Some(at) = notice.at {
-        entry["time"] = at.0.div_euclid(SECOND_MS).into();
-    }
-    Ok(Some(Bytes::from(json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string())))
+    Ok(value.map(|value| enveloped(&link.session, account, (MESSAGES, value))))
 }
 
 fn unread(_: DispatchError) -> StoreError {
@@ -116,49 +105,38 @@ impl Person {
         to.extend(addresses.into_iter().filter_map(|(key, value)| Some((key.into(), value.clone()?.into()))));
     }
 
-    fn contact(&self) -> Value {
+    fn contact(&self) -> Map<String, Value> {
+        let names = [("name", &self.name), ("username", &self.username)];
+        let profile: Map<_, _> =
+            names.into_iter().filter_map(|(key, name)| Some((key.into(), name.clone()?.into()))).collect();
         let mut contact = Map::new();
-        if let Some(name) = &self.name {
-            contact.insert("profile".into(), json!({ "name": name }));
+        if !profile.is_empty() {
+            contact.insert("profile".into(), profile.into());
         }
         self.put(&mut contact, "wa_id", "user_id");
-        Value::Object(contact)
+        contact
     }
 }
 
 /// In the envelope of the account, which is named by the number where it never was learnt: programs tell accounts apart by it.
-fn enveloped(session: &Session, account: Option<&str>, mut value: Map<String, Value>) -> Value {
+fn enveloped(
+    session: &Session,
+    account: Option<&str>,
+    (field, mut value): (&str, Map<String, Value>),
+) -> Bytes {
     value.insert("messaging_product".into(), "whatsapp".into());
     value.insert(
         "metadata".into(),
         json!({"display_phone_number": session.display_phone_number, "phone_number_id": session.phone_number_id}),
     );
     let account = account.unwrap_or(&session.phone_number_id);
-    json!({"object": "whatsapp_business_account",
-        "entry": [{"id": account, "changes": [{"field": "messages", "value": value}]}]})
+    let whole = json!({"object": "whatsapp_business_account",
+        "entry": [{"id": account, "changes": [{"field": field, "value": value}]}]});
+    Bytes::from(whole.to_string())
 }
 
 fn seconds(at: Timestamp) -> String {
     at.0.div_euclid(SECOND_MS).to_string()
-}
-
-/// What a person wrote.
-fn received(session: &Session, row: &MessageRow, person: &Person) -> Option<Map<String, Value>> {
-    let Value::Object(mut message) = row.content.as_deref()?.to_json() else { return None };
-    message.insert("id".into(), row.provider_id.as_deref()?.into());
-    message.insert("timestamp".into(), seconds(row.times.sent.unwrap_or(row.times.accepted)).into());
-    person.put(&mut message, "from", "from_user_id");
-    if let Some(quoted) = &row.context {
-        let from = &session.display_phone_number;
-        message.insert("context".into(), json!({"from": from, "id": &**quoted}));
-    }
-    if let Some(more) = &row.beside {
-        beside(more, &mut message);
-    }
-    let mut value = Map::new();
-    value.insert("contacts".into(), json!([person.contact()]));
-    value.insert("messages".into(), json!([message]));
-    Some(value)
 }
 
 /// Meta's word for what became of a message that was sent; for what it has none, nothing is told.
@@ -215,22 +193,6 @@ fn priced(pricing: &Pricing) -> Value {
         }
     }
     Value::Object(priced)
-}
-
-/// What stood beside a message, in Meta's places.
-fn beside(beside: &Beside, message: &mut Map<String, Value>) {
-    let context = message.remove("context");
-    let mut context = match context {
-        Some(Value::Object(context)) => context,
-        _ => Map::new(),
-    };
-    let flags = [("forwarded", beside.forwarded), ("frequently_forwarded", beside.frequently_forwarded)];
-    context.extend(flags.into_iter().filter(|(_, set)| *set).map(|(key, _)| (key.to_owned(), true.into())));
-    context.extend(beside.referred_product.clone().map(|product| ("referred_product".to_owned(), product)));
-    if !context.is_empty() {
-        message.insert("context".into(), Value::Object(context));
-    }
-    message.extend(beside.referral.clone().map(|referral| ("referral".to_owned(), referral)));
 }
 
 fn error(kind: Kind, cause: Option<Cause>) -> Value {

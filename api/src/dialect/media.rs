@@ -1,5 +1,8 @@
 //! Files in Meta's words: uploaded to a number, described with a URL to read them at, read, deleted. A file is the tenant's own
-//! as under `/v1/media`, and its id here is the same number in decimal digits; it is uploaded to Meta when a message needs it.
+//! as under `/v1/media`, and its id here is the same number in decimal digits; it is uploaded to Meta when a message needs it. What
+//! a person sent has an id of another kind.
+
+pub(super) mod received;
 
 use super::{Node, no_such_object, session};
 use crate::auth::For;
@@ -22,10 +25,18 @@ const HOLDERS: [&str; 5] = ["image", "video", "audio", "document", "sticker"];
 /// How deep a message's parts lie within each other at most.
 const DEPTH: usize = 16;
 
-/// The file an id of this dialect names.
-pub(super) fn id(text: &str) -> Option<MediaId> {
+/// The file of the tenant's own that an id of this dialect names.
+fn id(text: &str) -> Option<MediaId> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok().map(MediaId)).flatten()
+}
+
+/// The file that an id of this dialect names, also one that came with a message.
+async fn found(state: &ApiState, whom: &For, text: &str) -> Result<Option<MediaId>, Problem> {
+    match received::message(text) {
+        Some(message) => received::file(state, whom, message).await,
+        None => Ok(id(text)),
+    }
 }
 
 /// `POST /{version}/{phone_number_id}/media`
@@ -76,12 +87,12 @@ pub(super) async fn described(
     whom: &For,
     (text, uri, headers): (&str, &Uri, &HeaderMap),
 ) -> Result<Option<Value>, Problem> {
-    let Some(id) = id(text) else { return Ok(None) };
+    let Some(id) = found(state, whom, text).await? else { return Ok(None) };
     let Some((media, _)) = state.dispatcher.media(whom.tenant, id).await? else { return Ok(None) };
-    Ok(Some(shown(&media, &place(state, text, uri, headers))))
+    Ok(Some(shown(&media, text, &place(state, text, uri, headers))))
 }
 
-fn shown(media: &Media, url: &str) -> Value {
+fn shown(media: &Media, id: &str, url: &str) -> Value {
     let sha256: String = media.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({
         "messaging_product": "whatsapp",
@@ -89,7 +100,7 @@ fn shown(media: &Media, url: &str) -> Value {
         "mime_type": media.mime,
         "sha256": sha256,
         "file_size": media.bytes.to_string(),
-        "id": media.media_id().0.to_string(),
+        "id": id,
     })
 }
 
@@ -110,13 +121,13 @@ pub(super) async fn read(
     Path((_, text)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = id(&text).ok_or_else(no_such_object)?;
+    let id = found(&state, &whom, &text).await?.ok_or_else(no_such_object)?;
     content::get(State(state), whom, Id(id), headers).await
 }
 
 /// `DELETE /{version}/{media_id}`
 pub(super) async fn delete(state: &ApiState, whom: &For, text: &str) -> Result<bool, Problem> {
-    let Some(id) = id(text) else { return Ok(false) };
+    let Some(id) = found(state, whom, text).await? else { return Ok(false) };
     Ok(state.dispatcher.delete_media(whom.tenant, id).await?)
 }
 
@@ -127,17 +138,19 @@ pub(super) async fn name(
     whom: &For,
     message: &mut Map<String, Value>,
 ) -> Result<(), Problem> {
-    let mut found = Vec::new();
+    let mut ids = Vec::new();
     for value in message.values() {
-        named(value, 0, &mut found);
+        named(value, 0, &mut ids);
     }
     for holder in HOLDERS {
-        found.extend(message.get(holder).and_then(id_of));
+        ids.extend(message.get(holder).and_then(id_of).map(str::to_owned));
     }
     let mut own = Vec::new();
-    for id in found {
-        if state.dispatcher.media(whom.tenant, id).await?.is_some() {
-            own.push(id);
+    for text in ids {
+        if let Some(id) = found(state, whom, &text).await?
+            && state.dispatcher.media(whom.tenant, id).await?.is_some()
+        {
+            own.push((text, id));
         }
     }
     if own.is_empty() {
@@ -152,19 +165,19 @@ pub(super) async fn name(
     Ok(())
 }
 
-fn id_of(object: &Value) -> Option<MediaId> {
-    object.get("id").and_then(Value::as_str).and_then(id)
+fn id_of(object: &Value) -> Option<&str> {
+    object.get("id").and_then(Value::as_str)
 }
 
 /// The files named below a value.
-fn named(value: &Value, depth: usize, found: &mut Vec<MediaId>) {
+fn named(value: &Value, depth: usize, found: &mut Vec<String>) {
     match value {
         _ if depth > DEPTH => {}
         Value::Array(items) => items.iter().for_each(|item| named(item, depth + 1, found)),
         Value::Object(fields) => {
             for (key, value) in fields {
                 if HOLDERS.contains(&key.as_str()) {
-                    found.extend(id_of(value));
+                    found.extend(id_of(value).map(str::to_owned));
                 }
                 named(value, depth + 1, found);
             }
@@ -173,13 +186,14 @@ fn named(value: &Value, depth: usize, found: &mut Vec<MediaId>) {
     }
 }
 
-fn rename(object: &mut Value, own: &[MediaId]) {
-    if let Some(id) = id_of(object).filter(|id| own.contains(id)) {
+fn rename(object: &mut Value, own: &[(String, MediaId)]) {
+    let found = id_of(object).and_then(|text| own.iter().find(|(own, _)| own == text));
+    if let Some((_, id)) = found {
         object["id"] = id.to_string().into();
     }
 }
 
-fn renamed(value: &mut Value, depth: usize, own: &[MediaId]) {
+fn renamed(value: &mut Value, depth: usize, own: &[(String, MediaId)]) {
     match value {
         _ if depth > DEPTH => {}
         Value::Array(items) => items.iter_mut().for_each(|item| renamed(item, depth + 1, own)),
@@ -206,8 +220,8 @@ mod tests {
             {"type": "button", "parameters": [{"id": "7", "type": "payload"}]}]});
         let mut found = Vec::new();
         named(&value, 0, &mut found);
-        assert_eq!(found, [MediaId(7)]);
-        renamed(&mut value, 0, &found);
+        assert_eq!(found, ["7"]);
+        renamed(&mut value, 0, &[("7".to_owned(), MediaId(7))]);
         assert_eq!(value["components"][0]["parameters"][0]["image"]["id"], MediaId(7).to_string().as_str());
         assert_eq!(value["components"][1]["parameters"][0]["id"], "7");
         assert_eq!((id("12a"), id(""), id("99999999999999999999999")), (None, None, None));

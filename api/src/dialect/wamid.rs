@@ -11,6 +11,8 @@ const PREFIX: &str = "wamid.";
 const HEAD: [u8; 2] = [0x1c, 0x18];
 /// What stands between recipient and id: outbound.
 const MIDDLE: [u8; 5] = [0x15, 0x02, 0x00, 0x11, 0x18];
+/// The same of what a person wrote.
+const INBOUND: [u8; 5] = [0x15, 0x02, 0x00, 0x12, 0x18];
 /// Hex digits of the inner id: ours and a check.
 const DIGITS: usize = 18;
 
@@ -52,6 +54,16 @@ pub(crate) fn ours(text: &str) -> Option<MessageId> {
     (said == check(id)).then_some(MessageId(id))
 }
 
+/// Whether an id of Meta's says by its frame that a person wrote the message. `false` is no proof of anything.
+pub(crate) fn is_a_persons(text: &str) -> bool {
+    let frame = text.strip_prefix(PREFIX).and_then(|text| STANDARD.decode(text).ok());
+    let rest = frame.as_deref().and_then(|frame| frame.strip_prefix(&HEAD)).and_then(|rest| {
+        let (length, rest) = rest.split_first()?;
+        rest.get(usize::from(*length)..)
+    });
+    rest.is_some_and(|rest| rest.starts_with(&INBOUND))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +90,9 @@ mod tests {
             "",
         ] {
             assert_eq!(ours(text), None, "{text}");
+            assert_eq!(is_a_persons(text), text.contains("VAgASG"), "{text}");
         }
+        let own = of(&Address::phone_digits("15550100001").unwrap(), MessageId(81));
+        assert!(!is_a_persons(&own));
     }
 }

@@ -167,7 +167,7 @@ async fn a_number_of_another_tenant_is_nobodys_to_every_kind_of_key() {
     house.running.shutdown().await;
 }
 
-async fn welcoming() -> House {
+pub async fn welcoming() -> House {
     House::with(|c| c.outbound.allow_networks = "127.0.0.1/32".parse().unwrap()).await
 }
 

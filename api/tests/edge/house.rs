@@ -77,19 +77,20 @@ impl House {
 
     /// Any request. The path stands behind the method: `GET /v1/keys`.
     pub async fn call(&self, what: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        let (status, headers, bytes) = self.fetch(what, headers, body.into()).await;
+        Answer { status, headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    /// The same, answered with bytes that need be no text.
+    async fn fetch(&self, what: &str, headers: &[(&str, &str)], body: Bytes) -> (u16, HeaderMap, Bytes) {
         let (method, path) = what.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.running.url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.client.request(request.body(Full::new(body.into())).unwrap()).await.unwrap();
+        let response = self.client.request(request.body(Full::new(body)).unwrap()).await.unwrap();
         let (head, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
-        }
+        (head.status.as_u16(), head.headers, body.collect().await.unwrap().to_bytes())
     }
 
     /// A tenant with a key.
@@ -157,6 +158,14 @@ impl Tenant<'_> {
         let all: Vec<_> = headers.iter().copied().chain([("authorization", bearer.as_str())]).collect();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.house.call(what, &all, body).await
+    }
+
+    /// Status and bytes of what is read.
+    pub async fn raw(&self, path: &str) -> (u16, Bytes) {
+        let bearer = format!("Bearer {}", self.key);
+        let headers = [("authorization", bearer.as_str())];
+        let (status, _, bytes) = self.house.fetch(&format!("GET {path}"), &headers, Bytes::new()).await;
+        (status, bytes)
     }
 
     pub async fn get(&self, path: &str) -> Answer {

@@ -17,6 +17,7 @@ mod demo;
 mod deploy;
 mod dialect;
 mod drain;
+mod envelope;
 mod event;
 mod follow;
 mod house;

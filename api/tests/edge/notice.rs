@@ -14,16 +14,21 @@ const OLD: &str = "the-old-secret";
 const ACCOUNT: &str = "102000000000001";
 
 /// A tenant's app with two secrets, and its number.
-struct Desk<'a> {
-    tenant: Tenant<'a>,
+pub struct Desk<'a> {
+    pub tenant: Tenant<'a>,
     path: String,
-    session: String,
+    pub session: String,
     number: String,
     display: String,
 }
 
 impl<'a> Desk<'a> {
-    async fn open(house: &'a House, sandbox: &Sandbox) -> Self {
+    pub async fn open(house: &'a House, sandbox: &Sandbox) -> Self {
+        Self::at(house, (sandbox, &sandbox.base_url())).await
+    }
+
+    /// The number of a sandbox at another address.
+    pub async fn at(house: &'a House, (sandbox, base_url): (&Sandbox, &str)) -> Self {
         let tenant = house.tenant("A").await;
         let app = json!({"app_secrets": [NEW, OLD], "verify_token": "token"});
         let app = tenant.call("POST /v1/apps", app).await.json();
@@ -31,7 +36,7 @@ impl<'a> Desk<'a> {
         let number = &config.numbers[0];
         let session = json!({"name": "notices", "app": app["id"], "phone_number_id": number.phone_number_id,
             "display_phone_number": number.display_phone_number, "access_token": config.access_tokens[0],
-            "base_url": sandbox.base_url()});
+            "base_url": base_url, "validate": base_url == sandbox.base_url()});
         let operator = format!("Bearer {OPERATOR}");
         let headers = [("authorization", operator.as_str()), ("kabar-tenant", tenant.id.as_str())];
         let session = house.call("POST /v1/sessions", &headers, session.to_string()).await.id();
@@ -49,7 +54,7 @@ impl<'a> Desk<'a> {
     }
 
     /// One change, of now or of so many seconds later.
-    async fn tell(&self, house: &House, field: &str, value: Value) {
+    pub async fn tell(&self, house: &House, field: &str, value: Value) {
         let entry =
             json!({"id": ACCOUNT, "time": 1_790_000_000, "changes": [{"field": field, "value": value}]});
         self.later(house, entry).await;
@@ -71,7 +76,7 @@ impl<'a> Desk<'a> {
     }
 
     /// A value of the `messages` field.
-    fn value(&self, extra: Value) -> Value {
+    pub fn value(&self, extra: Value) -> Value {
         let mut value = json!({"messaging_product": "whatsapp",
             "metadata": {"display_phone_number": self.display, "phone_number_id": self.number}});
         for (key, item) in extra.as_object().unwrap() {

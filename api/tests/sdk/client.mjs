@@ -103,6 +103,13 @@ const about = await client.media.get({ mediaId: picture });
 assert.equal(about.mimeType ?? about.mime_type, "image/png");
 const back = Buffer.from(await client.media.download({ mediaId: picture, auth: "always" }));
 assert.ok(back.equals(PNG));
+// What Ana sends is read by the id in the webhook.
+const media = { mime_type: "image/png", base64: PNG.toString("base64"), caption: "mine" };
+await post(`${SANDBOX_URL}/_sim/inbound`, CONTROL_TOKEN, { phone_number_id: PHONE_NUMBER_ID, from: ANA, media });
+const shown = await until("Ana's picture", () => heard.find((one) => one.image));
+assert.equal(shown.image.caption, "mine");
+const hers = Buffer.from(await client.media.download({ mediaId: shown.image.id, auth: "always" }));
+assert.ok(hers.equals(PNG));
 const arrived = (id) => statuses.some((one) => one.id === id && ["delivered", "read"].includes(one.status));
 await until("every delivery", () => Object.entries(ids).every(([what, id]) => what === "reaction" || arrived(id)));
 assert.ok(statuses.some((one) => one.id === ids.text && one.bizOpaqueCallbackData === "order-82"), JSON.stringify(statuses[0]));

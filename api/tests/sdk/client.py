@@ -1,5 +1,6 @@
 """What a bot written with pywa does, against Kabar: only the base URL and the token are other than at Meta."""
 
+import base64
 import http.server
 import json
 import os
@@ -116,6 +117,12 @@ for what, one in sent.items():
 back = wa.get_media_url(picture.id)
 assert back.mime_type == "image/png", back
 assert wa.get_media_bytes(back.url) == PNG
+
+# What Ana sends is read by the id in the webhook.
+said("inbound", media={"mime_type": "image/png", "base64": base64.b64encode(PNG).decode(), "caption": "mine"})
+shown = until("Ana's picture", lambda: next((m for m in heard if m.image), None))
+assert (shown.caption, shown.image.mime_type) == ("mine", "image/png"), shown
+assert wa.get_media_bytes(wa.get_media_url(shown.image.id).url) == PNG
 
 until("every delivery", lambda: all(
     any(id == one.id and word in ("delivered", "read") for id, word, _ in statuses)

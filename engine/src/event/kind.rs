@@ -130,7 +130,8 @@ kinds! {
 }
 
 impl Kind {
-    /// Whether Meta's webhooks have words for it: what they told themselves, and what becomes of messages.
+    /// Whether Meta's webhooks have words for it: what they told themselves, and what becomes of messages. Of people's wishes
+    /// only for those that Meta told: see [`About::is_metas`](super::About::is_metas).
     #[must_use]
     pub fn is_metas(self) -> bool {
         !matches!(
@@ -140,8 +141,6 @@ impl Kind {
                 | Self::MediaStored
                 | Self::MediaFailed
                 | Self::ConversationOpened
-                | Self::ContactOptedOut
-                | Self::ContactOptedIn
                 | Self::CampaignLaunched
                 | Self::CampaignPaused
                 | Self::CampaignResumed

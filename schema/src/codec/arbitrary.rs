@@ -1,7 +1,7 @@
 //! Any entry of any kind, for properties. Not real traffic.
 
 use kabar_engine::address::Address;
-use kabar_engine::beside::Beside;
+use kabar_engine::beside::{Beside, Rest};
 use kabar_engine::campaign::Verb;
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
@@ -180,10 +180,14 @@ fn intent() -> impl Strategy<Value = What> {
 
 fn inbound() -> impl Strategy<Value = What> {
     let who = (message(), session(), conversation(), address(), option::of(".{0,30}"));
-    let beside = option::of(
-        (any::<bool>(), option::of(".{0,9}"))
-            .prop_map(|(forwarded, username)| Box::new(Beside { forwarded, username, ..Beside::default() })),
-    );
+    let beside =
+        option::of((any::<bool>(), option::of(".{0,9}"), option::of((".{1,9}", ".{0,30}"))).prop_map(
+            |(forwarded, username, more)| {
+                let message = more.map(|(key, text)| (key, text.into())).into_iter().collect();
+                let rest = Rest { message, ..Rest::default() };
+                Box::new(Beside { forwarded, username, ..Beside::default() }.with_rest(rest))
+            },
+        ));
     (who, shared(), time(), content(), (option::of(shared()), beside)).prop_map(
         |((id, session, conversation, from, name), provider_id, sent_at, content, (context, beside))| {
             What::Inbound(Box::new(Inbound {

@@ -126,15 +126,21 @@ pub(crate) fn read_profile(row: &mut ConversationRow, plain: &[u8]) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kabar_engine::beside::Referral;
+    use kabar_engine::beside::{Referral, Rest};
     use kabar_engine::id::{ConversationId, SessionId, TenantId};
     use kabar_engine::time::Timestamp;
+    use serde_json::json;
 
     #[test]
     fn a_body_reads_back_with_and_without_what_stands_beside() {
         let content = Content::plain("halo");
         let beside = Beside { forwarded: true, ..Beside::default() };
-        for with in [None, Some(beside)] {
+        let rest = Rest {
+            message: json!({"identity": {"hash": "h"}}).as_object().cloned().unwrap(),
+            ..Rest::default()
+        };
+        let more = Beside::default().with_rest(rest);
+        for with in [None, Some(beside), Some(more)] {
             let mut bytes = Vec::new();
             write(&mut bytes, &content, with.as_ref(), Some("81"));
             assert_eq!(read(&bytes), Ok((content.clone(), with.clone(), Some("81".into()))));
@@ -145,6 +151,8 @@ mod tests {
         // Bytes that were stored before this form.
         let old = br#"{"type":"text","text":{"body":"halo"}}"#;
         assert_eq!(read(old), Ok((content, None, None)));
+        // What stood beside was kept without a rest before.
+        assert_eq!(read_beside(br#"{"forwarded":true}"#).map(|beside| beside.rest), Ok(None));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::journal::Fence;
 use crate::memory::MemoryRecords;
 use crate::seal::{Keyring, SealError};
 use kabar_engine::address::Address;
-use kabar_engine::beside::Beside;
+use kabar_engine::beside::{Beside, Rest};
 use kabar_engine::campaign::Verb;
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
@@ -300,6 +300,12 @@ fn provider_kinds() -> Vec<What> {
         context: None,
         beside: Beside { forwarded: true, username: Some("ana.d".into()), ..Beside::default() }.told(),
     };
+    let said = |text: &str| serde_json::from_str(text).unwrap();
+    let rest = Rest {
+        message: said(r#"{"identity":{"hash":"h"}}"#),
+        contact: said(r#"{"parent_user_id":"US.ENT.7"}"#),
+    };
+    let more = Inbound { beside: Beside::default().with_rest(rest).told(), ..inbound.clone() };
     let notice = Notice::new("account_update", Some("102000000000001"), r#"{"event":"ACCOUNT_DELETED"}"#);
     vec![
         What::Notice(Box::new(Notice { session: Some(SESSION), at: Some(AT), ..notice })),
@@ -307,6 +313,7 @@ fn provider_kinds() -> Vec<What> {
         What::Statuses(single.collect()),
         What::PartStatuses { campaign: CAMPAIGN, statuses: statuses.collect() },
         quoted(),
+        What::Inbound(Box::new(more)),
     ]
 }
 

@@ -5,6 +5,7 @@ use super::unread;
 use crate::cache::Cache;
 use kabar_actors::Node;
 use kabar_engine::address::{Address, AddressKind};
+use kabar_engine::conversation::ConversationRow;
 use kabar_engine::event::OfMessage;
 use kabar_engine::id::{ConversationId, MessageId, TenantId};
 use kabar_schema::StoreError;
@@ -16,6 +17,8 @@ use std::time::Duration;
 const BRIEF: Duration = Duration::from_secs(30);
 /// A name or a further address may be learnt so much later.
 const PERSON: Duration = Duration::from_secs(5);
+/// What stands in a parent's user id behind the country.
+const PARENT: &str = ".ENT.";
 /// Of each kind.
 const MOST: usize = 8_192;
 
@@ -33,6 +36,7 @@ pub(super) struct Person {
     pub(super) phone: Option<String>,
     pub(super) user_id: Option<String>,
     pub(super) name: Option<String>,
+    pub(super) username: Option<String>,
 }
 
 /// What was read a moment ago.
@@ -106,10 +110,17 @@ impl Known {
         };
         let others = talk.iter().flat_map(|talk| std::iter::once(&talk.address).chain(&talk.aliases));
         let all: Vec<&Address> = std::iter::once(address).chain(others).collect();
-        let first = |kind: AddressKind| all.iter().find(|a| a.kind() == kind).map(|a| a.value().to_owned());
+        // The id of a parent account is one more address of the person, but not the one that programs know them by.
+        let own = |a: &&&Address| !a.value().contains(PARENT);
+        let first = |kind: AddressKind| {
+            all.iter().filter(own).find(|a| a.kind() == kind).map(|a| a.value().to_owned())
+        };
         let (phone, user_id) = (first(AddressKind::Phone), first(AddressKind::UserId));
-        let person =
-            Arc::new(Person { phone, user_id, name: talk.as_ref().and_then(|talk| talk.name.clone()) });
+        let of_talk = |text: fn(&ConversationRow) -> &Option<String>| {
+            talk.as_deref().and_then(|talk| text(talk).clone())
+        };
+        let (name, username) = (of_talk(|talk| &talk.name), of_talk(|talk| &talk.username));
+        let person = Arc::new(Person { phone, user_id, name, username });
         if conversation.0 != 0 {
             self.people.put((tenant, conversation), Arc::clone(&person));
         }

@@ -160,7 +160,7 @@ impl From<MessageView> for Shown {
             context: row.context.as_deref().map(str::to_owned),
             biz_opaque_callback_data: row.tag.as_deref().map(str::to_owned),
             recipient_identity_key_hash: identity(&row),
-            beside: received(&row).map(ShownBeside::from),
+            beside: received(&row).filter(|beside| beside.is_read()).map(ShownBeside::from),
             pricing: row.pricing.as_deref().map(Pricing::from),
             campaign: row.campaign.map(|(id, index)| OfCampaign { id, index }),
             error: row.cause.map(Explained::from),

@@ -1,6 +1,7 @@
 //! One message or wish of a person, from a webhook. Not statuses; not what the message means.
 
 use super::answer::cut;
+use super::rest;
 use super::status::{phone, user_id};
 use super::webhook::{InboundMessage, UserPreference};
 use super::wire::{Seconds, Text};
@@ -8,31 +9,41 @@ use kabar_engine::address::Address;
 use kabar_engine::beside::Beside;
 use kabar_engine::content::Content;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// The people named beside the messages.
 #[derive(Default)]
 pub(super) struct Contacts<'a>(Vec<ContactWire<'a>>);
 
-#[derive(Deserialize)]
-struct ContactWire<'a> {
+/// A contact as Meta writes it. One with a key that is not of these is read in another way, which keeps it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContactWire<'a> {
     #[serde(borrow, default)]
-    profile: Option<Profile<'a>>,
+    pub(super) profile: Option<Profile<'a>>,
     #[serde(borrow, default)]
     wa_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     user_id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    parent_user_id: Option<Text<'a>>,
+    pub(super) parent_user_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) identity_key_hash: Option<Text<'a>>,
+    /// What has another key.
+    #[serde(skip)]
+    pub(super) more: Map<String, Value>,
 }
 
-#[derive(Deserialize)]
-struct Profile<'a> {
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Profile<'a> {
     #[serde(borrow, default)]
     name: Option<Text<'a>>,
     #[serde(borrow, default)]
-    username: Option<Text<'a>>,
+    pub(super) username: Option<Text<'a>>,
+    #[serde(skip)]
+    pub(super) more: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +85,14 @@ struct PreferenceWire<'a> {
 impl<'a> Contacts<'a> {
     /// Names are an extra: contacts of an unknown shape cost only the names.
     pub(super) fn read(raw: Option<&'a RawValue>) -> Self {
-        raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).map(Self).unwrap_or_default()
+        let Some(raw) = raw else { return Self::default() };
+        match serde_json::from_str(raw.get()) {
+            Ok(usual) => Self(usual),
+            Err(_) => {
+                let odd: Vec<Map<String, Value>> = serde_json::from_str(raw.get()).unwrap_or_default();
+                Self(odd.into_iter().map(ContactWire::odd).collect())
+            }
+        }
     }
 
     /// The contact of this sender. A sender without any id is the only contact, or nobody.
@@ -85,6 +103,34 @@ impl<'a> Contacts<'a> {
             contacts => {
                 contacts.iter().find(|c| same(&c.wa_id, &wire.from) || same(&c.user_id, &wire.from_user_id))
             }
+        }
+    }
+}
+
+/// A text that stands in an object, which then has it no more; what is none stays.
+fn take(from: &mut Map<String, Value>, key: &str) -> Option<Text<'static>> {
+    let text = Text::deserialize(from.get(key)?.clone()).ok()?;
+    from.remove(key);
+    Some(text)
+}
+
+impl ContactWire<'_> {
+    /// Of a contact with keys that are not known.
+    fn odd(mut all: Map<String, Value>) -> Self {
+        let profile = match all.remove("profile") {
+            Some(Value::Object(mut more)) => {
+                let (name, username) = (take(&mut more, "name"), take(&mut more, "username"));
+                Some(Profile { name, username, more })
+            }
+            _ => None,
+        };
+        Self {
+            profile,
+            wa_id: take(&mut all, "wa_id"),
+            user_id: take(&mut all, "user_id"),
+            parent_user_id: take(&mut all, "parent_user_id"),
+            identity_key_hash: take(&mut all, "identity_key_hash"),
+            more: all,
         }
     }
 }
@@ -117,7 +163,6 @@ pub(super) fn message(raw: &RawValue, contacts: &Contacts<'_>) -> Option<Inbound
     others.retain(|other| *other != from && Some(other) != alias.as_ref());
     others.dedup();
     let name = contact.and_then(|contact| contact.profile.as_ref()?.name.as_deref());
-    let username = contact.and_then(|contact| contact.profile.as_ref()?.username.as_deref());
     Some(InboundMessage {
         provider_id: wire.id.to_arc(),
         from,
@@ -126,7 +171,7 @@ pub(super) fn message(raw: &RawValue, contacts: &Contacts<'_>) -> Option<Inbound
         at: wire.timestamp.0,
         content: content(&value)?,
         others,
-        beside: beside(&value, username),
+        beside: beside(&value, contact),
         context: wire.context.and_then(|context| context.id).map(|id| id.to_arc()),
     })
 }
@@ -150,19 +195,23 @@ fn content(value: &Value) -> Option<Content> {
 }
 
 /// What stands beside the content.
-fn beside(value: &Value, username: Option<&str>) -> Option<Box<Beside>> {
+fn beside(value: &Value, contact: Option<&ContactWire<'_>>) -> Option<Box<Beside>> {
     let context = value.get("context");
     let flag = |key: &str| context.and_then(|context| context.get(key)?.as_bool()).unwrap_or(false);
     let piece = |piece: Option<&Value>| piece.cloned().and_then(Beside::piece);
+    let username = contact.and_then(|contact| contact.profile.as_ref()?.username.as_deref());
     let username = username.map(|name| name.trim_start_matches('@')).filter(|name| !name.is_empty());
+    let username = username.map(|name| cut(name).to_owned());
+    let rest = rest::of(value, contact, username.as_deref());
     Beside {
         forwarded: flag("forwarded") || flag("frequently_forwarded"),
         frequently_forwarded: flag("frequently_forwarded"),
         referred_product: piece(context.and_then(|context| context.get("referred_product"))),
         referral: piece(value.get("referral")),
-        username: username.map(|name| cut(name).to_owned()),
+        username,
         ..Beside::default()
     }
+    .with_rest(rest)
     .told()
 }
 

@@ -12,6 +12,7 @@ mod media;
 mod number;
 mod profile;
 mod proof;
+mod rest;
 mod send;
 mod signature;
 mod status;

@@ -76,6 +76,39 @@ fn forwarded_product_referral_and_username_stand_beside_the_text() {
 }
 
 #[test]
+fn what_is_not_read_is_kept_beside_and_the_usual_message_keeps_nothing() {
+    let usual = json!({"from": ANA, "from_user_id": ANA_ID, "type": "image", "context": {"from": "15550200000", "id": "wamid.Q"},
+        "image": {"id": "900", "mime_type": "image/png", "sha256": "x", "url": "https://lookaside"}});
+    let contact = json!({"profile": {"name": "Ana"}, "wa_id": ANA, "user_id": ANA_ID});
+    assert_eq!(
+        message(contact.clone(), usual.clone()).beside,
+        None,
+        "what nearly every message is costs nothing"
+    );
+    let (mut odd, mut whose) = (usual, contact);
+    (odd["identity"], odd["image"]["key_of_2030"]) = (json!({"hash": "h"}), json!([1]));
+    odd["from_parent_user_id"] = "US.ENT.77".into();
+    whose["identity_key_hash"] = "k".into();
+    (whose["key_of_2030"], whose["profile"]["key_of_2030"]) = (json!(2), json!(3));
+    whose["profile"]["username"] = "@ana.d".into();
+    let read = message(whose, odd);
+    assert_eq!(
+        (read.name.as_deref(), &read.alias),
+        (Some("Ana"), &Some(user_id(ANA_ID))),
+        "they are read as ever"
+    );
+    let beside = read.beside.unwrap();
+    assert_eq!(beside.username.as_deref(), Some("ana.d"));
+    let rest = beside.rest.unwrap();
+    let message =
+        json!({"identity": {"hash": "h"}, "image": {"key_of_2030": [1]}, "from_parent_user_id": "US.ENT.77"});
+    assert_eq!(Value::Object(rest.message), message);
+    let profile = json!({"username": "@ana.d", "key_of_2030": 3});
+    let contact = json!({"profile": profile, "identity_key_hash": "k", "key_of_2030": 2});
+    assert_eq!(Value::Object(rest.contact), contact);
+}
+
+#[test]
 fn the_parent_user_id_is_one_more_address() {
     let m =
         message(ana(), json!({"from": ANA, "from_user_id": ANA_ID, "type": "text", "text": {"body": "Hi"}}));
