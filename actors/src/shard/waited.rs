@@ -60,6 +60,7 @@ mod tests {
             idempotency: None,
             by: None,
             tag: None,
+            identity: None,
         }))
     }
 
