@@ -9,7 +9,7 @@ use crate::problem::{Code, Problem};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use axum::http::header::CONTENT_ENCODING;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -146,8 +146,8 @@ impl Admission {
     }
 
     /// `None`: there is no room now. One alone always has room.
-    fn take(self: &Arc<Self>, headers: &HeaderMap) -> Option<Taken> {
-        let said = Self::said(headers);
+    fn take(self: &Arc<Self>, body: &Body) -> Option<Taken> {
+        let said = Self::said(body);
         let bytes = OVERHEAD + said.unwrap_or(0);
         let before = self.requests.fetch_add(1, Ordering::AcqRel);
         let held = self.bytes.fetch_add(bytes, Ordering::AcqRel);
@@ -161,11 +161,10 @@ impl Admission {
         fits.then_some(taken)
     }
 
-    /// The size of a body that says it is small; `None` for every other.
-    fn said(headers: &HeaderMap) -> Option<u64> {
-        let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-        let unsaid = if headers.contains_key(TRANSFER_ENCODING) { u64::MAX } else { 0 };
-        Some(length.unwrap_or(unsaid)).filter(|length| *length <= SMALL)
+    /// The size of a body that says it is small; `None` for every other. HTTP/2 says the size of a body or does not, and
+    /// has no header for a body whose size it does not say.
+    fn said(body: &Body) -> Option<u64> {
+        body.size_hint().exact().filter(|length| *length <= SMALL)
     }
 }
 
@@ -186,7 +185,7 @@ pub(crate) async fn admit<F: Future<Output = Response>>(
         let detail = "Send the body as it is, without `Content-Encoding`.";
         return Problem::new(Code::UnsupportedMediaType, detail).into_response();
     }
-    let Some(taken) = admission.take(request.headers()) else {
+    let Some(taken) = admission.take(request.body()) else {
         metrics::refused("in_flight");
         return Problem::new(Code::Overloaded, "Too many requests are in hand.").into_response();
     };
@@ -237,23 +236,24 @@ mod tests {
     #[test]
     fn requests_and_their_bytes_are_counted_in_and_out() {
         let admission = Admission::new(3, 60 << 10, 64 << 10);
-        let small = headers(&[("content-length", "16384")]);
+        let (none, small) = (Body::empty(), Body::from(vec![b' '; 16 << 10]));
         let first = admission.take(&small).unwrap();
         assert!(admission.take(&small).is_none(), "its body does not fit beside the first");
-        let second = admission.take(&headers(&[])).unwrap();
+        let second = admission.take(&none).unwrap();
         drop((first, second));
         assert_eq!((admission.requests(), admission.bytes.load(Ordering::Acquire)), (0, 0));
-        let alone = admission.take(&headers(&[("content-length", "99999999999")]));
+        let alone = admission.take(&Body::from(vec![b' '; 1 << 20]));
         assert!(alone.is_some());
-        let _more = [admission.take(&headers(&[])).unwrap(), admission.take(&headers(&[])).unwrap()];
-        assert!(admission.take(&headers(&[])).is_none(), "three are in hand");
+        let _more = [admission.take(&none).unwrap(), admission.take(&none).unwrap()];
+        assert!(admission.take(&none).is_none(), "three are in hand");
     }
 
     #[test]
     fn a_large_body_counts_as_it_comes_and_not_as_it_says() {
         let admission = Admission::new(100, 200 << 10, 64 << 10);
-        let said = headers(&[("content-length", "3000000")]);
-        let unsaid = headers(&[("transfer-encoding", "chunked")]);
+        let said = Body::from(vec![b' '; 3_000_000]);
+        // As HTTP/2 brings one without its length, and HTTP/1.1 one in chunks.
+        let unsaid = Body::from_stream(futures::stream::pending::<Result<Bytes, axum::Error>>());
         let held: Vec<_> = (0..5).map(|_| admission.take(&said).unwrap()).collect();
         let other = admission.take(&unsaid).expect("nothing has come of the others");
         let arrived = |taken: &Taken| Arc::clone(taken.arrived.as_ref().unwrap());
