@@ -22,7 +22,7 @@ struct Held {
 #[derive(Debug)]
 pub(crate) struct Place {
     share: Arc<Share>,
-    tenant: Option<TenantId>,
+    tenant: TenantId,
 }
 
 impl Share {
@@ -40,15 +40,7 @@ impl Share {
         }
         held.all += 1;
         held.tenants.insert(tenant, own + 1);
-        Some(Place { share: Arc::clone(self), tenant: Some(tenant) })
-    }
-
-    /// A place for somebody who is not told apart.
-    pub(crate) fn take_any(self: &Arc<Self>) -> Option<Place> {
-        let mut held = self.held();
-        let free = held.all < self.places;
-        held.all += usize::from(free);
-        free.then(|| Place { share: Arc::clone(self), tenant: None })
+        Some(Place { share: Arc::clone(self), tenant })
     }
 
     /// Whole after every step, so a panic elsewhere does not spoil it.
@@ -61,10 +53,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut held = self.share.held();
         held.all -= 1;
-        let Some(tenant) = self.tenant else { return };
-        match held.tenants.get_mut(&tenant) {
+        match held.tenants.get_mut(&self.tenant) {
             Some(own) if *own > 1 => *own -= 1,
-            _ => _ = held.tenants.remove(&tenant),
+            _ => _ = held.tenants.remove(&self.tenant),
         }
     }
 }
@@ -81,10 +72,10 @@ mod tests {
         assert_eq!(held.len(), 2);
         let rest: Vec<_> = std::iter::from_fn(|| share.take(other)).collect();
         assert_eq!(rest.len(), 2);
-        assert!(share.take(TenantId(3)).is_none() && share.take_any().is_none());
+        assert!(share.take(TenantId(3)).is_none());
         held.pop();
         drop(rest);
-        assert!(share.take(one).is_some() && share.take_any().is_some());
+        assert!(share.take(one).is_some() && share.take(TenantId(3)).is_some());
         drop(held);
         assert!(share.held().tenants.is_empty() && share.held().all == 0);
         assert!(Share::new(1).take(one).is_some());

@@ -8,7 +8,7 @@ use super::{Node, no_such_object, session};
 use crate::auth::For;
 use crate::body::Id;
 use crate::problem::{Code, Problem};
-use crate::routes::media::{content, form, permit};
+use crate::routes::media::{self, content, form};
 use crate::state::ApiState;
 use axum::Json;
 use axum::extract::{Path, Request, State};
@@ -47,7 +47,7 @@ pub(super) async fn post(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     session(&state, &whom, &number).await?;
-    let _permit = permit(&state)?;
+    let _place = media::place(&state, whom.tenant)?;
     let mut form = form::open(request)?;
     let (mut kept, mut product, mut kind): (Option<Kept>, bool, Option<String>) = (None, false, None);
     // Clients write the fields in any order.

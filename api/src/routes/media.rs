@@ -161,16 +161,8 @@ pub(crate) async fn post(
 
 /// A place among the files that are taken in at a time, of which a tenant has half.
 pub(crate) fn place(state: &ApiState, tenant: TenantId) -> Result<Place, Problem> {
+    let busy = || Problem::new(Code::Overloaded, "As many files are being taken in as may be.");
     state.media.take(tenant).ok_or_else(busy)
-}
-
-/// A place for one that does not say whose it is.
-pub(crate) fn permit(state: &ApiState) -> Result<Place, Problem> {
-    state.media.take_any().ok_or_else(busy)
-}
-
-fn busy() -> Problem {
-    Problem::new(Code::Overloaded, "As many files are being taken in as may be.")
 }
 
 async fn told(state: &ApiState, tenant: TenantId, wanted: Wanted) -> Result<Kept, Problem> {
