@@ -413,12 +413,7 @@ impl Node {
 
     /// Returns when everything that was folded before the call is in the views.
     pub async fn flush(&self) {
-        self.projector.flush(self, None).await;
-    }
-
-    /// Writes into the views what is due when so many turns of the projector have passed.
-    pub(crate) async fn turn(&self, turns: u32) {
-        self.projector.flush(self, Some(turns)).await;
+        self.projector.flush(self).await;
     }
 
     /// Forgets what nobody wants any more where nothing changes.

@@ -1,6 +1,5 @@
 //! The projector: the only writer of views. Every second, or sooner when much has changed, it captures what is
-//! dirty in every shard, waits until those entries are durable, and writes all of it in one go; messages of which more
-//! is awaited four turns later (`engine/src/overlay/awaited.rs`).
+//! dirty in every shard, waits until those entries are durable, and writes all of it in one go.
 
 use crate::metrics;
 use crate::node::Node;
@@ -29,14 +28,13 @@ impl Projector {
         Self { pending: Mutex::new(Vec::new()) }
     }
 
-    /// Writes what is dirty now: everything, or what is due when so many turns have passed. What cannot be written stays and
-    /// is written next time.
-    pub async fn flush(&self, node: &Node, turns: Option<u32>) {
+    /// Writes everything that is dirty now; what cannot be written stays and is written next time.
+    pub async fn flush(&self, node: &Node) {
         let mut pending = self.pending.lock().await;
         let lag = node.stats_lag_ms();
         let began = tokio::time::Instant::now();
         for shard in node.all_shards() {
-            if let Some(drained) = shard.drain(turns) {
+            if let Some(drained) = shard.drain() {
                 pending.push((shard, drained));
             }
         }
@@ -54,8 +52,8 @@ impl Projector {
             // drained lies in the list. It counts as clean in its shard, so what is dropped here is never written.
             let mut nth = 0;
             while let Some((shard, drained)) = pending.get(nth) {
-                let (shard, knows) = (Arc::clone(shard), drained.knows.0);
-                if shard.durable(knows).await.is_ok() {
+                let (shard, position) = (Arc::clone(shard), drained.mark.position.0);
+                if shard.durable(position).await.is_ok() {
                     nth += 1;
                 } else {
                     // A shard that broke takes its drained rows with it: they are void.
@@ -111,12 +109,11 @@ pub async fn run(node: Weak<Node>) {
             () = node.shard_parts().hurry.notified() => true,
         };
         waited += look;
-        let full =
-            || node.all_shards().map(|s| s.peek(kabar_engine::overlay::Overlay::pressing)).sum::<usize>();
+        let full = || node.all_shards().map(|s| s.peek(kabar_engine::overlay::Overlay::dirty)).sum::<usize>();
         let its_turn = waited >= turn;
         if its_turn || hurried || full() > HURRY_ROWS {
             waited = 0;
-            node.turn(u32::from(its_turn)).await;
+            node.flush().await;
         }
         if its_turn {
             node.rest().await;

@@ -98,8 +98,6 @@ pub struct Shard {
 pub struct Drained {
     /// Where the views will stand.
     pub mark: ShardMark,
-    /// The last entry that its rows know.
-    pub knows: Position,
     /// What changed.
     pub changes: Changes,
 }
@@ -362,22 +360,17 @@ impl Shard {
         change(&mut self.overlay.lock());
     }
 
-    /// What changed since the last drain and is to be written, `None` when nothing is: all of it, or what is due when so
-    /// many turns of the projector have passed.
+    /// Everything that changed since the last drain, `None` when nothing did.
     #[must_use]
-    pub fn drain(&self, turns: Option<u32>) -> Option<Drained> {
+    pub fn drain(&self) -> Option<Drained> {
         let mut overlay = self.overlay.lock();
         if overlay.dirty() == 0 || self.is_broken() {
             return None;
         }
         self.oldest_dirty.store(0, Ordering::Release);
-        let changes = match turns {
-            Some(turns) => overlay.drain_turn(turns),
-            None => overlay.drain(),
-        };
-        let (position, last_id) = (overlay.drained_to(), overlay.last_id());
-        let mark = ShardMark { shard: self.id, position, last_id };
-        (!changes.is_empty()).then(|| Drained { mark, knows: overlay.position(), changes })
+        let changes = overlay.drain();
+        let (position, last_id) = (overlay.position(), overlay.last_id());
+        Some(Drained { mark: ShardMark { shard: self.id, position, last_id }, changes })
     }
 
     /// What was drained is in the views.

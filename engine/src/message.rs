@@ -252,12 +252,6 @@ impl MessageRow {
         self.heard(report.status, report.at, report.cause);
     }
 
-    /// Whether it was sent, and the provider is likely to say more of it soon.
-    #[must_use]
-    pub fn awaits_reports(&self) -> bool {
-        self.stage == Stage::Done && matches!(self.status, Status::Sent | Status::Delivered)
-    }
-
     /// Waiting for proof ended.
     pub fn resolved(&mut self, at: Timestamp, again: bool) {
         if self.stage != Stage::Parked {

@@ -4,7 +4,6 @@
 //! One door for everybody: `needs` → load → `decide` → positions → `fold` → journal. Replies, transmits and
 //! reads wait until the position they saw is durable; that waiting is the shard's, not the overlay's.
 
-mod awaited;
 pub mod decide;
 mod filing;
 mod fold;
@@ -35,7 +34,6 @@ use crate::optout::Wish;
 use crate::part::{PartRow, Totals};
 use crate::plant::Plant;
 use crate::time::Timestamp;
-use awaited::Awaited;
 use filing::Filing;
 use parts::{Briefs, PartIndex};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,8 +70,6 @@ pub struct Overlay {
     /// How often in a row the projector found nothing to write.
     quiet: u32,
     messages: Table<MessageId, MessageRow>,
-    /// Those that wait for what becomes of them before they are written again.
-    awaited: Awaited,
     conversations: Table<ConversationId, ConversationRow>,
     addresses: Table<(SessionId, Address), AddressRow>,
     seen: Table<(SessionId, u64), SeenRow>,
@@ -131,7 +127,6 @@ impl Overlay {
             generation: 0,
             quiet: 0,
             messages: Table::new(rows),
-            awaited: Awaited::from(position),
             conversations: Table::new(rows),
             addresses: Table::new(rows),
             seen: Table::new(rows),
@@ -229,8 +224,10 @@ impl Overlay {
         self.generation
     }
 
-    /// What changed, with these messages.
-    fn changes(&mut self, messages: Vec<Arc<MessageRow>>) -> Changes {
+    /// Everything that changed since the last drain. The rows stay here, and count as clean; when the views
+    /// hold them [`Overlay::flushed`] is to be called, and before the next drain.
+    pub fn drain(&mut self) -> Changes {
+        let messages = self.messages.drain();
         let outbox = self.outbox_lines(&messages);
         Changes {
             outbox,

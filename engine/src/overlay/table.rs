@@ -24,17 +24,7 @@ struct Slot<V> {
     /// `None`: known to be absent.
     row: Option<Arc<V>>,
     dirty: bool,
-    /// Whether the views have it, in whatever state, or have been handed it.
-    stored: bool,
     wanted: u32,
-}
-
-impl<V> Slot<V> {
-    /// Hands its row to the views.
-    fn clean(&mut self, flushes: u32) -> Option<Arc<V>> {
-        (self.dirty, self.stored, self.wanted) = (false, true, flushes);
-        self.row.clone()
-    }
 }
 
 /// Rows of one kind.
@@ -42,8 +32,6 @@ impl<V> Slot<V> {
 pub struct Table<K, V> {
     slots: HashMap<K, Slot<V>>,
     dirty: Vec<K>,
-    /// Dirty ones that are not in that list: more is awaited of them.
-    waiting: usize,
     /// Every slot's key, those first that were longest not looked at for forgetting; keys without a slot are passed over.
     turn: VecDeque<K>,
     /// How many of them are to be looked at since the last flush.
@@ -59,7 +47,6 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         Self {
             slots: HashMap::default(),
             dirty: Vec::new(),
-            waiting: 0,
             turn: VecDeque::new(),
             to_look: 0,
             flushes: 0,
@@ -93,8 +80,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         let wanted = self.flushes;
         if let Entry::Vacant(slot) = self.slots.entry(key) {
             self.turn.push_back(slot.key().clone());
-            let stored = row.is_some();
-            slot.insert(Slot { row, dirty: false, stored, wanted });
+            slot.insert(Slot { row, dirty: false, wanted });
         }
     }
 
@@ -109,7 +95,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
             Entry::Occupied(slot) => slot.into_mut(),
             Entry::Vacant(slot) => {
                 self.turn.push_back(key.clone());
-                slot.insert(Slot { row: None, dirty: false, stored: false, wanted })
+                slot.insert(Slot { row: None, dirty: false, wanted })
             }
         };
         slot.row = Some(row);
@@ -134,31 +120,16 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
 
     /// The dirty rows, which count as clean from here on.
     pub fn drain(&mut self) -> Vec<Arc<V>> {
-        self.drain_but(|_| false).0
-    }
-
-    /// The same without those that the views have in an earlier state and of which more is awaited: they stay dirty,
-    /// until [`Table::take`] is asked for their keys.
-    pub fn drain_but(&mut self, awaited: impl Fn(&V) -> bool) -> (Vec<Arc<V>>, Vec<K>) {
         let keys = std::mem::take(&mut self.dirty);
-        let (mut rows, mut waiting) = (Vec::with_capacity(keys.len()), Vec::new());
+        let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
-            let Some(slot) = self.slots.get_mut(&key) else { continue };
-            if slot.stored && slot.row.as_deref().is_some_and(&awaited) {
-                waiting.push(key);
-            } else {
-                rows.extend(slot.clean(self.flushes));
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.dirty = false;
+                slot.wanted = self.flushes;
+                rows.extend(slot.row.clone());
             }
         }
-        self.waiting += waiting.len();
-        (rows, waiting)
-    }
-
-    /// Rows that stayed dirty, as they are now; they count as clean from here on.
-    pub fn take(&mut self, keys: &[K]) -> impl Iterator<Item = Arc<V>> {
-        self.waiting -= keys.len();
-        let flushes = self.flushes;
-        keys.iter().filter_map(move |key| self.slots.get_mut(key)?.clean(flushes))
+        rows
     }
 
     /// The drained rows are in the views: one more flush, or as long without a change as so many take.
@@ -212,16 +183,10 @@ impl<K: Clone + Eq + Hash, V: Clone> Table<K, V> {
         self.slots.len()
     }
 
-    /// Rows that wait for the projector, or for more to become of them.
+    /// Rows that wait for the projector.
     #[must_use]
     pub fn dirty(&self) -> usize {
-        self.dirty.len() + self.waiting
-    }
-
-    /// Of these, the rows that wait for more to become of them.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting
+        self.dirty.len()
     }
 }
 

@@ -2,7 +2,6 @@
 //! whatever of a flush survives a crash. Nothing here waits; the time is a number.
 
 mod action;
-mod awaited;
 mod campaigns;
 mod cast;
 mod causes;

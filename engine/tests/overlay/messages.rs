@@ -19,7 +19,7 @@ use std::sync::Arc;
 const HOUR: i64 = 3_600_000;
 
 /// A template to a person, due now, valid for an hour.
-pub(crate) fn promo(world: &World, who: usize) -> Draft {
+fn promo(world: &World, who: usize) -> Draft {
     draft(world.desks[0], who, 0, None, (world.now, world.now.plus_ms(HOUR)))
 }
 
@@ -28,14 +28,14 @@ fn ask(world: &mut World, input: &Input) -> Result<Answer, Refusal> {
     world.ask(shard, input).reply
 }
 
-pub(crate) fn accept(draft: Draft, world: &mut World) -> MessageId {
+fn accept(draft: Draft, world: &mut World) -> MessageId {
     match ask(world, &Input::Send(Box::new(draft))) {
         Ok(Answer::Accepted { message, replayed: false }) => message,
         other => panic!("not accepted: {other:?}"),
     }
 }
 
-pub(crate) fn row(world: &mut World, id: MessageId) -> Arc<MessageRow> {
+fn row(world: &mut World, id: MessageId) -> Arc<MessageRow> {
     world.know(id.shard(), &[Key::Message(id)]).message(id).expect("it was accepted")
 }
 
@@ -51,7 +51,7 @@ fn talk(world: &mut World, who: usize) -> Arc<ConversationRow> {
     world.know(shard, &[Key::Conversation(id)]).conversation(id).expect("an address leads to one")
 }
 
-pub(crate) fn claim(world: &mut World, max: usize) -> Vec<MessageId> {
+fn claim(world: &mut World, max: usize) -> Vec<MessageId> {
     let Desk { tenant, session, .. } = world.desks[0];
     match ask(world, &Input::Claim { tenant, session, max, held: None }) {
         Ok(Answer::Transmit(list)) => list
@@ -65,7 +65,7 @@ pub(crate) fn claim(world: &mut World, max: usize) -> Vec<MessageId> {
     }
 }
 
-pub(crate) fn report(world: &mut World, of: MessageId, statuses: &[Status]) -> Result<Answer, Refusal> {
+fn report(world: &mut World, of: MessageId, statuses: &[Status]) -> Result<Answer, Refusal> {
     let Desk { tenant, session, .. } = world.desks[0];
     let at = world.now;
     let one = |status: &Status| StatusReport {

@@ -71,7 +71,6 @@ fn world() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => tick.prop_map(|ms| Op::Tick { ms }),
         4 => (0..4_usize, prop_oneof![Just(1_u8), Just(4)]).prop_map(|(shard, times)| Op::Flush { shard, times }),
-        4 => (0..4_usize, prop_oneof![Just(1_u8), Just(5)]).prop_map(|(shard, times)| Op::FlushTurn { shard, times }),
         2 => (0..4_usize, bits()).prop_map(|(shard, bits)| Op::Torn { shard, bits }),
         1 => (0..4_usize, bits()).prop_map(|(shard, bits)| Op::Twice { shard, bits }),
         1 => (0..4_usize).prop_map(|shard| Op::Reopen { shard }),
@@ -153,7 +152,6 @@ proptest! {
             1 => (0..3_usize).prop_map(|part| Op::PartAdopt { score: 0, part }),
             1 => Just(Op::Adopt { desk: 0 }),
             2 => (0..4_usize).prop_map(|shard| Op::Flush { shard, times: 1 }),
-            2 => (0..4_usize).prop_map(|shard| Op::FlushTurn { shard, times: 1 }),
             1 => (0..4_usize, bits()).prop_map(|(shard, bits)| Op::Torn { shard, bits }),
             1 => bits().prop_map(|bits| Op::Crash { bits }),
             1 => (0..6_usize, 0..5_u8).prop_map(|one| Op::Statuses(vec![one])),

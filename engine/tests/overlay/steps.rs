@@ -46,7 +46,6 @@ pub enum Op {
     Listen,
     Forge { what: u8, nth: usize, by: bool },
     Flush { shard: usize, times: u8 },
-    FlushTurn { shard: usize, times: u8 },
     Torn { shard: usize, bits: Vec<bool> },
     Twice { shard: usize, bits: Vec<bool> },
     Reopen { shard: usize },
@@ -93,7 +92,6 @@ impl World {
                 self.carry_out(&Action::Consent { desk, who, out, named }, None);
             }
             Op::Flush { shard: n, times } => (0..*times).for_each(|_| self.flush(shard(n))),
-            Op::FlushTurn { shard: n, times } => (0..*times).for_each(|_| drop(self.flush_turn(shard(n)))),
             Op::Torn { shard: n, bits } => self.torn(shard(n), bits_of(bits)),
             Op::Twice { shard: n, bits } => self.flush_twice(shard(n), bits_of(bits)),
             Op::Reopen { shard: n } => self.reopen(shard(n)),

@@ -6,7 +6,7 @@ use crate::views::Views;
 use crate::watch::Watch;
 use crate::wire::{Fate, Wire};
 use kabar_engine::entry::{Entry, Position, What};
-use kabar_engine::id::{MessageId, ShardId, TenantId};
+use kabar_engine::id::{ShardId, TenantId};
 use kabar_engine::outgoing::Reference;
 use kabar_engine::overlay::decide::PartOrder;
 use kabar_engine::overlay::{Answer, Effect, Input, Key, Overlay, Refusal, Row, Wake};
@@ -218,17 +218,6 @@ impl World {
         self.views.positions.insert(shard, mark);
         self.home(shard).overlay.flushed();
         self.watch.outbox_is_the_open_messages(shard, &self.views);
-    }
-
-    /// A turn of the projector: writes what is due and says so; the messages it wrote.
-    pub fn flush_turn(&mut self, shard: ShardId) -> Vec<MessageId> {
-        let home = self.home(shard);
-        let changes = home.overlay.drain_turn(1);
-        let mark = (home.overlay.drained_to(), home.overlay.last_id());
-        self.views.apply(shard, &changes, || true);
-        self.views.positions.insert(shard, mark);
-        self.home(shard).overlay.flushed();
-        changes.messages.iter().map(|row| row.id).collect()
     }
 
     /// A flush that is torn and then tried again by the same process.
