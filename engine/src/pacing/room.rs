@@ -4,9 +4,6 @@
 
 /// Never fewer: one claim of a slow number, many times.
 const LEAST: u32 = 32;
-/// Single messages alone never have less room. They are what makes work late then, as they are accepted: with less room
-/// what was accepted would only wait, be written meanwhile, be forgotten and read again, and cost more than it does now.
-const LEAST_SINGLES: u32 = 256;
 /// Never more.
 const MOST: u32 = 65_536;
 /// Room at the beginning, and after a rest: what is begun at once is done at once.
@@ -32,11 +29,6 @@ impl Kinds {
             Self::Campaigns => 10_000,
             Self::Both => 250,
         }
-    }
-
-    /// What they have in any case.
-    fn least(self) -> u32 {
-        if self == Self::Singles { LEAST_SINGLES } else { LEAST }
     }
 }
 
@@ -67,7 +59,7 @@ impl Room {
     pub fn hear(&mut self, late_us: u64, open: u32, wanted: bool, kinds: Kinds) {
         let late = kinds.late_us();
         if late_us > late {
-            self.0 = (self.0.min(open) / 4 * 3).max(kinds.least());
+            self.0 = (self.0.min(open) / 4 * 3).max(LEAST);
         } else if wanted && late_us < late / 2 {
             self.0 = (self.0 + self.0 / 16 + 8).min(MOST);
         }
@@ -86,7 +78,7 @@ mod tests {
         for beat in 0..2_000 {
             let open = room.size();
             let late = u64::from(open.saturating_sub(per_beat * beats)) * 20_000 / u64::from(per_beat);
-            room.hear(late, open, true, Kinds::Both);
+            room.hear(late, open, true, Kinds::Singles);
             if beat >= 1_000 {
                 sizes.push(room.size());
                 handled += f64::from(open.min(per_beat * beats)) / f64::from(per_beat * beats);
