@@ -261,6 +261,7 @@ async fn statuses(
                 cause: status.cause,
                 provider_id: Some(status.provider_id),
                 pricing: status.pricing,
+                rest: status.rest,
             }),
             None => receipt.known += 1,
         }

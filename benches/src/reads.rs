@@ -139,6 +139,7 @@ async fn report(house: &House, campaign: CampaignId, count: u64, status: Status)
                 cause: None,
                 provider_id: None,
                 pricing: None,
+                rest: None,
             };
             Input::Statuses {
                 tenant,

@@ -207,6 +207,7 @@ async fn report(shard: &Arc<Shard>, ids: &[MessageId], status: Status, at: Times
         cause: None,
         provider_id: None,
         pricing: None,
+        rest: None,
     };
     let reports = ids.iter().map(of).collect();
     ask(shard, Input::Statuses { tenant: TENANT, session: SESSION, reports }).await?;
@@ -320,6 +321,7 @@ async fn run_part(node: &Node, campaign: CampaignId, part: u32) -> Result<()> {
                 cause: None,
                 provider_id: None,
                 pricing: None,
+                rest: None,
             };
             let reports = (0..PART / 40).map(of).collect();
             ask(&shard, Input::Statuses { tenant: TENANT, session: SESSION, reports }).await?;

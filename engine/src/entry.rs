@@ -8,7 +8,7 @@ mod weight;
 
 pub use quoted::Quoted;
 pub use range::Range;
-pub use report::{Outcome, StatusReport};
+pub use report::{Outcome, StatusReport, StatusRest};
 
 use crate::address::Address;
 use crate::beside::Beside;

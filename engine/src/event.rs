@@ -7,7 +7,9 @@ pub use kind::Kind;
 
 use crate::address::Address;
 use crate::cause::Cause;
-use crate::entry::{ConsentSource, Entry, Frozen, Inbound, Intent, Outcome, Range, StatusReport, What};
+use crate::entry::{
+    ConsentSource, Entry, Frozen, Inbound, Intent, Outcome, Range, StatusReport, StatusRest, What,
+};
 use crate::id::{CampaignId, ConversationId, MediaId, MessageId, SessionId, WebhookId, hash64};
 use crate::notice::Notice;
 use crate::optout::Wish;
@@ -131,6 +133,8 @@ pub struct OfMessage {
     pub cause: Option<Cause>,
     /// What it costs, where the provider said it.
     pub pricing: Option<Arc<Pricing>>,
+    /// What else the provider said of it.
+    pub rest: Option<Arc<StatusRest>>,
     /// What the caller wants to see again.
     pub tag: Option<Arc<str>>,
     /// The file that came with it and is kept now.
@@ -273,7 +277,7 @@ fn answered(of: OfMessage, outcome: &Outcome) -> Option<(Kind, OfMessage)> {
 fn reported<K>(of: OfMessage, report: &StatusReport<K>) -> Option<(Kind, OfMessage)> {
     let kind = Kind::of_status(report.status)?;
     let (reported_at, cause, pricing) = (Some(report.at), report.cause, report.pricing.clone());
-    Some((kind, OfMessage { reported_at, cause, pricing, ..of }))
+    Some((kind, OfMessage { reported_at, cause, pricing, rest: report.rest.clone(), ..of }))
 }
 
 fn ended(of: OfMessage, cause: Option<Cause>) -> Option<(Kind, OfMessage)> {

@@ -10,6 +10,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of a value that stand in the journal; a longer one is kept as a stray.
 pub const VALUE_BYTES: usize = 20 * 1024;
+/// Stands before the name of what a number's value has beside its lists, under a key that nobody knows.
+pub const OF_VALUE: &str = "messages.";
 /// Characters of the provider's words for a field or an account that are kept.
 const WORD_CHARS: usize = 64;
 

@@ -10,7 +10,7 @@ mod tests;
 
 use crate::campaign::Verb;
 use crate::cause::Cause;
-use crate::entry::{Entry, Inbound, Intent, Outcome, Position, Quoted, What};
+use crate::entry::{Entry, Inbound, Intent, Outcome, Position, Quoted, StatusRest, What};
 use crate::id::{CampaignId, EventId, MessageId, SessionId, ShardId, TenantId};
 use crate::mark::{Mark, step};
 use crate::message::{MessageRow, Stage, Times};
@@ -357,20 +357,22 @@ impl Why {
         }
     }
 
-    fn reported(&mut self, at: Timestamp, report: Report, event: Option<EventId>) {
+    fn reported(&mut self, at: Timestamp, report: Report<'_>, event: Option<EventId>) {
         // Repeats are events, but no steps.
         if self.told.insert(report.status) {
             self.waited(at);
-            let Report { status, at: reported_at, cause } = report;
-            self.tell(at, Step::Status { status, reported_at, cause }, event);
+            let Report { status, at: reported_at, cause, rest } = report;
+            let words = cause.and(rest).and_then(StatusRest::words);
+            self.tell(at, Step::Status { status, reported_at, cause, words }, event);
         }
     }
 }
 
 /// A status as a recipient and a message hear it alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Report {
+struct Report<'a> {
     status: Status,
     at: Timestamp,
     cause: Option<Cause>,
+    rest: Option<&'a StatusRest>,
 }

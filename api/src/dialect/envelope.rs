@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use kabar_actors::Node;
 use kabar_actors::dispatcher::{DispatchError, Event};
 use kabar_actors::subscription::Render;
+use kabar_engine::beside::Rest;
 use kabar_engine::cause::Cause;
 use kabar_engine::entry::ConsentSource;
 use kabar_engine::event::{About, Kind, OfMessage};
@@ -176,6 +177,10 @@ fn reported(
     }
     if let Some(pricing) = &of.pricing {
         status.insert("pricing".into(), priced(pricing));
+    }
+    // As Meta said it, where it said more: its own reasons for a failure, the conversation, and what nobody knows yet.
+    if let Some(rest) = &of.rest {
+        Rest::lay(&mut status, &rest.read());
     }
     value.insert("statuses".into(), json!([status]));
     value

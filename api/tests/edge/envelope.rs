@@ -246,9 +246,81 @@ async fn items_of_a_numbers_value_are_told_in_metas_value_again() {
         }
         assert_eq!(told, ("messages".to_owned(), value), "{list}");
     }
+    // What nobody knows beside the lists is told in a value of its own.
+    let beside = json!({"user_actions": [{"action_type": "of_2030"}], "key_of_2030": {"a": [1]}});
+    let before = receiver.calls().len();
+    desk.tell(&house, "messages", desk.value(beside)).await;
+    let calls = receiver.until(|calls| calls.len() > before + 1).await;
+    let told: Vec<_> = calls[before..].iter().map(change).collect();
+    for alone in [json!({"user_actions": [{"action_type": "of_2030"}]}), json!({"key_of_2030": {"a": [1]}})] {
+        assert!(told.contains(&("messages".to_owned(), desk.value(alone))), "{told:?}");
+    }
     // A value of an unknown list is whole, and is told whole.
     let value = desk.value(json!({"list_of_2030": [{"a": 1}]}));
     assert_eq!(relayed(&house, &desk, &receiver, ("messages", &value)).await, ("messages".to_owned(), value));
+    receiver.stop();
+    house.running.shutdown().await;
+}
+
+/// The statuses of two messages as Meta tells them, each with more than is read; `of` is the message's reference.
+fn statuses(of: &[String]) -> Vec<Value> {
+    let common = |nth: usize, status: &str| {
+        json!({"id": "wamid.A", "status": status, "timestamp": "1790000000", "recipient_id": ANA,
+            "biz_opaque_callback_data": of[nth]})
+    };
+    let with = |mut status: Value, more: Value| {
+        status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        status
+    };
+    let price = json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": "utility"});
+    let talk = json!({"id": "c0ffee", "expiration_timestamp": "1790086400", "origin": {"type": "utility"}});
+    let mut odd = price.clone();
+    odd["of_2030"] = json!([1]);
+    let words = json!([{"code": 131_026, "title": "Message undeliverable", "message": "Message undeliverable",
+        "error_data": {"details": "Words of Meta's own."}, "href": "https://example.com", "of_2030": 1}]);
+    let parent = json!({"parent_recipient_user_id": "ID.ENT.7", "recipient_type": "individual", "key_of_2030": {"a": 1}});
+    vec![
+        with(common(0, "sent"), json!({"conversation": talk, "pricing": price})),
+        with(with(common(0, "delivered"), parent), json!({"pricing": odd})),
+        common(0, "read"),
+        with(common(1, "failed"), json!({"errors": words})),
+    ]
+}
+
+#[tokio::test]
+async fn what_meta_said_of_a_status_is_told_as_it_came_with_keys_that_nobody_knows() {
+    let (house, sandbox) = (welcoming().await, sandbox().await);
+    // Nobody answers at this address: what is told of the messages is what the webhooks say.
+    let desk = Desk::at(&house, (&sandbox, "http://127.0.0.1:9")).await;
+    let receiver = hooked(&desk.tenant).await;
+    let mut sent = Vec::new();
+    for _ in 0..2 {
+        let mut message = template(ANA);
+        message.as_object_mut().unwrap().remove("messaging_product");
+        message["session"] = desk.session.clone().into();
+        let answer = desk.tenant.call("POST /v1/messages", message).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        sent.push(answer.id());
+    }
+    let references =
+        sent.iter().map(|id| kabar_engine::outgoing::Reference::Message(id.parse().unwrap()).to_string());
+    let told = statuses(&references.collect::<Vec<_>>());
+    for status in &told {
+        desk.tell(&house, "messages", desk.value(json!({"statuses": [status]}))).await;
+    }
+    let calls = receiver.until(|calls| items(calls, "statuses").len() >= told.len()).await;
+    for mut heard in items(&calls, "statuses") {
+        let word = heard["status"].clone();
+        let mut meta = told.iter().find(|status| status["status"] == word).unwrap().clone();
+        // Ids are ours, and the reference is nobody's business.
+        meta.as_object_mut().unwrap().remove("biz_opaque_callback_data");
+        meta["id"] = heard["id"].take();
+        heard["id"] = meta["id"].clone();
+        assert_eq!(heard, meta, "{word}");
+    }
+    let why = desk.tenant.get(&format!("/v1/messages/{}/why", sent[1])).await.json();
+    let failed = why["steps"].as_array().unwrap().iter().find(|step| step["status"] == "failed").unwrap();
+    assert_eq!(failed["said"]["detail"], "Words of Meta's own.", "{why}");
     receiver.stop();
     house.running.shutdown().await;
 }

@@ -1,6 +1,6 @@
 //! How heavy an entry is, by estimate, so that batches are cut in time. Not its bytes: those are the codec's.
 
-use super::{Entry, What};
+use super::{Entry, StatusReport, What};
 use crate::content::Content;
 
 impl Entry {
@@ -24,9 +24,9 @@ impl Entry {
             | What::Resolved { messages, .. } => messages.len() * 8,
             What::Ended { messages, .. } => 64 + messages.len() * 8,
             What::Results(results) => results.len() * 96,
-            What::Statuses(reports) => reports.len() * 112,
+            What::Statuses(reports) => reports.iter().map(StatusReport::weight).sum(),
             What::PartResults { results, .. } => results.len() * 96,
-            What::PartStatuses { statuses, .. } => statuses.len() * 112,
+            What::PartStatuses { statuses, .. } => statuses.iter().map(StatusReport::weight).sum(),
             What::PartClaim { ranges, .. }
             | What::PartReleased { ranges, .. }
             | What::PartParked { ranges, .. }

@@ -21,16 +21,16 @@ pub(super) enum Act<'a> {
     Released,
     Parked,
     Answered(&'a Outcome),
-    Reported(Report),
+    Reported(Report<'a>),
     Resolved { again: bool },
     Ended(Option<Cause>),
     Deferred { due: Timestamp },
     Touched,
 }
 
-impl<K: Copy> From<&StatusReport<K>> for Report {
-    fn from(report: &StatusReport<K>) -> Self {
-        Self { status: report.status, at: report.at, cause: report.cause }
+impl<'a, K: Copy> From<&'a StatusReport<K>> for Report<'a> {
+    fn from(report: &'a StatusReport<K>) -> Self {
+        Self { status: report.status, at: report.at, cause: report.cause, rest: report.rest.as_deref() }
     }
 }
 

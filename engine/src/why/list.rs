@@ -39,7 +39,7 @@ impl Why {
             let taken = status == Status::Sent && self.any(|step| matches!(step, Step::Taken { .. }));
             if let Some(at) = at.filter(|_| !taken && !self.has_told(status)) {
                 after = after.max(at);
-                self.recall(after, Step::Status { status, reported_at: at, cause: None });
+                self.recall(after, Step::Status { status, reported_at: at, cause: None, words: None });
             }
         }
         if let Some(step) = self.unsaid_end(row) {

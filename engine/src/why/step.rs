@@ -213,6 +213,8 @@ pub enum Step {
         reported_at: Timestamp,
         /// Why, when failed.
         cause: Option<Cause>,
+        /// What the provider said of that, if it did.
+        words: Option<Words>,
     },
     /// Its validity passed before it was sent.
     Expired,

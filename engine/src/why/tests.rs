@@ -42,7 +42,7 @@ fn claim(messages: &[MessageId], held: Option<Held>) -> What {
 }
 
 fn report(of: MessageId, status: Status) -> StatusReport<MessageId> {
-    StatusReport { of, status, at: Timestamp(1), cause: None, provider_id: None, pricing: None }
+    StatusReport { of, status, at: Timestamp(1), cause: None, provider_id: None, pricing: None, rest: None }
 }
 
 /// Reads entries one second apart, from 1,000 on.
@@ -171,7 +171,7 @@ fn a_crash_is_told_with_its_doubt_and_only_to_those_it_met() {
     // Each of the two reports is an event, one is a step.
     assert_eq!(why.events(), [(1, 0), (5, 0), (7, 1), (7, 2)].map(|(at, i)| EventId::of(ME.shard(), at, i)));
     let steps: Vec<Step> = listed(why, Status::Sent).into_iter().skip(2).map(|(_, step)| step).collect();
-    let sent = Step::Status { status: Status::Sent, reported_at: Timestamp(1), cause: None };
+    let sent = Step::Status { status: Status::Sent, reported_at: Timestamp(1), cause: None, words: None };
     let parked = [Step::Claimed { attempt: 1 }, Step::Restarted { epoch: 2 }, Step::Parked];
     assert_eq!(steps, [parked.to_vec(), vec![Step::Resolved { again: false }, sent]].concat());
     // Another tenant's reading of the same shard finds nothing.

@@ -55,6 +55,7 @@ fn report(world: &mut World, who: usize, statuses: &[(Status, Option<Cause>)]) {
         cause: *cause,
         provider_id: None,
         pricing: None,
+        rest: None,
     };
     let reports = statuses.iter().map(one).collect();
     let (tenant, session) = (desk.tenant, desk.session);

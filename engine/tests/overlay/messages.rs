@@ -75,6 +75,7 @@ fn report(world: &mut World, of: MessageId, statuses: &[Status]) -> Result<Answe
         cause: (*status == Status::Failed).then_some(Cause(131_026)),
         provider_id: None,
         pricing: None,
+        rest: None,
     };
     ask(world, &Input::Statuses { tenant, session, reports: statuses.iter().map(one).collect() })
 }

@@ -109,7 +109,7 @@ pub fn reported(
     cause: Option<Cause>,
     at: Timestamp,
 ) -> StatusReport<Reference> {
-    StatusReport { of, status, at, cause, provider_id: None, pricing: None }
+    StatusReport { of, status, at, cause, provider_id: None, pricing: None, rest: None }
 }
 
 /// What is answered over a dead link.

@@ -7,7 +7,7 @@ use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::entry::{
     ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine,
-    Quoted, Range, StatusReport, What,
+    Quoted, Range, StatusReport, StatusRest, What,
 };
 use kabar_engine::id::{
     CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, TenantId, WebhookId,
@@ -103,11 +103,17 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 
 fn report<K: std::fmt::Debug>(of: impl Strategy<Value = K>) -> impl Strategy<Value = StatusReport<K>> {
     let status = (1..=9_u8).prop_map(|byte| Status::from_byte(byte).unwrap());
-    let said = (option::of(cause()), option::of(shared()), option::of(pricing()));
-    (of, status, time(), said).prop_map(|(of, status, at, (cause, provider_id, pricing))| {
+    let said = (option::of(cause()), option::of(shared()), option::of(pricing()), rest());
+    (of, status, time(), said).prop_map(|(of, status, at, (cause, provider_id, pricing, rest))| {
         let pricing = pricing.map(Arc::new);
-        StatusReport { of, status, at, cause, provider_id, pricing }
+        StatusReport { of, status, at, cause, provider_id, pricing, rest }
     })
+}
+
+/// Few say more, and some of them the same.
+fn rest() -> impl Strategy<Value = Option<Arc<StatusRest>>> {
+    let rest = prop::sample::select(vec!["1", "[2]", r#"{"id":"c"}"#]);
+    option::weighted(0.1, rest).prop_map(|value| StatusRest::of([("conversation", value?)]).map(Arc::new))
 }
 
 fn pricing() -> impl Strategy<Value = Pricing> {

@@ -1,6 +1,8 @@
 //! The bytes of every kind, held for ever, and the properties of the codec. The golden file is never rewritten
 //! for a kind that has been released: a change of bytes is a new kind.
 
+mod provider;
+
 use super::arbitrary::{self, TENANT};
 use super::frame::{self, ENTRY_MAX, FRAME_MAX, FrameError};
 use super::{DecodeError, Decoded, NEWEST_KIND, content_place, decode, encode, open_content, seal_content};
@@ -14,7 +16,7 @@ use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::entry::{
     ConsentSource, ConversationOpened, Entry, Frozen, Idempotency, Inbound, Intent, Outcome, PartLine,
-    Position, Quoted, Range, StatusReport, What,
+    Position, Quoted, Range, StatusReport, StatusRest, What,
 };
 use kabar_engine::id::{
     CampaignId, CommandId, ConversationId, KeyId, MediaId, MessageId, SessionId, ShardId, TenantId, WebhookId,
@@ -95,6 +97,7 @@ fn message_kinds() -> Vec<What> {
             cause: Some(Cause(131_049)),
             provider_id: Some("wamid.A".into()),
             pricing: None,
+            rest: None,
         }]),
         What::Resolved { again: true, messages: ids() },
         What::Ended { cause: Some(Cause::OPTED_OUT), messages: ids(), once: None },
@@ -159,6 +162,7 @@ fn campaign_kinds() -> Vec<What> {
                 cause: None,
                 provider_id: None,
                 pricing: None,
+                rest: None,
             }],
         },
         What::PartResolved { campaign, again: false, ranges: ranges.clone() },
@@ -265,73 +269,15 @@ fn identified() -> Vec<What> {
     vec![intent(None, None), intent(Some("order-81"), Some(KeyId(1_234_567)))]
 }
 
-/// What a provider tells beside a message, of its price and of a number.
-fn provider_kinds() -> Vec<What> {
-    let price = |line| Pricing::from_line(line).map(Arc::new);
-    let pricing =
-        [price("1|PMP|regular|marketing|"), None, price("|PMP|free_entry_point|service|referral_conversion")];
-    let reports = |of: [u32; 3]| of.into_iter().zip(pricing.clone());
-    let status = Status::Delivered;
-    let statuses = reports([10_240, 10_241, 10_240]).map(|(of, pricing)| StatusReport {
-        of,
-        status,
-        at: AT,
-        cause: None,
-        provider_id: None,
-        pricing,
-    });
-    let single = reports([5, 6, 7]).map(|(of, pricing)| StatusReport {
-        of: MessageId(u64::from(of)),
-        status,
-        at: AT,
-        cause: None,
-        provider_id: Some("wamid.A".into()),
-        pricing,
-    });
-    let inbound = Inbound {
-        id: MessageId(9),
-        session: SESSION,
-        conversation: ConversationId(900),
-        from: person(),
-        name: None,
-        provider_id: "wamid.IN".into(),
-        sent_at: AT,
-        content: Arc::new(Content::plain("halo")),
-        context: None,
-        beside: Beside { forwarded: true, username: Some("ana.d".into()), ..Beside::default() }.told(),
-    };
-    let said = |text: &str| serde_json::from_str(text).unwrap();
-    let rest = Rest {
-        message: said(r#"{"identity":{"hash":"h"}}"#),
-        contact: said(r#"{"parent_user_id":"US.ENT.7"}"#),
-    };
-    let more = Inbound { beside: Beside::default().with_rest(rest).told(), ..inbound.clone() };
-    let notice = Notice::new("account_update", Some("102000000000001"), r#"{"event":"ACCOUNT_DELETED"}"#);
-    vec![
-        What::Notice(Box::new(Notice { session: Some(SESSION), at: Some(AT), ..notice })),
-        What::Inbound(Box::new(inbound)),
-        What::Statuses(single.collect()),
-        What::PartStatuses { campaign: CAMPAIGN, statuses: statuses.collect() },
-        quoted(),
-        What::Inbound(Box::new(more)),
-    ]
-}
-
-fn quoted() -> What {
-    let words =
-        |trace: Option<&str>| Words { detail: "pair rate limit hit".into(), trace: trace.map(str::to_owned) };
-    let calls = vec![(5, words(Some("AbC"))), (6, words(None)), (7, Words::default())];
-    What::Quoted(Box::new(Quoted { campaign: Some(CAMPAIGN), calls }))
-}
-
 fn samples() -> Vec<Entry> {
     let kinds = message_kinds().into_iter().chain(campaign_kinds()).chain(once_kinds());
     let kinds = kinds
         .chain(webhook_kinds())
         .chain(told_kinds())
         .chain(media_kinds())
-        .chain(provider_kinds())
-        .chain(identified());
+        .chain(provider::kinds())
+        .chain(identified())
+        .chain(provider::said_kinds());
     kinds.map(|what| Entry { tenant: TENANT, at: AT, what }).collect()
 }
 

@@ -6,7 +6,8 @@ use super::row::{
     put_varint, put_wish,
 };
 use super::{
-    DecodeError, Fields, Found, Stored, body, content_place, held, kind, once, read_content, write_content,
+    DecodeError, Fields, Found, Stored, body, content_place, held, kind, once, read_content, rests,
+    write_content,
 };
 use crate::seal::SealError;
 use kabar_engine::cause::Cause;
@@ -58,7 +59,7 @@ pub(super) fn put(to: &mut Fields<'_>, what: &What) -> Result<Option<u8>, SealEr
             put_results(out, to.at, results.iter().map(|(id, outcome)| (id.0, outcome)));
             kind::RESULTS
         }
-        What::Statuses(reports) => {
+        What::Statuses(reports) if !rests::any(reports) => {
             put_reports(out, to.at, reports, (kind::STATUSES, kind::STATUSES_PRICED), |id| id.0)
         }
         What::Resolved { again, messages } => {
@@ -355,6 +356,18 @@ pub(super) fn put_reports<K: Copy>(
     key: impl Fn(K) -> u64,
 ) -> u8 {
     let (prices, kind) = Prices::put(out, reports, kinds);
+    put_lines(out, at, reports, prices.as_ref(), key);
+    kind
+}
+
+/// The reports alone, each with the number of its price where there are prices.
+pub(super) fn put_lines<K: Copy>(
+    out: &mut Vec<u8>,
+    at: Timestamp,
+    reports: &[StatusReport<K>],
+    prices: Option<&Prices>,
+    key: impl Fn(K) -> u64,
+) {
     put_varint(out, reports.len() as u64);
     let mut last = 0;
     for report in reports {
@@ -363,11 +376,10 @@ pub(super) fn put_reports<K: Copy>(
         put_time_near(out, at, report.at);
         put_cause(out, report.cause);
         put_option(out, report.provider_id.as_deref(), put_text);
-        if let Some(prices) = &prices {
+        if let Some(prices) = prices {
             put_varint(out, prices.number(report.pricing.as_ref()));
         }
     }
-    kind
 }
 
 pub(super) fn read_reports<K>(
@@ -388,6 +400,7 @@ pub(super) fn read_reports<K>(
                 Some(prices) => prices.of(reader.varint("price's number")?)?,
                 None => None,
             },
+            rest: None,
         })
     })
 }

@@ -15,6 +15,7 @@ mod once;
 mod part;
 mod priced;
 mod quoted;
+mod rests;
 pub mod row;
 pub(crate) mod view;
 mod webhook;
@@ -117,7 +118,10 @@ mod kind {
     pub(super) const QUOTED: u8 = 45;
     // With who the recipient must still be.
     pub(super) const INTENT_IDENTIFIED: u8 = 46;
-    pub(super) const LAST: u8 = INTENT_IDENTIFIED;
+    // With what else the provider said of a status.
+    pub(super) const STATUSES_TOLD: u8 = 47;
+    pub(super) const PART_STATUSES_TOLD: u8 = 48;
+    pub(super) const LAST: u8 = PART_STATUSES_TOLD;
 }
 
 /// The highest entry kind this version knows.
@@ -183,19 +187,31 @@ pub(crate) fn encode_with(entry: &Entry, sealer: Sealer<'_>, out: &mut Vec<u8>) 
                 .or_else(|| part::put(to.out, entry.at, &entry.what))
                 .or_else(|| webhook::put(to.out, &entry.what))
                 .or_else(|| media::put(to.out, &entry.what))
-                .expect("invariant: every kind is written by one of the seven"),
+                .expect("invariant: every kind is written by one of the eight"),
         },
     };
     out[at] = kind;
     Ok(())
 }
 
-/// Kinds of one entry each whose fields are sealed.
+/// Kinds of what the provider said in its own words, which is sealed.
 fn sealed(to: &mut Fields<'_>, what: &What) -> Result<Option<u8>, SealError> {
-    match notice::put(to, what)? {
-        Some(kind) => Ok(Some(kind)),
-        None => quoted::put(to, what),
+    for put in [notice::put, quoted::put, rests::put] {
+        if let Some(kind) = put(to, what)? {
+            return Ok(Some(kind));
+        }
     }
+    Ok(None)
+}
+
+/// The same read.
+fn opened(from: &mut Stored<'_>) -> Result<Option<Found>, DecodeError> {
+    for read in [message::read, notice::read, quoted::read, rests::read] {
+        if let Some(found) = read(from)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// Where an entry's fields are written.
@@ -217,14 +233,7 @@ pub fn decode(bytes: &[u8], keyring: &Keyring) -> Result<Decoded, DecodeError> {
         return Ok(Decoded::Erased);
     }
     let mut from = Stored { reader, kind, tenant, at, keyring };
-    let found = match message::read(&mut from)? {
-        None => match notice::read(&mut from)? {
-            None => quoted::read(&mut from)?,
-            found => found,
-        },
-        found => found,
-    };
-    let what = match found {
+    let what = match opened(&mut from)? {
         Some(Found::Erased) => return Ok(Decoded::Erased),
         Some(Found::What(what)) => what,
         None => match (campaign::read(kind, &mut from.reader)?, webhook::read(kind, &mut from.reader)?) {

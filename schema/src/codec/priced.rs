@@ -18,18 +18,29 @@ impl Prices {
         reports: &[StatusReport<K>],
         (without, with): (u8, u8),
     ) -> (Option<Self>, u8) {
+        let prices = Self::among(reports);
+        if prices.0.is_empty() {
+            return (None, without);
+        }
+        prices.put_all(out);
+        (Some(prices), with)
+    }
+
+    /// The different prices of these reports.
+    pub(super) fn among<K>(reports: &[StatusReport<K>]) -> Self {
         let mut prices = Self::default();
         for pricing in reports.iter().filter_map(|report| report.pricing.as_ref()) {
             if !prices.0.contains(pricing) {
                 prices.0.push(Arc::clone(pricing));
             }
         }
-        if prices.0.is_empty() {
-            return (None, without);
-        }
-        put_varint(out, prices.0.len() as u64);
-        prices.0.iter().for_each(|pricing| put_text(out, &pricing.to_line()));
-        (Some(prices), with)
+        prices
+    }
+
+    /// Writes the prices, also when there is none.
+    pub(super) fn put_all(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.0.len() as u64);
+        self.0.iter().for_each(|pricing| put_text(out, &pricing.to_line()));
     }
 
     /// The number of a report's price; 0: it has none.

@@ -49,6 +49,7 @@ pub fn entry(shard: ShardId, position: Position) -> Arc<Entry> {
             cause: None,
             provider_id: None,
             pricing: None,
+            rest: None,
         }]),
         _ => What::PartClaim {
             campaign: CampaignId(id),

@@ -9,7 +9,7 @@ use kabar_actors::dispatcher::Event;
 use kabar_engine::address::{Address, AddressKind};
 use kabar_engine::event::Kind;
 use kabar_engine::id::{ConversationId, ShardId, TenantId};
-use kabar_engine::notice::Notice;
+use kabar_engine::notice::{Notice, OF_VALUE};
 use kabar_engine::time::SECOND_MS;
 use kabar_schema::StoreError;
 use kabar_schema::records::Session;
@@ -36,15 +36,17 @@ pub(super) async fn notice(
     };
     let account =
         notice.account.as_deref().or_else(|| known.as_ref().and_then(|number| number.waba_id.as_deref()));
-    // A whole value that has no list names its number, an item does not.
-    if let Some(session) = notice.session
-        && LISTS.contains(&field)
-        && value.get("metadata").is_none()
-    {
+    // A whole value that has no list names its number; an item, or what stood beside the lists, does not.
+    let inner = LISTS.contains(&field) && value.get("metadata").is_none() || field.starts_with(OF_VALUE);
+    if let Some(session) = notice.session.filter(|_| inner) {
         let found = node.store().nouns.get::<Session>(tenant, session.0).await?;
         // An item that was too long to be kept is nothing that a program could read.
         let Some(found) = found.filter(|_| !value.is_null()) else { return Ok(None) };
-        return Ok(Some(enveloped(&found.noun, account, item(field, value))));
+        let told = match field.strip_prefix(OF_VALUE) {
+            Some(key) => (MESSAGES, Map::from_iter([(key.to_owned(), value)])),
+            None => item(field, value),
+        };
+        return Ok(Some(enveloped(&found.noun, account, told)));
     }
     let mut entry = json!({"id": account.unwrap_or_default(), "changes": [{"field": field, "value": value}]});
     if let Some(at) = notice.at {

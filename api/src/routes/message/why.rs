@@ -143,6 +143,7 @@ enum ShownStep {
         /// When it happened by WhatsApp's clock.
         reported_at: Time,
         cause: Option<Explained>,
+        said: Option<Said>,
     },
     /// It was not sent in time.
     Expired,
@@ -163,13 +164,14 @@ enum ShownStep {
     },
 }
 
-/// What WhatsApp said of a call that it refused, in its own words; null when it was Kabar that refused or held back.
+/// What WhatsApp said of a call that it refused, or of a failure, in its own words; null when it said nothing, as where Kabar itself
+/// refused or held back.
 #[derive(Serialize, ToSchema)]
 #[schema(as = WhySaid)]
 struct Said {
     /// `error_data.details`, else the message; at most 512 characters.
     detail: String,
-    /// `fbtrace_id`: names the call to Meta's support.
+    /// `fbtrace_id`: names the call to Meta's support; a failure has none.
     trace: Option<String>,
 }
 
@@ -302,9 +304,9 @@ impl From<Line> for ShownLine {
             Step::Resolved { again } => {
                 ShownStep::Resolved { outcome: if again { "sent_again" } else { "unknown" } }
             }
-            Step::Status { status, reported_at, cause } => {
+            Step::Status { status, reported_at, cause, words } => {
                 let (reported_at, cause) = (Time(reported_at), cause.map(Explained::from));
-                ShownStep::Status { status, reported_at, cause }
+                ShownStep::Status { status, reported_at, cause, said: words.map(Said::from) }
             }
             Step::Expired => ShownStep::Expired,
             Step::Cancelled => ShownStep::Cancelled,

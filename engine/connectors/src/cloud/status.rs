@@ -5,22 +5,20 @@ use super::webhook::{InboundStatus, NumberError};
 use super::wire::{Number, Seconds, Text};
 use kabar_engine::address::Address;
 use kabar_engine::cause::Cause;
+use kabar_engine::entry::StatusRest;
 use kabar_engine::outgoing::Reference;
 use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A status as Meta writes it, its price read with it: what nearly every status is.
-pub(super) type Usual<'a> = StatusWire<'a, PricingWire<'a>, ConversationWire<'a>>;
-/// The same with the price read late: one of an unknown shape is no reason to lose the status.
-pub(super) type Late<'a> = StatusWire<'a, &'a RawValue, &'a RawValue>;
-
-/// A status as Meta writes it.
+/// A status as Meta writes it: what nearly every status is. One with a key that is not of these is read in another way, which
+/// keeps it.
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "P: Deserialize<'de>, C: Deserialize<'de>"))]
-pub(super) struct StatusWire<'a, P, C> {
+#[serde(deny_unknown_fields)]
+pub(super) struct Usual<'a> {
     #[serde(borrow)]
     id: Text<'a>,
     #[serde(borrow)]
@@ -32,14 +30,18 @@ pub(super) struct StatusWire<'a, P, C> {
     recipient_user_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     biz_opaque_callback_data: Option<Text<'a>>,
+    /// These two are told again as they came.
     #[serde(borrow, default)]
-    errors: Option<Vec<ErrorWire<'a>>>,
-    pricing: Option<P>,
-    conversation: Option<C>,
+    errors: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    conversation: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pricing: Option<PricingWire<'a>>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct PricingWire<'a> {
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PricingWire<'a> {
     #[serde(default)]
     billable: Option<bool>,
     #[serde(borrow, default)]
@@ -51,7 +53,7 @@ pub(super) struct PricingWire<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct ConversationWire<'a> {
+struct ConversationWire<'a> {
     #[serde(borrow, default)]
     origin: Option<OriginWire<'a>>,
 }
@@ -81,17 +83,42 @@ struct ErrorData<'a> {
 
 /// `None` for a word this version does not know, or a status without a message id.
 pub(super) fn read(wire: &Usual<'_>) -> Option<InboundStatus> {
-    told(wire, pricing(wire.pricing.as_ref(), wire.conversation.as_ref()))
+    told(wire, Vec::new())
 }
 
-/// The same where the price could not be read with it.
-pub(super) fn read_late(wire: &Late<'_>) -> Option<InboundStatus> {
-    let price = wire.pricing.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    let conversation = wire.conversation.and_then(|raw| serde_json::from_str(raw.get()).ok());
-    told(wire, pricing(price.as_ref(), conversation.as_ref()))
+/// A status of any shape. A price or a reason of an unknown shape is no reason to lose the status.
+pub(super) fn read_late(raw: &RawValue) -> Option<InboundStatus> {
+    let mut all: BTreeMap<Text<'_>, &RawValue> = serde_json::from_str(raw.get()).ok()?;
+    let pricing = all.remove("pricing");
+    let usual = pricing.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let odd = pricing.filter(|_| usual.is_none());
+    let wire = Usual {
+        id: text(&mut all, "id")?,
+        status: text(&mut all, "status")?,
+        timestamp: all.remove("timestamp").and_then(|raw| serde_json::from_str(raw.get()).ok())?,
+        recipient_id: optional(&mut all, "recipient_id")?,
+        recipient_user_id: optional(&mut all, "recipient_user_id")?,
+        biz_opaque_callback_data: optional(&mut all, "biz_opaque_callback_data")?,
+        errors: all.remove("errors"),
+        conversation: all.remove("conversation"),
+        pricing: usual.or_else(|| odd.map(PricingWire::odd)),
+    };
+    let odd = odd.map(|raw| ("pricing", raw.get()));
+    told(&wire, odd.into_iter().chain(all.iter().map(|(key, raw)| (&**key, raw.get()))).collect())
 }
 
-fn told<P, C>(wire: &StatusWire<'_, P, C>, pricing: Option<Arc<Pricing>>) -> Option<InboundStatus> {
+/// A text, which then is there no more; `None` where it is none.
+fn text<'a>(all: &mut BTreeMap<Text<'a>, &'a RawValue>, key: &str) -> Option<Text<'a>> {
+    serde_json::from_str(all.remove(key)?.get()).ok()
+}
+
+/// The same of a text that may be missing.
+fn optional<'a>(all: &mut BTreeMap<Text<'a>, &'a RawValue>, key: &str) -> Option<Option<Text<'a>>> {
+    all.remove(key).map_or(Some(None), |raw| serde_json::from_str(raw.get()).ok())
+}
+
+/// What a status says, with whatever it says beyond that.
+fn told<'a>(wire: &Usual<'a>, more: Vec<(&'a str, &'a str)>) -> Option<InboundStatus> {
     let status = match &*wire.status {
         "sent" => Status::Sent,
         "delivered" => Status::Delivered,
@@ -103,22 +130,48 @@ fn told<P, C>(wire: &StatusWire<'_, P, C>, pricing: Option<Arc<Pricing>>) -> Opt
     if wire.id.is_empty() {
         return None;
     }
-    let error = wire.errors.iter().flatten().next();
+    // Ahead of what nobody knows, where there is no room for everything.
+    let known = [("errors", wire.errors), ("conversation", wire.conversation)];
+    let known = known.into_iter().filter_map(|(key, raw)| Some((key, raw?.get())));
+    let error = wire.errors.and_then(|raw| first(raw.get()));
     // A failure is a failure even without its reason.
-    let cause = match (status, error) {
-        (Status::Failed, error) => Some(error.and_then(ErrorWire::cause).unwrap_or(Cause::UNREADABLE)),
+    let cause = match (status, &error) {
+        (Status::Failed, error) => {
+            Some(error.as_ref().and_then(ErrorWire::cause).unwrap_or(Cause::UNREADABLE))
+        }
         _ => None,
     };
+    let conversation = wire.conversation.and_then(|raw| serde_json::from_str(raw.get()).ok());
     Some(InboundStatus {
         reference: wire.biz_opaque_callback_data.as_deref().and_then(Reference::parse),
         provider_id: wire.id.to_arc(),
         status,
         at: wire.timestamp.0,
-        detail: cause.and(error).and_then(ErrorWire::detail),
+        detail: cause.and(error.as_ref()).and_then(ErrorWire::detail),
         cause,
-        pricing,
+        pricing: pricing(wire.pricing.as_ref(), conversation.as_ref()),
         recipient: phone(wire.recipient_id.as_ref()).or_else(|| user_id(wire.recipient_user_id.as_ref())),
+        rest: StatusRest::of(known.chain(more)).map(Arc::new),
     })
+}
+
+/// The first of a list of errors. The others may be of any shape.
+fn first(errors: &str) -> Option<ErrorWire<'_>> {
+    let list: Vec<&RawValue> = serde_json::from_str(errors).ok()?;
+    serde_json::from_str(list.first()?.get()).ok()
+}
+
+impl<'a> PricingWire<'a> {
+    /// Of a price with keys that are not known, or with values that are not usual.
+    fn odd(raw: &'a RawValue) -> Self {
+        let mut all: BTreeMap<Text<'_>, &RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+        Self {
+            billable: all.remove("billable").and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            pricing_model: text(&mut all, "pricing_model"),
+            r#type: text(&mut all, "type"),
+            category: text(&mut all, "category"),
+        }
+    }
 }
 
 /// What the status says of its price, and of what began the conversation.

@@ -6,20 +6,23 @@
 //! as usual in it, it is read once more from the outside in, each piece kept raw until it is its turn.
 
 use super::inbound::{self, Contacts};
-use super::status::{self, Late, Usual};
+use super::status::{self, Usual};
 use super::wire::{Seconds, Text};
 use crate::metrics;
 use kabar_engine::address::Address;
 use kabar_engine::beside::Beside;
 use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
+use kabar_engine::entry::StatusRest;
 use kabar_engine::hash::HashMap;
+use kabar_engine::notice::OF_VALUE;
 use kabar_engine::outgoing::Reference;
 use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The fields whose value is one of a number's.
@@ -81,6 +84,8 @@ pub struct InboundStatus {
     pub recipient: Option<Address>,
     /// What it costs, when it says so.
     pub pricing: Option<Arc<Pricing>>,
+    /// What else it says.
+    pub rest: Option<Arc<StatusRest>>,
 }
 
 /// One message from a person.
@@ -131,7 +136,7 @@ pub struct NumberError {
 /// An item that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownItem {
-    /// Which list it stood in, e.g. `messages`.
+    /// Which list it stood in, e.g. `messages`; a whole key of the value has [`OF_VALUE`] before its name.
     pub field: String,
     /// Its JSON as it came.
     pub raw: String,
@@ -201,9 +206,12 @@ struct UsualChange<'a> {
     value: Value<'a, Usual<'a>>,
 }
 
+/// A number's value. One with a key that is not of these is read in another way, which keeps it.
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "S: Deserialize<'de>"))]
+#[serde(deny_unknown_fields, bound(deserialize = "S: Deserialize<'de>"))]
 struct Value<'a, S> {
+    #[serde(borrow, default, rename = "messaging_product")]
+    _product: Option<&'a RawValue>,
     #[serde(borrow)]
     metadata: Metadata<'a>,
     #[serde(borrow, default)]
@@ -224,6 +232,32 @@ struct Value<'a, S> {
 struct Metadata<'a> {
     #[serde(borrow)]
     phone_number_id: Text<'a>,
+}
+
+/// What a value of any shape has under its keys.
+type Keys<'a> = BTreeMap<Text<'a>, &'a RawValue>;
+
+impl<'a> Value<'a, &'a RawValue> {
+    /// Of a value of any shape, with the keys that nobody knows; `None` when it is none of a number's.
+    fn odd(raw: &'a RawValue) -> Option<(Self, Keys<'a>)> {
+        let mut all: Keys<'a> = serde_json::from_str(raw.get()).ok()?;
+        let value = Self {
+            _product: all.remove("messaging_product"),
+            metadata: serde_json::from_str(all.remove("metadata")?.get()).ok()?,
+            contacts: all.remove("contacts"),
+            statuses: list(&mut all, "statuses")?,
+            messages: list(&mut all, "messages")?,
+            user_preferences: list(&mut all, "user_preferences")?,
+            errors: list(&mut all, "errors")?,
+            user_actions: list(&mut all, "user_actions")?,
+        };
+        Some((value, all))
+    }
+}
+
+/// A list that may be missing; `None` where something else stands in its place.
+fn list<'a>(all: &mut Keys<'a>, key: &str) -> Option<Option<Vec<&'a RawValue>>> {
+    all.remove(key).map_or(Some(None), |raw| serde_json::from_str(raw.get()).ok())
 }
 
 /// serde's `default` would ask `Default` of what the list holds.
@@ -308,17 +342,21 @@ impl Sheaf {
 
     /// `false`: not even the number can be read.
     fn value(&mut self, about: About<'_>, field: &str, raw: &RawValue) -> bool {
-        let Ok(value) = serde_json::from_str::<Value<'_, &RawValue>>(raw.get()) else { return false };
+        let Some((value, odd)) = Value::odd(raw) else { return false };
         let events = self.number(&value.metadata.phone_number_id, about);
         let statuses = value.statuses.as_deref().unwrap_or_default();
         for raw in statuses {
-            match serde_json::from_str::<Late<'_>>(raw.get()).ok().as_ref().and_then(status::read_late) {
+            match status::read_late(raw) {
                 Some(status) => events.statuses.push(status),
                 None => events.keep("statuses", raw),
             }
         }
         if !read_lists(events, &value) && statuses.is_empty() {
             events.keep(field, raw);
+            return true;
+        }
+        for (key, raw) in &odd {
+            events.keep(&format!("{OF_VALUE}{}", &**key), raw);
         }
         true
     }

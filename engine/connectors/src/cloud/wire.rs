@@ -11,12 +11,18 @@ use std::sync::Arc;
 const LAST_SECOND: i64 = 253_402_300_799;
 
 /// A string, or a number taken as its digits; borrowed from the body unless it was escaped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text<'a>(Cow<'a, str>);
 
 impl Text<'_> {
     pub(super) fn to_arc(&self) -> Arc<str> {
         Arc::from(&*self.0)
+    }
+}
+
+impl std::borrow::Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -3,6 +3,7 @@
 
 use kabar_connectors::cloud::{Change, InboundMessage, InboundStatus, NumberEvents, parse};
 use kabar_engine::address::Address;
+use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::time::Timestamp;
 use serde_json::{Value, json};
@@ -214,6 +215,42 @@ fn a_price_is_read_and_an_odd_one_costs_nothing_but_itself() {
     }
     assert_eq!(line(json!({"conversation": {"origin": "business"}})), None);
     assert_eq!(line(json!({})), None);
+}
+
+#[test]
+fn a_status_keeps_what_has_no_place_and_the_usual_one_nothing() {
+    let rest = |extra| status(extra).rest.map(|rest| Value::Object(rest.read()));
+    let price = json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": "utility"});
+    assert_eq!(rest(json!({"pricing": price, "recipient_user_id": "US.1"})), None);
+    let odd = json!({"category": "utility", "of_2030": 1});
+    let told = status(json!({"pricing": odd, "key_of_2030": [1], "conversation": {"id": "c"}}));
+    assert_eq!(told.pricing.unwrap().to_line(), "|||utility|");
+    let kept = json!({"pricing": odd, "key_of_2030": [1], "conversation": {"id": "c"}});
+    assert_eq!(Value::Object(told.rest.unwrap().read()), kept);
+    // Reasons of an unknown shape are kept, and it has failed all the same.
+    for errors in
+        [json!("none"), json!({"code": 1}), json!([]), json!([{"code": "many"}, 7]), json!([{"title": {}}])]
+    {
+        let failed = status(json!({"status": "failed", "errors": errors}));
+        assert_eq!(failed.cause, Some(Cause::UNREADABLE), "{errors}");
+        assert_eq!(Value::Object(failed.rest.unwrap().read()), json!({"errors": errors}));
+    }
+    // What is read must be readable, or the whole is kept as it came.
+    for (key, odd) in
+        [("biz_opaque_callback_data", json!({})), ("recipient_id", json!([])), ("timestamp", json!("soon"))]
+    {
+        let mut whole = json!({"id": "wamid.A", "status": "sent", "timestamp": "1790000000"});
+        whole[key] = odd;
+        let told = events(json!({"statuses": [whole]}));
+        assert_eq!((told.statuses.len(), told.unknown.len()), (0, 1), "{key}");
+    }
+    let beside = events(
+        json!({"statuses": [{"id": "wamid.A", "status": "sent", "timestamp": "1"}], "of_2030": {"a": 1}}),
+    );
+    assert_eq!(
+        (beside.statuses.len(), &*beside.unknown[0].field, &*beside.unknown[0].raw),
+        (1, "messages.of_2030", r#"{"a":1}"#)
+    );
 }
 
 #[test]

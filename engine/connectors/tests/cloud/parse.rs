@@ -96,6 +96,7 @@ fn a_status_carries_reference_time_and_recipient() {
         detail: None,
         recipient: Some(phone(ANA)),
         pricing: Pricing::from_line("1|PMP|regular|utility|").map(Arc::new),
+        rest: None,
     };
     let pricing = None;
     let with = |status, recipient| InboundStatus {
@@ -250,7 +251,6 @@ fn one_bad_item_never_costs_the_others() {
         status(json!({"id": {}})),
         status(json!({"id": ""})),
         status(json!({"timestamp": -1})),
-        status(json!({"errors": "none"})),
     ] {
         let body = messages(
             json!({"statuses": [good, bad, good], "messages": [message, {"type": "text"}, bad, message]}),

@@ -18,9 +18,6 @@ use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Statuses in one entry.
-const PER_ENTRY: usize = 256;
-
 impl Overlay {
     pub(super) fn statuses(
         &self,
@@ -61,11 +58,11 @@ impl Overlay {
             }
         }
         let new = single.len() + packed.values().map(Vec::len).sum::<usize>();
-        for list in single.chunks(PER_ENTRY) {
+        for list in StatusReport::batches(&single) {
             effects.append(What::Statuses(list.to_vec()));
         }
         for (campaign, list) in packed {
-            for statuses in list.chunks(PER_ENTRY) {
+            for statuses in StatusReport::batches(&list) {
                 effects.append(What::PartStatuses { campaign, statuses: statuses.to_vec() });
             }
         }
@@ -190,6 +187,7 @@ fn of<K>(report: &StatusReport<Reference>, key: K) -> StatusReport<K> {
             .or_else(|| (report.status == crate::status::Status::Failed).then_some(Cause::UNREADABLE)),
         provider_id: report.provider_id.clone(),
         pricing: report.pricing.clone(),
+        rest: report.rest.clone(),
     }
 }
 
