@@ -1,4 +1,4 @@
-//! The projector: the only writer of views. Every second, or sooner when much has changed, it captures what is
+//! The projector: the only writer of views. Every second, later while much changes and sooner when too much has, it captures what is
 //! dirty in every shard, waits until those entries are durable, and writes all of it in one go.
 
 use crate::metrics;
@@ -10,9 +10,14 @@ use kabar_schema::views::ShardFlush;
 use std::sync::{Arc, Weak};
 use tokio::sync::Mutex;
 
-/// Rows that make the projector come before its turn: 15,000 messages, each with its conversation and address. Sooner,
+/// Rows that make the projector come before its turn: 30,000 messages, each with its conversation and address. Sooner,
 /// and every message is written once more for each status that comes a little later.
-const HURRY_ROWS: usize = 45_000;
+const HURRY_ROWS: usize = 100_000;
+/// With more than this there is much to do, and for the same reason it lets turns pass. With less nobody who reads a list
+/// waits longer than for a turn.
+const BUSY_ROWS: usize = 4_000;
+/// So many turns are one then.
+const BUSY_TURNS: u64 = 3;
 /// How often it looks whether it should.
 const LOOK_MS: u64 = 50;
 
@@ -95,6 +100,10 @@ impl Default for Projector {
     }
 }
 
+fn is_turn(waited: u64, turn: u64, rows: usize) -> bool {
+    waited >= turn && (rows <= BUSY_ROWS || waited >= turn * BUSY_TURNS)
+}
+
 /// The projector's loop, as long as the node lives.
 pub async fn run(node: Weak<Node>) {
     let mut waited = 0;
@@ -110,8 +119,9 @@ pub async fn run(node: Weak<Node>) {
         };
         waited += look;
         let full = || node.all_shards().map(|s| s.peek(kabar_engine::overlay::Overlay::dirty)).sum::<usize>();
-        let its_turn = waited >= turn;
-        if its_turn || hurried || full() > HURRY_ROWS {
+        let rows = full();
+        let its_turn = is_turn(waited, turn, rows);
+        if its_turn || hurried || rows > HURRY_ROWS {
             waited = 0;
             node.flush().await;
         }
@@ -123,11 +133,26 @@ pub async fn run(node: Weak<Node>) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::NodeOptions;
     use crate::house::{BEGINS, House};
     use kabar_engine::time::Timestamp;
     use kabar_schema::memory::fault::{FaultJournal, Faults};
     use std::sync::Arc;
+
+    #[test]
+    fn a_turn_passes_where_much_is_to_be_written_and_three_never() {
+        for (waited, rows, comes) in [
+            (999, 0, false),
+            (1_000, 0, true),
+            (1_000, BUSY_ROWS, true),
+            (1_000, BUSY_ROWS + 1, false),
+            (2_999, HURRY_ROWS, false),
+            (3_000, HURRY_ROWS, true),
+        ] {
+            assert_eq!(is_turn(waited, 1_000, rows), comes, "{waited} {rows}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_node_that_was_busy_gives_its_rows_back_when_nothing_happens() {

@@ -1,10 +1,12 @@
 //! Every route on one page. What a route does stands in `routes/<noun>.rs`.
 
+use crate::auth::demand::Demand;
 use crate::auth::gate::{self, Demands, Gate};
 use crate::dialect;
 use crate::edge::threshold::{self, Threshold};
 use crate::metrics::Tallies;
 use crate::openapi;
+use crate::problem::TraceId;
 use crate::routes::{
     app, batch, campaign, contact, conversation, docs, event, health, import, key, media, message, optout,
     provider_template, reseller, session, subscription, template, tenant, webhook,
@@ -13,6 +15,8 @@ use crate::state::ApiState;
 use crate::telemetry::trace::Trace;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::handler::Handler;
+use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -158,11 +162,40 @@ pub(crate) struct Routes {
     /// Three webhooks come back for each message: they go straight to their route. Finding it in the router and
     /// passing the layers in front of it would cost as much as reading what they say.
     webhooks: Option<Arc<Threshold>>,
+    /// And so does a single message.
+    sends: Option<Arc<Sends>>,
+}
+
+/// What a single message passes on its way, as its route in the router does.
+struct Sends {
+    threshold: Threshold,
+    gate: Gate,
+    demand: Demand,
+}
+
+impl Sends {
+    fn of(threshold: Threshold, gate: Gate) -> Self {
+        let demand = gate.demand(message::PATH, &Method::POST);
+        let demand = demand.expect("invariant: the document has the route of a single message");
+        Self { threshold, gate, demand }
+    }
+
+    async fn answer(&self, mut request: Request, peer: SocketAddr) -> Response {
+        let trace = Trace::of(request.headers());
+        request.extensions_mut().insert(TraceId(trace.id()));
+        let state = &self.gate.state;
+        // Boxed, since every step of the threshold moves it once.
+        let send = |request| {
+            let inner = |request| message::post.call(request, state.clone());
+            self.gate.through(self.demand, Some(peer.ip()), request, inner).boxed()
+        };
+        self.threshold.over(message::PATH, trace, request, send).await
+    }
 }
 
 impl From<Router> for Routes {
     fn from(router: Router) -> Self {
-        Self { router, webhooks: None }
+        Self { router, webhooks: None, sends: None }
     }
 }
 
@@ -186,6 +219,10 @@ impl Routes {
             };
             // And so is the whole: the server moves it some times before it is asked.
             return Either::Left(answering.boxed());
+        }
+        if let Some(sends) = self.sends.as_ref().filter(|_| message::is_sent(&request)) {
+            let sends = Arc::clone(sends);
+            return Either::Left(async move { sends.answer(request, peer).await }.boxed());
         }
         dialect::tidy(&mut request);
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -222,10 +259,11 @@ pub(crate) fn routes(state: ApiState) -> Routes {
     let threshold = |limit| Threshold { state: state.clone(), tallies: Arc::clone(&tallies), limit };
     let across = |limit| from_fn_with_state(threshold(limit), threshold::cross);
     let webhooks = Some(Arc::new(threshold(Some(deadline))));
+    let sends = Some(Arc::new(Sends::of(threshold(Some(deadline)), gate.clone())));
     let router = timed
         .layer(across(Some(deadline)))
         .merge(guarded(untimed(), &gate).layer(across(None)))
         .merge(Router::new().fallback(health::nowhere).layer(across(None)))
         .with_state(state);
-    Routes { router, webhooks }
+    Routes { router, webhooks, sends }
 }

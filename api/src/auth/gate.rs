@@ -66,39 +66,57 @@ pub(crate) struct Gate {
 }
 
 /// Lets a request through, with its [`Caller`] beside it, or answers it.
-pub(crate) async fn pass(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     // An address without this method: the router says so, and no handler is reached.
     let Some(demand) = gate.demands.find(path, request.method()) else { return next.run(request).await };
-    let state = &gate.state;
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-    let caller = match identify(state, request.headers()).await {
-        Ok(caller) => caller,
-        Err(problem) => return problem.into_response(),
-    };
-    let Caller::Key(pass) = &caller else {
-        request.extensions_mut().insert(caller);
-        return enter(request, next).await;
-    };
-    let pass = Arc::clone(pass);
-    let from = peer.and_then(|peer| {
-        origin::address(request.headers(), peer, &state.config.auth.trusted_proxies.networks)
-    });
-    let mut response = match admit(state, &pass, from, demand) {
-        Ok(()) => {
+    gate.through(demand, peer, request, |request| next.run(request)).await
+}
+
+impl Gate {
+    /// What an operation of the document demands.
+    pub(crate) fn demand(&self, path: &str, method: &Method) -> Option<Demand> {
+        self.demands.find(path, method)
+    }
+
+    /// The same for an operation that is known; `inner` is what lies behind the gate.
+    pub(crate) async fn through<F: Future<Output = Response>>(
+        &self,
+        demand: Demand,
+        peer: Option<IpAddr>,
+        mut request: Request,
+        inner: impl FnOnce(Request) -> F,
+    ) -> Response {
+        let state = &self.state;
+        let caller = match identify(state, request.headers()).await {
+            Ok(caller) => caller,
+            Err(problem) => return problem.into_response(),
+        };
+        let Caller::Key(pass) = &caller else {
             request.extensions_mut().insert(caller);
-            enter(request, next).await
-        }
-        Err(problem) => problem.into_response(),
-    };
-    pass.tell(state.now(), response.headers_mut());
-    response
+            return enter(request, inner).await;
+        };
+        let pass = Arc::clone(pass);
+        let from = peer.and_then(|peer| {
+            origin::address(request.headers(), peer, &state.config.auth.trusted_proxies.networks)
+        });
+        let mut response = match admit(state, &pass, from, demand) {
+            Ok(()) => {
+                request.extensions_mut().insert(caller);
+                enter(request, inner).await
+            }
+            Err(problem) => problem.into_response(),
+        };
+        pass.tell(state.now(), response.headers_mut());
+        response
+    }
 }
 
 /// What is the same for every operation is looked at once here: a layer of its own costs each request as much as a handler.
-async fn enter(request: Request, next: Next) -> Response {
+async fn enter<F: Future<Output = Response>>(request: Request, inner: impl FnOnce(Request) -> F) -> Response {
     match check_key(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => inner(request).await,
         Err(problem) => problem.into_response(),
     }
 }

@@ -17,8 +17,8 @@ use crate::openapi::{content, shapes};
 use crate::problem::{Code, Problem};
 use crate::secret;
 use crate::state::ApiState;
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use kabar_actors::view::MessageView;
 use kabar_engine::address::Address;
@@ -71,6 +71,14 @@ impl Accepted {
     pub(crate) fn id(&self) -> MessageId {
         self.id
     }
+}
+
+/// Where single messages are sent to.
+pub(crate) const PATH: &str = "/v1/messages";
+
+/// Whether this is one.
+pub(crate) fn is_sent(request: &Request) -> bool {
+    request.method() == Method::POST && request.uri().path() == PATH
 }
 
 /// `POST /v1/messages`: 202 once it is durable.

@@ -4,6 +4,9 @@
 
 /// Never fewer: one claim of a slow number, many times.
 const LEAST: u32 = 32;
+/// Of single messages alone never fewer than this: what is accepted faster than it is sent is written down in between and read
+/// again, which costs more than the time that work is late.
+const LEAST_SINGLES: u32 = 128;
 /// Never more.
 const MOST: u32 = 65_536;
 /// Room at the beginning, and after a rest: what is begun at once is done at once.
@@ -28,6 +31,13 @@ impl Kinds {
             Self::Singles => 350,
             Self::Campaigns => 10_000,
             Self::Both => 250,
+        }
+    }
+
+    fn least(self) -> u32 {
+        match self {
+            Self::Singles => LEAST_SINGLES,
+            Self::Campaigns | Self::Both => LEAST,
         }
     }
 }
@@ -59,7 +69,7 @@ impl Room {
     pub fn hear(&mut self, late_us: u64, open: u32, wanted: bool, kinds: Kinds) {
         let late = kinds.late_us();
         if late_us > late {
-            self.0 = (self.0.min(open) / 4 * 3).max(LEAST);
+            self.0 = (self.0.min(open) / 4 * 3).max(kinds.least());
         } else if wanted && late_us < late / 2 {
             self.0 = (self.0 + self.0 / 16 + 8).min(MOST);
         }

@@ -125,6 +125,29 @@ impl Database {
         on_blocking_thread(move || database.write_here(work)).await
     }
 
+    /// The same on a thread of its own that gives way to the others where there are more than cores: for what is long and
+    /// what nobody waits for.
+    pub(super) async fn write_quietly<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let database = Arc::clone(self);
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let thread = std::thread::Builder::new().name(self.kind.file().to_owned()).spawn(move || {
+            give_way();
+            // Who waited may be gone.
+            let _ = tell.send(database.write_here(work));
+        });
+        if let Err(error) = thread {
+            tracing::error!(%error, "the system gives no thread");
+            return Err(StoreError::Overloaded);
+        }
+        told.await.unwrap_or_else(|_| {
+            tracing::error!("a transaction was broken off");
+            Err(StoreError::Unknown)
+        })
+    }
+
     fn write_here<R>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<R, Fault>,
@@ -290,6 +313,17 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
     // key changes, which made a read of a message cost 23 µs instead of 3.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
+}
+
+/// This thread gives way to others. Not so far that it gets nothing where they never rest.
+fn give_way() {
+    /// A third of what a usual thread gets beside it.
+    const NICE: i32 = 5;
+    // Elsewhere it would be of the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "a thread that should give way does not");
+    }
 }
 
 async fn on_blocking_thread<R: Send + 'static>(

@@ -64,6 +64,8 @@ impl SqliteViews {
 
 /// So many rows are read on the caller's thread.
 const FEW: usize = 8;
+/// More rows than this at once are written in a hurry: they give way to nothing, or changes would come faster than they go.
+const QUIET_ROWS: usize = 100_000;
 
 /// Whether a key leads to one small row, or a few.
 fn is_one_row(key: &Key) -> bool {
@@ -264,8 +266,12 @@ impl Views for SqliteViews {
             ensure(&self.keyring, tenants(&flushes)).await?;
             let keyring = Arc::clone(&self.keyring);
             let shelf = Arc::clone(&self.shelf);
+            let rows: usize = flushes.iter().map(|flush| flush.changes.len()).sum();
             let write = move |tx: &Transaction<'_>| apply(tx, (&keyring, &shelf.sieves), &flushes);
-            let grown = self.database.write(write).await;
+            let grown = match rows <= QUIET_ROWS {
+                true => self.database.write_quietly(write).await,
+                false => self.database.write(write).await,
+            };
             // What failed may have been done.
             if grown != Ok(false) {
                 self.shelf.changed();
