@@ -2,6 +2,7 @@
 
 use super::{about, kind};
 use kabar_connectors::cloud::{Change, NumberEvents, ParseError, challenge, parse, verify};
+use kabar_engine::beside::REST_BYTES;
 use kabar_engine::time::Timestamp;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -41,6 +42,8 @@ pub(super) const WORDS: &[&str] = &[
 
 /// Lists of a change's value, each item of which must be found again.
 const LISTS: [&str; 5] = ["statuses", "messages", "user_preferences", "errors", "user_actions"];
+/// What stands beside them in every value.
+const BESIDE: [&str; 3] = ["messaging_product", "metadata", "contacts"];
 /// The last moment Meta's seconds may name, and the longest text that is kept of its words.
 const LAST_MS: i64 = 253_402_300_799_000;
 const WORDS_MAX: usize = 512;
@@ -119,6 +122,12 @@ fn bounded(events: &NumberEvents) -> usize {
     let short = |text: &Option<String>| text.as_ref().is_none_or(|text| text.chars().count() <= WORDS_MAX);
     for status in &events.statuses {
         assert!(in_time(status.at) && short(&status.detail) && !status.provider_id.is_empty());
+        assert!(
+            status
+                .rest
+                .as_ref()
+                .is_none_or(|rest| rest.as_str().len() <= REST_BYTES && !rest.read().is_empty())
+        );
         assert!(status.cause.is_some() == (status.status == kabar_engine::status::Status::Failed));
     }
     for message in &events.messages {
@@ -168,7 +177,12 @@ fn items_of(changes: &[Value]) -> usize {
         let lengths: Option<Vec<usize>> = lists.flatten().map(|list| list.as_array().map(Vec::len)).collect();
         match lengths {
             Some(lengths) if read && (number.is_string() || number.is_i64() || number.is_u64()) => {
-                lengths.iter().sum::<usize>().max(1)
+                let keys = value.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
+                let odd = keys.filter(|key| !LISTS.contains(key) && !BESIDE.contains(key)).count();
+                match lengths.iter().sum::<usize>() {
+                    0 => 1,
+                    items => items + odd,
+                }
             }
             _ => 1,
         }

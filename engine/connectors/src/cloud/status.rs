@@ -89,6 +89,7 @@ pub(super) fn read(wire: &Usual<'_>) -> Option<InboundStatus> {
 /// A status of any shape. A price or a reason of an unknown shape is no reason to lose the status.
 pub(super) fn read_late(raw: &RawValue) -> Option<InboundStatus> {
     let mut all: BTreeMap<Text<'_>, &RawValue> = serde_json::from_str(raw.get()).ok()?;
+    all.retain(|_, raw| raw.get() != "null");
     let pricing = all.remove("pricing");
     let usual = pricing.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let odd = pricing.filter(|_| usual.is_none());

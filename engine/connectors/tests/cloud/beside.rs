@@ -227,6 +227,8 @@ fn a_status_keeps_what_has_no_place_and_the_usual_one_nothing() {
     assert_eq!(told.pricing.unwrap().to_line(), "|||utility|");
     let kept = json!({"pricing": odd, "key_of_2030": [1], "conversation": {"id": "c"}});
     assert_eq!(Value::Object(told.rest.unwrap().read()), kept);
+    let nothing = json!({"errors": null, "pricing": null, "conversation": null, "recipient_id": null, "key_of_2030": null});
+    assert_eq!((status(nothing.clone()).rest, status(nothing).pricing), (None, None));
     // Reasons of an unknown shape are kept, and it has failed all the same.
     for errors in
         [json!("none"), json!({"code": 1}), json!([]), json!([{"code": "many"}, 7]), json!([{"title": {}}])]
