@@ -6,15 +6,12 @@ use crate::node::Node;
 use crate::plant::Plant;
 use crate::shard::{Drained, Shard};
 use kabar_engine::overlay::Changes;
-use kabar_schema::views::ShardFlush;
+use kabar_schema::views::{HURRY_ROWS, ShardFlush};
 use std::sync::{Arc, Weak};
 use tokio::sync::Mutex;
 
-/// Rows that make the projector come before its turn: 30,000 messages, each with its conversation and address. Sooner,
-/// and every message is written once more for each status that comes a little later.
-const HURRY_ROWS: usize = 100_000;
-/// With more than this there is much to do, and for the same reason it lets turns pass. With less nobody who reads a list
-/// waits longer than for a turn.
+/// With more than this there is much to do and turns pass: each status that comes a little later would write its message once
+/// more. With less nobody who reads a list waits longer than for a turn.
 const BUSY_ROWS: usize = 4_000;
 /// So many turns are one then.
 const BUSY_TURNS: u64 = 3;
@@ -118,8 +115,7 @@ pub async fn run(node: Weak<Node>) {
             () = node.shard_parts().hurry.notified() => true,
         };
         waited += look;
-        let full = || node.all_shards().map(|s| s.peek(kabar_engine::overlay::Overlay::dirty)).sum::<usize>();
-        let rows = full();
+        let rows: usize = node.all_shards().map(|s| s.peek(kabar_engine::overlay::Overlay::dirty)).sum();
         let its_turn = is_turn(waited, turn, rows);
         if its_turn || hurried || rows > HURRY_ROWS {
             waited = 0;

@@ -18,6 +18,10 @@ use kabar_engine::time::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// Rows that wait for no turn: 30,000 messages, each with its conversation and address. So many are written before it, and
+/// give way to nothing, or changes would come faster than they go.
+pub const HURRY_ROWS: usize = 100_000;
+
 /// The most parts `Key::SessionParts` answers, newest launch first.
 pub const SESSION_PARTS_MAX: usize = 1_024;
 /// Idempotency keys are kept at least this long (ms).

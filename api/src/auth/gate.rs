@@ -69,7 +69,7 @@ pub(crate) struct Gate {
 pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     // An address without this method: the router says so, and no handler is reached.
-    let Some(demand) = gate.demands.find(path, request.method()) else { return next.run(request).await };
+    let Some(demand) = gate.demand(path, request.method()) else { return next.run(request).await };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     gate.through(demand, peer, request, |request| next.run(request)).await
 }

@@ -13,6 +13,9 @@ use std::sync::Arc;
 pub(super) const REPORT_BYTES: usize = 112;
 const BATCH_BYTES: usize = 256 * REPORT_BYTES;
 
+/// Characters of the provider's words that are told.
+const WORDS_MAX: usize = 512;
+
 /// What a call to the provider came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -120,7 +123,7 @@ impl StatusRest {
         let error = read.get("errors")?.get(0)?;
         let said = [&error["error_data"]["details"], &error["message"], &error["title"]];
         let detail = said.into_iter().find_map(|said| said.as_str().filter(|said| !said.is_empty()))?;
-        Some(Words { detail: detail.to_owned(), trace: None })
+        Some(Words { detail: detail.chars().take(WORDS_MAX).collect(), trace: None })
     }
 }
 
@@ -161,5 +164,7 @@ mod tests {
         assert_eq!(words(r#"[{"title":"t","message":""}]"#).as_deref(), Some("t"));
         assert_eq!(words(r#"["t"]"#), None);
         assert_eq!(words("[]"), None);
+        let long = format!(r#"[{{"title":"{}"}}]"#, "w".repeat(600));
+        assert_eq!(words(&long).map(|words| words.len()), Some(WORDS_MAX));
     }
 }

@@ -21,7 +21,7 @@ use super::number::{Columns, int};
 use crate::Answer;
 use crate::seal::Keyring;
 use crate::sealing::ensure;
-use crate::views::{ShardFlush, ShardMark, Views, tenants};
+use crate::views::{HURRY_ROWS, ShardFlush, ShardMark, Views, tenants};
 use generation::{Grown, Shelf, Tables};
 use kabar_engine::address::Address;
 use kabar_engine::campaign::CampaignRow;
@@ -64,8 +64,6 @@ impl SqliteViews {
 
 /// So many rows are read on the caller's thread.
 const FEW: usize = 8;
-/// More rows than this at once are written in a hurry: they give way to nothing, or changes would come faster than they go.
-const QUIET_ROWS: usize = 100_000;
 
 /// Whether a key leads to one small row, or a few.
 fn is_one_row(key: &Key) -> bool {
@@ -268,7 +266,7 @@ impl Views for SqliteViews {
             let shelf = Arc::clone(&self.shelf);
             let rows: usize = flushes.iter().map(|flush| flush.changes.len()).sum();
             let write = move |tx: &Transaction<'_>| apply(tx, (&keyring, &shelf.sieves), &flushes);
-            let grown = match rows <= QUIET_ROWS {
+            let grown = match rows <= HURRY_ROWS {
                 true => self.database.write_quietly(write).await,
                 false => self.database.write(write).await,
             };
