@@ -167,6 +167,9 @@ pub enum ImportError {
     /// The file did not arrive whole.
     #[error("the file did not arrive completely ({0}): send it again")]
     Body(String),
+    /// The file is larger than one may be; how much that is.
+    #[error("the file is too large ({0}): split it, and import its parts")]
+    TooLarge(String),
     /// A killed import goes on with its own file only.
     #[error(
         "this is not the file, or not the columns, the import was begun with, and nothing was changed: send the same \

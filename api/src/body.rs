@@ -91,9 +91,8 @@ fn too_large(max: u64) -> Problem {
 fn broken(error: &(dyn std::error::Error + 'static)) -> Problem {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     let detail = match causes.find_map(|cause| cause.downcast_ref()) {
-        Some(Broken::NoRoom) => {
-            return Problem::new(Code::Overloaded, "The bodies of too many requests are in hand.");
-        }
+        // What it was is told at the gate, where the room is counted.
+        Some(Broken::NoRoom) => "There was no room for the rest of the body.",
         Some(Broken::Stalled) => "The body stood still for too long.",
         Some(Broken::Slow) => "The body came slower than 1 KiB a second.",
         Some(Broken::Ended(_)) | None => "The connection ended before the body did.",

@@ -7,6 +7,7 @@ use super::formula::unguarded;
 use super::split::{FirstLine, Rows, Splitter, can_delimit, guess_delimiter, named_delimiter};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use std::io::ErrorKind;
 
 /// Bytes that are decoded at once: bounds the text in memory when a sender gives the whole file in one piece.
 const PIECE: usize = 64 << 10;
@@ -140,6 +141,9 @@ where
         if self.piece.is_empty() {
             match self.body.next().await {
                 Some(Ok(bytes)) => self.piece = bytes,
+                Some(Err(error)) if error.kind() == ErrorKind::FileTooLarge => {
+                    return Err(ImportError::TooLarge(error.to_string()));
+                }
                 Some(Err(error)) => return Err(ImportError::Body(error.to_string())),
                 None => self.end = End::File,
             }

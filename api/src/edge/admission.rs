@@ -17,7 +17,7 @@ use hyper::body::{Body as Bodied, Frame, SizeHint};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,8 @@ impl Drop for Taken {
 struct Arrived {
     admission: Arc<Admission>,
     bytes: AtomicU64,
+    /// Whether it was broken off for want of room.
+    cut: AtomicBool,
 }
 
 impl Arrived {
@@ -106,6 +108,7 @@ impl Bodied for Counted {
             return Poll::Ready(frame);
         }
         metrics::refused("in_flight");
+        self.arrived.cut.store(true, Ordering::Release);
         Poll::Ready(Some(Err(axum::Error::new(Broken::NoRoom))))
     }
 
@@ -155,8 +158,8 @@ impl Admission {
         let mut taken = Taken { admission: Arc::clone(self), bytes, arrived: None };
         let fits = before < self.requests_max && (before == 0 || held + bytes <= self.bytes_max);
         if said.is_none() && fits {
-            let arrived = Arrived { admission: Arc::clone(self), bytes: AtomicU64::new(0) };
-            taken.arrived = Some(Arc::new(arrived));
+            let (admission, bytes, cut) = (Arc::clone(self), AtomicU64::new(0), AtomicBool::new(false));
+            taken.arrived = Some(Arc::new(Arrived { admission, bytes, cut }));
         }
         fits.then_some(taken)
     }
@@ -197,7 +200,18 @@ pub(crate) async fn admit<F: Future<Output = Response>>(
         None => request,
     };
     let response = guarded(inner(request)).await;
+    let cut = taken.arrived.as_ref().is_some_and(|arrived| arrived.cut.load(Ordering::Acquire));
     drop(taken);
+    if cut { told_of_room(response) } else { response }
+}
+
+/// Who reads a file or a form sees only that it broke off, and would blame its sender; it was us.
+fn told_of_room(mut response: Response) -> Response {
+    let Some(problem) = response.extensions_mut().get_mut::<Problem>() else { return response };
+    if problem.code() == Code::BodyUnreadable {
+        *problem = Problem::new(Code::Overloaded, "The bodies of too many requests are in hand.");
+        *response.status_mut() = problem.status();
+    }
     response
 }
 

@@ -25,6 +25,7 @@ use kabar_engine::address::Region;
 use kabar_engine::id::{ImportId, TenantId};
 use kabar_schema::records::{ConsentBasis, Import, ImportState, Problem as Row};
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use utoipa::{IntoParams, ToSchema};
 
 /// The query of an import; columns that are not named are guessed from the header.
@@ -128,6 +129,7 @@ impl From<ImportError> for Problem {
             ImportError::Malformed { .. } => Self::new(Code::ImportMalformed, detail),
             ImportError::Delimiter(_) => Self::new(Code::InvalidQuery, detail),
             ImportError::Body(_) => Self::new(Code::BodyUnreadable, detail),
+            ImportError::TooLarge(_) => Self::new(Code::BodyTooLarge, detail),
             ImportError::OtherFile => Self::new(Code::IdempotencyMismatch, detail),
             ImportError::Store(error) => error.into(),
             ImportError::Compute(_) => Self::new(Code::Unavailable, detail),
@@ -192,7 +194,7 @@ fn bounded(body: Body, max: u64) -> impl Stream<Item = std::io::Result<Bytes>> +
     body.into_data_stream().map_err(std::io::Error::other).map(move |chunk| {
         let chunk = chunk?;
         bytes += chunk.len() as u64;
-        let over = || std::io::Error::other(format!("it is larger than {max} bytes"));
+        let over = || std::io::Error::new(ErrorKind::FileTooLarge, format!("more than {max} bytes"));
         if bytes > max { Err(over()) } else { Ok(chunk) }
     })
 }

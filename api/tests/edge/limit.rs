@@ -1,6 +1,7 @@
 //! What strangers may cost: over raw sockets, against a server whose limits are short. Every limit is met, says so,
 //! and costs nobody else anything.
 
+use super::dialect::{PNG, form};
 use super::house::{House, OPERATOR};
 use super::killed::Server;
 use std::time::{Duration, Instant};
@@ -194,15 +195,22 @@ async fn a_body_that_says_it_is_too_large_is_refused_before_a_byte_of_it_came() 
 
 #[tokio::test]
 async fn a_body_of_unsaid_length_is_cut_off_at_the_limit() {
-    let house = House::open().await;
-    let mut stream = sent(&house, &head("POST", "/v1/tenants", "transfer-encoding: chunked\r\n")).await;
-    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
-    for _ in 0..17 {
-        stream.write_all(chunk.as_bytes()).await.unwrap();
+    let house = House::with(|c| c.server.import_max_bytes = 1 << 20).await;
+    let tenant = house.tenant("Toko").await;
+    for (path, key, row) in [
+        ("/v1/tenants", OPERATOR, "                "),
+        ("/v1/contacts/import", tenant.key.as_str(), "phone,name,note\n"),
+    ] {
+        let begin = head("POST", path, "transfer-encoding: chunked\r\n").replace(OPERATOR, key);
+        let mut stream = sent(&house, &begin).await;
+        let chunk = format!("10000\r\n{}\r\n", row.repeat(0x1000));
+        for _ in 0..17 {
+            stream.write_all(chunk.as_bytes()).await.unwrap();
+        }
+        let (status, text) = answer(&mut stream).await;
+        assert!(status == 413 && text.contains("body_too_large"), "{path}: {text}");
+        closed(&mut stream).await;
     }
-    let (status, text) = answer(&mut stream).await;
-    assert!(status == 413 && text.contains("body_too_large"), "{text}");
-    closed(&mut stream).await;
     house.running.shutdown().await;
 }
 
@@ -311,10 +319,31 @@ async fn bodies_are_counted_together_by_what_came_and_not_by_what_was_said() {
         said.last_mut().unwrap().read_exact(&mut [0; 25]).await.unwrap();
     }
     assert_eq!(ask(&mut connect(&house).await, &head("GET", "/v1/tenants", "")).await.0, 200);
-    let whole = format!("{large}{}", " ".repeat(1 << 20));
-    let (status, text) = ask(&mut connect(&house).await, &whole).await;
-    assert!(status == 429 && text.contains("overloaded") && text.contains("retry-after: 1"), "{text}");
+    let tenant = house.tenant("Toko").await;
+    tenant.idle_session("106540352242922").await;
+    let picture = [PNG, &vec![0; 1 << 20]].concat();
+    let (form, file) = form(&[], Some(("image/png", &picture)));
+    let rows = format!("name,phone\n{}", "Ana,+6281234567890\n".repeat(60_000));
+    // Whoever reads them, and however far: it is told when to come back, not that the body was bad.
+    for (path, kind, body, word) in [
+        ("/v1/tenants", "application/json", &[b' '; 1 << 20][..], "\"overloaded\""),
+        ("/v1/contacts/import", "text/csv", rows.as_bytes(), "\"overloaded\""),
+        ("/v1/media", &form, &file, "\"overloaded\""),
+        ("/v23.0/106540352242922/media", &form, &file, "\"code\":130429"),
+        ("/v23.0/106540352242922/messages", "application/json", &[b' '; 1 << 20], "\"code\":130429"),
+    ] {
+        let of = if path == "/v1/tenants" { OPERATOR } else { &tenant.key };
+        let more = format!("content-type: {kind}\r\ncontent-length: {}\r\n", body.len());
+        let mut stream = sent(&house, &head("POST", path, &more).replace(OPERATOR, of)).await;
+        // Its end may never be taken.
+        let _ = stream.write_all(body).await;
+        let (status, text) = answer(&mut stream).await;
+        assert!(status == 429 && text.contains(word) && text.contains("retry-after: 1"), "{path}: {text}");
+    }
     drop(said);
+    assert_eq!(tenant.get("/v1/media").await.json()["data"], serde_json::json!([]));
+    let alone = tenant.import(&rows).await;
+    assert_eq!((&alone["rows_read"], &alone["imported"]), (&60_000.into(), &1.into()), "{alone}");
     house.running.shutdown().await;
 }
 
