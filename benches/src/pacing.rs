@@ -69,7 +69,7 @@ async fn measured(options: Options) -> Result<Vec<Figure>> {
         campaign(&house, (nth, rate), count).await?;
         wanted += count;
     }
-    let (pairs, each) = (PAIRS, if options.quick { BURST + 2 } else { EACH });
+    let (pairs, each) = (PAIRS, if options.quick { BURST + 5 } else { EACH });
     single(&house, 3, pairs, each).await?;
     wanted += pairs * each;
     let mut turn = tokio::time::interval(Duration::from_millis(200));
