@@ -4,12 +4,9 @@
 
 /// Never fewer: one claim of a slow number, many times.
 const LEAST: u32 = 32;
-/// Of single messages alone never fewer than this, and more by a step each beat while some of them wait, however late work is:
-/// what is accepted faster than it is sent is written down in between and read again, which costs more than that time.
+/// Of single messages alone never fewer than this: what is accepted faster than it is sent is written down in between and read
+/// again, which costs more than the time that work is late.
 const LEAST_SINGLES: u32 = 128;
-const STEP_SINGLES: u32 = 8;
-/// Not more than this: the next message of another tenant stands behind all of them.
-const MOST_SINGLES: u32 = 512;
 /// Never more.
 const MOST: u32 = 65_536;
 /// Room at the beginning, and after a rest: what is begun at once is done at once.
@@ -36,19 +33,22 @@ impl Kinds {
             Self::Both => 250,
         }
     }
+
+    fn least(self) -> u32 {
+        match self {
+            Self::Singles => LEAST_SINGLES,
+            Self::Campaigns | Self::Both => LEAST,
+        }
+    }
 }
 
 /// The room of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    size: u32,
-    /// What single messages alone have at least.
-    singles: u32,
-}
+pub struct Room(u32);
 
 impl Default for Room {
     fn default() -> Self {
-        Self { size: FIRST, singles: LEAST_SINGLES }
+        Self(FIRST)
     }
 }
 
@@ -56,27 +56,22 @@ impl Room {
     /// How many.
     #[must_use]
     pub fn size(self) -> u32 {
-        self.size
+        self.0
     }
 
     /// Nothing was on its way for a while: what had room then says nothing of now.
     pub fn rest(&mut self) {
-        *self = Self { size: self.size.min(FIRST), ..Self::default() };
+        self.0 = self.0.min(FIRST);
     }
 
     /// How late work was of late, how many are on their way, whether somebody waits for room, and of which kinds they
     /// are. Called at a steady beat.
     pub fn hear(&mut self, late_us: u64, open: u32, wanted: bool, kinds: Kinds) {
-        let (late, alone) = (kinds.late_us(), kinds == Kinds::Singles);
-        self.singles = match wanted && alone {
-            true => (self.singles + STEP_SINGLES).min(MOST_SINGLES),
-            false => (self.singles - STEP_SINGLES).max(LEAST_SINGLES),
-        };
+        let late = kinds.late_us();
         if late_us > late {
-            let least = if alone { self.singles } else { LEAST };
-            self.size = (self.size.min(open) / 4 * 3).max(least);
+            self.0 = (self.0.min(open) / 4 * 3).max(kinds.least());
         } else if wanted && late_us < late / 2 {
-            self.size = (self.size + self.size / 16 + 8).min(MOST);
+            self.0 = (self.0 + self.0 / 16 + 8).min(MOST);
         }
     }
 }
@@ -93,7 +88,7 @@ mod tests {
         for beat in 0..2_000 {
             let open = room.size();
             let late = u64::from(open.saturating_sub(per_beat * beats)) * 20_000 / u64::from(per_beat);
-            room.hear(late, open, true, Kinds::Both);
+            room.hear(late, open, true, Kinds::Singles);
             if beat >= 1_000 {
                 sizes.push(room.size());
                 handled += f64::from(open.min(per_beat * beats)) / f64::from(per_beat * beats);
@@ -110,23 +105,6 @@ mod tests {
             assert!(size <= fits + per_beat / 2 + 8 + fits / 16, "{per_beat} {beats}: {size}");
             assert!(used > 0.85, "{per_beat} {beats}: {used}");
         }
-    }
-
-    #[test]
-    fn single_messages_that_wait_have_more_room_however_late_work_is_and_give_it_back() {
-        let mut room = Room::default();
-        let sizes: Vec<u32> = (0..100)
-            .map(|_| {
-                room.hear(5_000, room.size(), true, Kinds::Singles);
-                room.size()
-            })
-            .collect();
-        assert!(sizes.is_sorted() && sizes[0] == LEAST_SINGLES + STEP_SINGLES && sizes[99] == MOST_SINGLES);
-        let mut beside = room;
-        (0..20).for_each(|_| beside.hear(5_000, beside.size(), true, Kinds::Both));
-        assert_eq!(beside.size(), LEAST, "not beside campaigns");
-        (0..100).for_each(|_| room.hear(5_000, room.size(), false, Kinds::Singles));
-        assert_eq!(room, Room::default(), "nobody waits");
     }
 
     #[test]
