@@ -213,6 +213,22 @@ impl Content {
         }
     }
 
+    /// What an edited message says now.
+    #[must_use]
+    pub fn edited(&self) -> Option<Self> {
+        let Self::Other { kind, value } = self else { return None };
+        (kind == "edit").then(|| Self::from_json(value.get("message")?).ok())?
+    }
+
+    /// The file that came with it, or with what it was edited to, and the name of its type.
+    #[must_use]
+    pub fn received_file(&self) -> Option<(String, Media)> {
+        let edited = self.edited();
+        let content = edited.as_ref().unwrap_or(self);
+        let media = content.media().filter(|media| media.id.is_some())?;
+        Some((content.kind().to_owned(), media.clone()))
+    }
+
     /// Whether it may only be sent within 24 hours of the person's last message: everything but a template.
     #[must_use]
     pub fn needs_window(&self) -> bool {

@@ -275,7 +275,8 @@ fn answered(of: OfMessage, outcome: &Outcome) -> Option<(Kind, OfMessage)> {
 }
 
 fn reported<K>(of: OfMessage, report: &StatusReport<K>) -> Option<(Kind, OfMessage)> {
-    let kind = Kind::of_status(report.status)?;
+    let alone = report.rest.as_ref().is_some_and(|rest| rest.is_alone());
+    let kind = if alone { Kind::MessageSentDetails } else { Kind::of_status(report.status)? };
     let (reported_at, cause, pricing) = (Some(report.at), report.cause, report.pricing.clone());
     Some((kind, OfMessage { reported_at, cause, pricing, rest: report.rest.clone(), ..of }))
 }

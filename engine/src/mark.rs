@@ -2,18 +2,19 @@
 //! from the launch. Not rows of their own: a recipient gets a row when it answers.
 
 use crate::cause::Cause;
-use crate::entry::{Outcome, Position};
+use crate::entry::{Outcome, Position, StatusReport};
 use crate::id::{CampaignId, ShardId, TenantId};
 use crate::status::Status;
 use crate::time::{Step, Timestamp};
 
 /// Recipients in one chunk.
 pub const CHUNK: u32 = 512;
-/// Bytes of one mark: state u8 (low four bits; two flags above), then three u16 (sent, delivered, read); a
+/// Bytes of one mark: state u8 (low four bits; three flags above), then three u16 (sent, delivered, read); a
 /// failed mark keeps its cause in the last two.
 pub const MARK_BYTES: usize = 7;
 const REPLIED: u8 = 0x80;
 const RESENT: u8 = 0x40;
+const DETAILED: u8 = 0x20;
 const STATE: u8 = 0x0f;
 
 /// What a recipient's message is doing.
@@ -106,6 +107,12 @@ impl Mark {
         self.0[0] & RESENT != 0
     }
 
+    /// Whether the provider said more with `sent` than that, which it says once.
+    #[must_use]
+    pub fn detailed(self) -> bool {
+        self.0[0] & DETAILED != 0
+    }
+
     /// Whether it counts as a message the person got or will get: not when it failed or expired.
     #[must_use]
     pub fn counts(self) -> bool {
@@ -129,6 +136,12 @@ impl Mark {
     #[must_use]
     pub fn sent(self) -> Step {
         self.step(1)
+    }
+
+    /// Whether the provider is known to have taken it, whatever came after that.
+    #[must_use]
+    pub fn is_sent(self) -> bool {
+        self.state().status() != Status::Queued && self.sent() != Step(0)
     }
 
     /// When it was delivered.
@@ -204,6 +217,19 @@ impl Mark {
                 }
             }
         }
+    }
+
+    /// The provider said more with `sent`.
+    pub fn detail(&mut self) {
+        self.0[0] |= DETAILED;
+    }
+
+    /// The provider reported on it.
+    pub fn reported<K>(&mut self, step: Step, report: &StatusReport<K>) {
+        if report.details_sent() {
+            self.detail();
+        }
+        self.heard(report.status, step, report.cause);
     }
 
     /// A status was heard.

@@ -95,6 +95,8 @@ pub struct MessageRow {
     pub beside: Option<Arc<Beside>>,
     /// What it costs, by the last status that said so.
     pub pricing: Option<Arc<Pricing>>,
+    /// Whether the provider said more with `sent` than that, which it says once.
+    pub detailed: bool,
     /// The campaign and index it is the message of.
     pub campaign: Option<(CampaignId, u32)>,
     /// The message before it in its conversation.
@@ -134,6 +136,7 @@ impl MessageRow {
             tag: intent.tag.clone(),
             beside: beside(intent),
             pricing: None,
+            detailed: false,
             campaign: None,
             prev: None,
             number: 0,
@@ -164,6 +167,7 @@ impl MessageRow {
             tag: None,
             beside: inbound.beside.as_deref().cloned().map(Arc::new),
             pricing: None,
+            detailed: false,
             campaign: None,
             prev: None,
             number: 0,
@@ -249,6 +253,7 @@ impl MessageRow {
         if report.pricing.is_some() {
             self.pricing.clone_from(&report.pricing);
         }
+        self.detailed |= report.details_sent();
         self.heard(report.status, report.at, report.cause);
     }
 

@@ -11,7 +11,11 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Bytes of a value that stand in the journal; a longer one is kept as a stray.
 pub const VALUE_BYTES: usize = 20 * 1024;
 /// Stands before the name of what a number's value has beside its lists, under a key that nobody knows.
-pub const OF_VALUE: &str = "messages.";
+const OF_VALUE: &str = "messages.";
+/// The same for what stands around a value: in its change (whose own name comes first), its entry, or the whole webhook.
+const OF_CHANGE: &str = "change.";
+const OF_ENTRY: &str = "entry.";
+const OF_WEBHOOK: &str = "webhook.";
 /// Characters of the provider's words for a field or an account that are kept.
 const WORD_CHARS: usize = 64;
 
@@ -30,6 +34,42 @@ pub struct Notice {
     pub stray: Option<u64>,
     /// When it happened by the provider's clock, where it says so.
     pub at: Option<Timestamp>,
+}
+
+/// Where in a webhook a key stood that nobody knows, and what the key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Odd<'a> {
+    /// In a number's value.
+    Value(&'a str),
+    /// Beside a value, in the change of this field.
+    Change(&'a str, &'a str),
+    /// Beside the changes, in their entry.
+    Entry(&'a str),
+    /// Beside the entries.
+    Webhook(&'a str),
+}
+
+impl<'a> Odd<'a> {
+    /// The field of its notice.
+    #[must_use]
+    pub fn field(self) -> String {
+        match self {
+            Self::Value(key) => format!("{OF_VALUE}{key}"),
+            Self::Change(field, key) => format!("{OF_CHANGE}{field}.{key}"),
+            Self::Entry(key) => format!("{OF_ENTRY}{key}"),
+            Self::Webhook(key) => format!("{OF_WEBHOOK}{key}"),
+        }
+    }
+
+    /// Whether a notice's field names such a key. The provider's own fields have no dots.
+    #[must_use]
+    pub fn read(field: &'a str) -> Option<Self> {
+        let of = |prefix: &str| field.strip_prefix(prefix);
+        let change = || of(OF_CHANGE)?.split_once('.').map(|(field, key)| Self::Change(field, key));
+        let value = || of(OF_VALUE).map(Self::Value);
+        let entry = || of(OF_ENTRY).map(Self::Entry);
+        change().or_else(value).or_else(entry).or_else(|| of(OF_WEBHOOK).map(Self::Webhook))
+    }
 }
 
 impl Notice {
@@ -101,6 +141,23 @@ impl Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_key_stood_is_read_from_its_notices_field() {
+        for odd in [
+            Odd::Value("ctwa"),
+            Odd::Value("a.b"),
+            Odd::Change("account_update", "origin"),
+            Odd::Change("messages", "a.b"),
+            Odd::Entry("uid"),
+            Odd::Webhook("sent_by"),
+        ] {
+            assert_eq!(Odd::read(&odd.field()), Some(odd));
+        }
+        for field in ["messages", "account_update", "change", "entry"] {
+            assert_eq!(Odd::read(field), None);
+        }
+    }
 
     #[test]
     fn the_same_again_is_recognised_and_another_is_not() {

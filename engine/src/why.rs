@@ -376,3 +376,10 @@ struct Report<'a> {
     cause: Option<Cause>,
     rest: Option<&'a StatusRest>,
 }
+
+impl Report<'_> {
+    /// As of [`StatusReport`](crate::entry::StatusReport).
+    fn details_sent(&self) -> bool {
+        self.status == Status::Sent && self.rest.is_some()
+    }
+}

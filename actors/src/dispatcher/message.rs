@@ -80,7 +80,7 @@ impl Dispatcher {
 
     /// Where the file is that came with a received message. What is older than this was never noted.
     async fn came_with(&self, row: &MessageRow) -> Result<Option<MediaState>, DispatchError> {
-        let sent = row.content.as_deref().and_then(Content::media).is_some_and(|media| media.id.is_some());
+        let sent = row.content.as_deref().and_then(Content::received_file).is_some();
         let Some(provider_id) = row.provider_id.as_deref().filter(|_| sent && row.status == Status::Received)
         else {
             return Ok(None);
@@ -154,6 +154,7 @@ fn unsent(part: &PartRow, id: MessageId, (address, index): (Address, u32)) -> Me
         provider_id: None,
         beside: None,
         pricing: None,
+        detailed: false,
         cause: None,
         context: None,
         tag: None,

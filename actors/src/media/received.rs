@@ -107,16 +107,16 @@ impl Received {
 
 /// What came with a message and is to be fetched.
 pub(crate) fn wanted(link: &Link, message: &str, content: &Content, now: Timestamp) -> Option<MediaFetch> {
-    let (media, kind) = (content.media()?, MediaKind::of_word(content.kind())?);
+    let (kind, media) = content.received_file()?;
     Some(MediaFetch {
         tenant: link.session.tenant,
         session: link.session.id,
         message: message.to_owned(),
-        provider_id: media.id.clone()?,
-        kind,
-        mime: media.mime_type.clone(),
-        sha256: media.sha256.clone(),
-        filename: media.filename.clone(),
+        provider_id: media.id?,
+        kind: MediaKind::of_word(&kind)?,
+        mime: media.mime_type,
+        sha256: media.sha256,
+        filename: media.filename,
         created: now,
     })
 }

@@ -14,7 +14,7 @@ use kabar_actors::dispatcher::{DispatchError, Event};
 use kabar_actors::subscription::Render;
 use kabar_engine::beside::Rest;
 use kabar_engine::cause::Cause;
-use kabar_engine::entry::ConsentSource;
+use kabar_engine::entry::{ConsentSource, StatusRest};
 use kabar_engine::event::{About, Kind, OfMessage};
 use kabar_engine::id::{MessageId, TenantId};
 use kabar_engine::pricing::Pricing;
@@ -28,6 +28,8 @@ use std::sync::{Arc, Weak};
 
 /// Meta's word for what Kabar itself decided; the details say what that was.
 const WENT_WRONG: u32 = 131_000;
+/// What every webhook is about.
+const OBJECT: &str = "whatsapp_business_account";
 /// The field of a number's own values.
 const MESSAGES: &str = "messages";
 const HREF: &str = "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/";
@@ -120,20 +122,22 @@ impl Person {
 }
 
 /// In the envelope of the account, which is named by the number where it never was learnt: programs tell accounts apart by it.
-fn enveloped(
+fn enveloped(session: &Session, account: Option<&str>, told: (&str, Map<String, Value>)) -> Bytes {
+    Bytes::from(envelope(session, account, told).to_string())
+}
+
+fn envelope(
     session: &Session,
     account: Option<&str>,
     (field, mut value): (&str, Map<String, Value>),
-) -> Bytes {
+) -> Value {
     value.insert("messaging_product".into(), "whatsapp".into());
-    value.insert(
-        "metadata".into(),
-        json!({"display_phone_number": session.display_phone_number, "phone_number_id": session.phone_number_id}),
-    );
+    // It may have brought keys that nobody knows.
+    let metadata = value.entry("metadata").or_insert_with(|| json!({}));
+    metadata["display_phone_number"] = session.display_phone_number.as_str().into();
+    metadata["phone_number_id"] = session.phone_number_id.as_str().into();
     let account = account.unwrap_or(&session.phone_number_id);
-    let whole = json!({"object": "whatsapp_business_account",
-        "entry": [{"id": account, "changes": [{"field": field, "value": value}]}]});
-    Bytes::from(whole.to_string())
+    json!({"object": OBJECT, "entry": [{"id": account, "changes": [{"field": field, "value": value}]}]})
 }
 
 fn seconds(at: Timestamp) -> String {
@@ -143,7 +147,7 @@ fn seconds(at: Timestamp) -> String {
 /// Meta's word for what became of a message that was sent; for what it has none, nothing is told.
 fn word(kind: Kind) -> Option<&'static str> {
     match kind {
-        Kind::MessageSent => Some("sent"),
+        Kind::MessageSent | Kind::MessageSentDetails => Some("sent"),
         Kind::MessageDelivered => Some("delivered"),
         Kind::MessageRead => Some("read"),
         Kind::MessagePlayed => Some("played"),
@@ -169,19 +173,23 @@ fn reported(
     if let Some(tag) = &brief.tag {
         status.insert("biz_opaque_callback_data".into(), (**tag).into());
     }
+    // As Meta said it, where it said more: its own reasons for a failure, the conversation, and what nobody knows yet.
+    let mut rest = of.rest.as_ref().map(|rest| rest.read()).unwrap_or_default();
     let mut value = Map::new();
+    let more = rest.remove(StatusRest::CONTACT);
     if word == "failed" {
         status.insert("errors".into(), json!([error(event.kind, of.cause)]));
-    } else {
-        value.insert("contacts".into(), json!([person.contact()]));
+    }
+    // Meta introduces nobody beside a failure.
+    if word != "failed" || more.is_some() {
+        let mut contact = person.contact();
+        Rest::lay(&mut contact, more.as_ref().and_then(Value::as_object).unwrap_or(&Map::new()));
+        value.insert("contacts".into(), json!([contact]));
     }
     if let Some(pricing) = &of.pricing {
         status.insert("pricing".into(), priced(pricing));
     }
-    // As Meta said it, where it said more: its own reasons for a failure, the conversation, and what nobody knows yet.
-    if let Some(rest) = &of.rest {
-        Rest::lay(&mut status, &rest.read());
-    }
+    Rest::lay(&mut status, &rest);
     value.insert("statuses".into(), json!([status]));
     value
 }

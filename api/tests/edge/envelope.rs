@@ -10,10 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use kabar_sandbox::Sandbox;
 use serde_json::{Value, json};
 
-const ANA: &str = "6281234567890";
+pub const ANA: &str = "6281234567890";
 const ANA_ID: &str = "ID.13491208655302741918";
 
-async fn hooked(tenant: &Tenant<'_>) -> Receiver {
+pub async fn hooked(tenant: &Tenant<'_>) -> Receiver {
     let receiver = Receiver::open(|_, _| 200).await;
     let hook = json!({"url": receiver.url(), "envelope": "meta", "verify_token": VERIFY_TOKEN});
     let made = tenant.call("POST /v1/webhooks", hook).await;
@@ -28,7 +28,7 @@ fn change(call: &Call) -> (String, Value) {
 }
 
 /// Items of a list in the values of all calls.
-fn items(calls: &[Call], list: &str) -> Vec<Value> {
+pub fn items(calls: &[Call], list: &str) -> Vec<Value> {
     let all = calls.iter().map(|call| change(call).1);
     all.flat_map(|value| value[list].as_array().cloned().unwrap_or_default()).collect()
 }
@@ -40,7 +40,7 @@ async fn heard(receiver: &Receiver, id: &str) -> Value {
 }
 
 /// Ana does something on her phone; the message as the subscriber is told of it.
-async fn said(sandbox: &Sandbox, receiver: &Receiver, message: Value) -> Value {
+pub async fn said(sandbox: &Sandbox, receiver: &Receiver, message: Value) -> Value {
     let order = json!({"phone_number_id": NUMBER, "from": ANA, "name": "Ana", "message": message});
     let id = sandbox.inbound(&serde_json::from_value(order).unwrap()).unwrap();
     heard(receiver, &id).await["messages"][0].take()
@@ -122,7 +122,7 @@ async fn an_answer_to_a_campaign_names_the_id_that_its_statuses_have() {
 }
 
 /// Ana sends a picture; the object of it as the subscriber is told.
-async fn pictured(sandbox: &Sandbox, receiver: &Receiver, bytes: &[u8]) -> Value {
+pub async fn pictured(sandbox: &Sandbox, receiver: &Receiver, bytes: &[u8]) -> Value {
     let media = json!({"mime_type": "image/png", "base64": STANDARD.encode(bytes), "caption": "Lihat!"});
     let order = json!({"phone_number_id": NUMBER, "from": ANA, "media": media});
     let id = sandbox.inbound(&serde_json::from_value(order).unwrap()).unwrap();
@@ -244,6 +244,10 @@ async fn items_of_a_numbers_value_are_told_in_metas_value_again() {
         if list == "messages" {
             value["contacts"] = json!([{"wa_id": ANA}]);
         }
+        assert_eq!(told, ("messages".to_owned(), value.clone()), "{list}");
+        // Whom the value names is named again.
+        value["contacts"] = json!([{"profile": {"name": "Ana", "key_of_2030": 1}, "wa_id": ANA}]);
+        let told = relayed(&house, &desk, &receiver, ("messages", &value)).await;
         assert_eq!(told, ("messages".to_owned(), value), "{list}");
     }
     // What nobody knows beside the lists is told in a value of its own.
@@ -305,8 +309,14 @@ async fn what_meta_said_of_a_status_is_told_as_it_came_with_keys_that_nobody_kno
     let references =
         sent.iter().map(|id| kabar_engine::outgoing::Reference::Message(id.parse().unwrap()).to_string());
     let told = statuses(&references.collect::<Vec<_>>());
+    let contact =
+        json!({"profile": {"key_of_2030": 7}, "wa_id": ANA, "parent_user_id": "ID.ENT.77", "key_of_2030": 8});
     for status in &told {
-        desk.tell(&house, "messages", desk.value(json!({"statuses": [status]}))).await;
+        let mut value = json!({"statuses": [status]});
+        if status["status"] != "failed" {
+            value["contacts"] = json!([contact]);
+        }
+        desk.tell(&house, "messages", desk.value(value)).await;
     }
     let calls = receiver.until(|calls| items(calls, "statuses").len() >= told.len()).await;
     for mut heard in items(&calls, "statuses") {
@@ -318,6 +328,8 @@ async fn what_meta_said_of_a_status_is_told_as_it_came_with_keys_that_nobody_kno
         heard["id"] = meta["id"].clone();
         assert_eq!(heard, meta, "{word}");
     }
+    let people = items(&calls, "contacts");
+    assert_eq!(people, vec![contact; told.len() - 1], "a failure names nobody");
     let why = desk.tenant.get(&format!("/v1/messages/{}/why", sent[1])).await.json();
     let failed = why["steps"].as_array().unwrap().iter().find(|step| step["status"] == "failed").unwrap();
     assert_eq!(failed["said"]["detail"], "Words of Meta's own.", "{why}");
@@ -342,6 +354,11 @@ async fn who_stops_marketing_messages_at_whatsapp_is_told_as_meta_tells_it() {
         told["user_preferences"][0]["timestamp"] = now.into();
         assert_eq!((field.as_str(), told), ("user_preferences", value));
     }
+    // What nobody knows beside a wish is told beside it, as it came.
+    let odd = json!({"wa_id": ANA, "category": "marketing_messages", "value": "stop", "detail": "d", "timestamp": now, "of_2030": 1});
+    let value = desk.value(json!({"contacts": [{"wa_id": ANA, "of_2030": 2}], "user_preferences": [odd]}));
+    let told = relayed(&house, &desk, &receiver, ("user_preferences", &value)).await;
+    assert_eq!(told, ("user_preferences".to_owned(), value));
     // A wish that is none of Meta's is not told, and is no delivery that failed.
     let wish = json!({"address": format!("+{ANA}"), "session": desk.session});
     assert_eq!(desk.tenant.call("POST /v1/optouts", wish).await.status, 200);

@@ -38,6 +38,7 @@ mod place;
 mod private;
 mod provider_template;
 mod receiver;
+mod relay;
 mod remote;
 mod request;
 mod reseller;

@@ -60,6 +60,12 @@ impl<K> StatusReport<K> {
         self.pricing.is_some() && matches!(self.status, Status::Delivered | Status::Read | Status::Played)
     }
 
+    /// Whether it says more of a sent message than that it is sent. The provider says that once, and not again later.
+    #[must_use]
+    pub fn details_sent(&self) -> bool {
+        self.status == Status::Sent && self.rest.is_some()
+    }
+
     /// About how many bytes it takes.
     pub(super) fn weight(&self) -> usize {
         REPORT_BYTES + self.rest.as_ref().map_or(0, |rest| rest.as_str().len())
@@ -82,9 +88,15 @@ impl<K> StatusReport<K> {
 /// What the provider said of a message's status beyond what is read: an object in its shape, laid over what is told again in the
 /// provider's words. Of it only its words for a failure mean anything here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatusRest(Box<str>);
+pub struct StatusRest {
+    json: Box<str>,
+    alone: bool,
+}
 
 impl StatusRest {
+    /// Under this key stands what the recipient's contact said; a status itself has no such key.
+    pub const CONTACT: &str = "contacts";
+
     /// The pieces of an object, each with its JSON as it came, as far as they fit into [`REST_BYTES`]; `None` when nothing is left.
     pub fn of<'a>(pieces: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let mut json = String::new();
@@ -95,25 +107,37 @@ impl StatusRest {
                 json.extend([&key, ":", value]);
             }
         }
-        (!json.is_empty()).then(|| Self((json + "}").into()))
+        (!json.is_empty()).then(|| Self::stored(&(json + "}"), false))
     }
 
     /// What was stored.
     #[must_use]
-    pub fn stored(json: &str) -> Self {
-        Self(json.into())
+    pub fn stored(json: &str, alone: bool) -> Self {
+        Self { json: json.into(), alone }
+    }
+
+    /// The same, of a status that was told without it before.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self { alone: true, ..self.clone() }
+    }
+
+    /// Whether only this is news: the status itself was told before, as the answer to the call tells that a message is sent.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// Its JSON.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.json
     }
 
     /// Read.
     #[must_use]
     pub fn read(&self) -> Map<String, Value> {
-        serde_json::from_str(&self.0).unwrap_or_default()
+        serde_json::from_str(&self.json).unwrap_or_default()
     }
 
     /// The most telling of the provider's words for a failure.

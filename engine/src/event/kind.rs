@@ -41,6 +41,8 @@ kinds! {
     MessageAccepted = "message.accepted", "Kabar accepted a message for sending, and it is durable.";
     /// The provider took it.
     MessageSent = "message.sent", "WhatsApp took the message.";
+    /// What else the provider said of a message it took.
+    MessageSentDetails = "message.sent_details", "WhatsApp said more of a message after it took it: `pricing`, and what Kabar does not read. Told in Meta's words as its `sent`.";
     /// It reached the phone.
     MessageDelivered = "message.delivered", "It reached the phone.";
     /// The person opened it.

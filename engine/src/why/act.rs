@@ -166,6 +166,9 @@ impl Shadow {
                         mark.answered(step(*launched, since), outcome);
                     }
                     Act::Reported(report) => {
+                        if report.details_sent() {
+                            mark.detail();
+                        }
                         mark.heard(report.status, step(*launched, report.at), report.cause);
                     }
                     Act::Resolved { again } => mark.resolved(now, *again),

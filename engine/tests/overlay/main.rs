@@ -5,6 +5,7 @@ mod action;
 mod campaigns;
 mod cast;
 mod causes;
+mod details;
 mod messages;
 mod once;
 mod property;

@@ -2,11 +2,12 @@
 //! the ledger of handings against which sending once is judged.
 
 use kabar_engine::cause::Cause;
-use kabar_engine::entry::StatusReport;
+use kabar_engine::entry::{StatusReport, StatusRest};
 use kabar_engine::outgoing::{Accepted, Reason, Reference, SendError};
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What became of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +110,10 @@ pub fn reported(
     cause: Option<Cause>,
     at: Timestamp,
 ) -> StatusReport<Reference> {
-    StatusReport { of, status, at, cause, provider_id: None, pricing: None, rest: None }
+    // Every other moment it says more.
+    let rest =
+        StatusRest::of([("conversation", r#"{"expiration_timestamp":"1"}"#)]).filter(|_| at.0 % 2 == 0);
+    StatusReport { of, status, at, cause, provider_id: None, pricing: None, rest: rest.map(Arc::new) }
 }
 
 /// What is answered over a dead link.

@@ -113,7 +113,11 @@ fn report<K: std::fmt::Debug>(of: impl Strategy<Value = K>) -> impl Strategy<Val
 /// Few say more, and some of them the same.
 fn rest() -> impl Strategy<Value = Option<Arc<StatusRest>>> {
     let rest = prop::sample::select(vec!["1", "[2]", r#"{"id":"c"}"#]);
-    option::weighted(0.1, rest).prop_map(|value| StatusRest::of([("conversation", value?)]).map(Arc::new))
+    option::weighted(0.1, (rest, any::<bool>())).prop_map(|value| {
+        let (value, alone) = value?;
+        let rest = StatusRest::of([("conversation", value)])?;
+        Some(Arc::new(if alone { rest.alone() } else { rest }))
+    })
 }
 
 fn pricing() -> impl Strategy<Value = Pricing> {

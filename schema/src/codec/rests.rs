@@ -51,15 +51,19 @@ fn put_rests<K>(out: &mut Vec<u8>, reports: &[StatusReport<K>]) {
     let mut different = Vec::new();
     for report in reports {
         each.push(report.rest.as_deref().map_or(0, |rest| {
-            *numbers.entry(rest.as_str()).or_insert_with(|| {
-                different.push(rest.as_str());
+            *numbers.entry((rest.as_str(), rest.is_alone())).or_insert_with(|| {
+                different.push(rest);
                 different.len() as u64
             })
         }));
     }
     put_varint(out, different.len() as u64);
-    different.into_iter().for_each(|rest| put_text(out, rest));
+    different.iter().for_each(|rest| put_text(out, rest.as_str()));
     each.into_iter().for_each(|number| put_varint(out, number));
+    // Known since later; where none is alone there is nothing, as before.
+    if different.iter().any(|rest| rest.is_alone()) {
+        out.extend(different.iter().map(|rest| u8::from(rest.is_alone())));
+    }
 }
 
 /// Reads the fields; `None` when the kind is of another family.
@@ -84,16 +88,22 @@ fn read_told<K>(
     let mut reports = read_reports(&mut from.reader, from.at, prices.as_ref(), key)?;
     let Some(plain) = from.open(PLACE, "rests")? else { return Ok(None) };
     let mut sealed = Reader::new(&plain);
-    let rest = |r: &mut Reader<'_>| r.text("rest").map(|json| Arc::new(StatusRest::stored(json)));
-    let different = sealed.list("rests", rest)?;
-    for report in &mut reports {
-        let number = usize::try_from(sealed.varint("rest's number")?).ok();
-        let number = number.ok_or(DecodeError::Invalid("rest's number"))?;
-        report.rest = match number.checked_sub(1) {
-            Some(place) => Some(different.get(place).ok_or(DecodeError::Invalid("rest's number"))?.clone()),
-            None => None,
-        };
+    let different = sealed.list("rests", |r| r.text("rest"))?;
+    let mut numbers = Vec::with_capacity(reports.len());
+    for _ in &reports {
+        let number = usize::try_from(sealed.varint("rest's number")?);
+        numbers.push(number.map_err(|_| DecodeError::Invalid("rest's number"))?);
+    }
+    let any = !sealed.rest().is_empty();
+    let mut rests = Vec::with_capacity(different.len());
+    for json in different {
+        let alone = any && sealed.byte("whether it is alone")? != 0;
+        rests.push(Arc::new(StatusRest::stored(json, alone)));
     }
     sealed.finish()?;
+    for (report, number) in reports.iter_mut().zip(numbers) {
+        let found = number.checked_sub(1).map(|place| rests.get(place).cloned());
+        report.rest = found.map(|rest| rest.ok_or(DecodeError::Invalid("rest's number"))).transpose()?;
+    }
     Ok(Some(reports))
 }

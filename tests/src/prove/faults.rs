@@ -30,7 +30,8 @@ const SLOW: Duration = Duration::from_secs(30);
 const SLOW_MS: u64 = 3_000;
 /// Messages that leave before anything happens.
 const WORKING: u64 = 400;
-/// Longest wait until everything has left.
+/// Longest wait until everything has left. A message that met the fault over and over waits a minute at most for its next
+/// try (the longest of `backoff`), and the fault is over by then.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One kind of trouble.
@@ -92,7 +93,10 @@ impl Fault {
     async fn happen(self, stage: &Stage) -> Result<Instant> {
         let sandbox = &stage.world.sandbox;
         match self {
-            Self::Throttled | Self::Graph500 | Self::Bare502 => wait(LOAD).await,
+            Self::Throttled | Self::Graph500 | Self::Bare502 => {
+                wait(LOAD).await;
+                sandbox.set_behaviour(Behaviour { faults: Faults::default(), ..self.behaviour() })?;
+            }
             Self::Outage => {
                 stage.works(WORKING).await?;
                 let gate = stage.gate.as_ref().context("an outage needs a gate")?;
@@ -202,8 +206,11 @@ async fn one(fault: Fault, seed: u64) -> Result<Line> {
     if let Err(refused) = stage.load.stop().await {
         verdict.broken.push(format!("{refused:#}"));
     }
-    let drained = crate::wait::within(PATIENCE, async || stage.is_drained().await.ok()?.then_some(())).await;
-    let drained = drained.map(|()| over.elapsed());
+    let empty = async || stage.waiting().await.ok()?.is_empty().then_some(());
+    let drained = crate::wait::within(PATIENCE, empty).await.map(|()| over.elapsed());
+    if drained.is_none() {
+        stage.waiting().await?.iter().for_each(|who| eprintln!("waits: {who}"));
+    }
     let world = Arc::clone(&stage.world);
     verdict.cut = stage.gate.as_ref().map(Gate::cut).unwrap_or_default();
     stage.finish(&mut verdict).await?;

@@ -80,19 +80,25 @@ async fn is_settled(world: &World, campaigns: &[String]) -> Result<bool> {
 
 /// Whether no message waits to be sent, or for what became of it.
 pub(super) async fn is_drained(world: &World, campaigns: &[String]) -> Result<bool> {
+    Ok(waiting(world, campaigns).await?.is_empty())
+}
+
+/// The sessions and campaigns of which messages wait, each with what it says of itself.
+pub(super) async fn waiting(world: &World, campaigns: &[String]) -> Result<Vec<String>> {
+    let mut waiting = Vec::new();
     for session in &world.sessions {
         let told = world.client.get(&format!("/v1/sessions/{session}")).await?.json();
         if told["outbox"].as_u64() != Some(0) {
-            return Ok(false);
+            waiting.push(format!("session {session}: {told}"));
         }
     }
     for id in campaigns {
         let told = world.client.get(&format!("/v1/campaigns/{id}")).await?.json();
         if told["totals"]["waiting"].as_u64() != Some(0) || told["totals"]["recipients"].as_u64() == Some(0) {
-            return Ok(false);
+            waiting.push(format!("campaign {id}: {told}"));
         }
     }
-    Ok(true)
+    Ok(waiting)
 }
 
 /// Counts everything, through the API while the node lives and then in what it left.

@@ -73,9 +73,9 @@ impl Stage {
         Ok(Self { load, hook, world, child, gate, postmortem: Postmortem::default(), _folder: folder })
     }
 
-    /// Whether nothing waits to be sent.
-    pub(super) async fn is_drained(&self) -> Result<bool> {
-        reckoning::is_drained(&self.world, &self.load.notes.campaigns()).await
+    /// What waits to be sent.
+    pub(super) async fn waiting(&self) -> Result<Vec<String>> {
+        reckoning::waiting(&self.world, &self.load.notes.campaigns()).await
     }
 
     /// Waits until so many more messages have left.

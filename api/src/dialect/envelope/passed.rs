@@ -2,15 +2,15 @@
 //! An item of a number's value was kept without the value around it, which is put around it again.
 
 use super::known::{Known, Person};
-use super::{MESSAGES, enveloped, unread};
+use super::{MESSAGES, OBJECT, envelope, enveloped, unread};
 use bytes::Bytes;
 use kabar_actors::Node;
 use kabar_actors::dispatcher::Event;
 use kabar_engine::address::{Address, AddressKind};
 use kabar_engine::event::Kind;
 use kabar_engine::id::{ConversationId, ShardId, TenantId};
-use kabar_engine::notice::{Notice, OF_VALUE};
-use kabar_engine::time::SECOND_MS;
+use kabar_engine::notice::{Notice, Odd};
+use kabar_engine::time::{SECOND_MS, Timestamp};
 use kabar_schema::StoreError;
 use kabar_schema::records::Session;
 use serde_json::{Map, Value, json};
@@ -36,27 +36,68 @@ pub(super) async fn notice(
     };
     let account =
         notice.account.as_deref().or_else(|| known.as_ref().and_then(|number| number.waba_id.as_deref()));
+    let odd = Odd::read(field);
     // A whole value that has no list names its number; an item, or what stood beside the lists, does not.
-    let inner = LISTS.contains(&field) && value.get("metadata").is_none() || field.starts_with(OF_VALUE);
-    if let Some(session) = notice.session.filter(|_| inner) {
-        let found = node.store().nouns.get::<Session>(tenant, session.0).await?;
-        // An item that was too long to be kept is nothing that a program could read.
-        let Some(found) = found.filter(|_| !value.is_null()) else { return Ok(None) };
-        let told = match field.strip_prefix(OF_VALUE) {
-            Some(key) => (MESSAGES, Map::from_iter([(key.to_owned(), value)])),
-            None => item(field, value),
-        };
-        return Ok(Some(enveloped(&found.noun, account, told)));
+    let inner = LISTS.contains(&field) && value.get("metadata").is_none() || odd.is_some();
+    // What was too long to be kept is nothing that a program could read.
+    if inner && value.is_null() {
+        return Ok(None);
     }
-    let mut entry = json!({"id": account.unwrap_or_default(), "changes": [{"field": field, "value": value}]});
-    if let Some(at) = notice.at {
-        entry["time"] = at.0.div_euclid(SECOND_MS).into();
-    }
-    Ok(Some(Bytes::from(json!({"object": "whatsapp_business_account", "entry": [entry]}).to_string())))
+    let whole = match (notice.session.filter(|_| inner), odd) {
+        (Some(session), odd) => {
+            let found = node.store().nouns.get::<Session>(tenant, session.0).await?;
+            let Some(found) = found else { return Ok(None) };
+            match odd {
+                Some(odd) => stray_key(odd, value, |told| envelope(&found.noun, account, told)),
+                None => envelope(&found.noun, account, item(field, value)),
+            }
+        }
+        (None, Some(odd)) => stray_key(odd, value, |told| of_account(account, notice.at, told)),
+        (None, None) => of_account(account, notice.at, (field, value)),
+    };
+    Ok(Some(Bytes::from(whole.to_string())))
 }
 
-/// An item in its list, and the field the list is of. Who wrote a message is named by the ids in it.
+/// A change of an account.
+fn of_account(
+    account: Option<&str>,
+    at: Option<Timestamp>,
+    (field, value): (&str, impl Into<Value>),
+) -> Value {
+    let value: Value = value.into();
+    let mut entry = json!({"id": account.unwrap_or_default(), "changes": [{"field": field, "value": value}]});
+    if let Some(at) = at {
+        entry["time"] = at.0.div_euclid(SECOND_MS).into();
+    }
+    json!({"object": OBJECT, "entry": [entry]})
+}
+
+/// A key that nobody knows, where it stood, in a webhook that says nothing else.
+fn stray_key(odd: Odd<'_>, raw: Value, around: impl FnOnce((&str, Map<String, Value>)) -> Value) -> Value {
+    let field = if let Odd::Change(field, _) = odd { field } else { MESSAGES };
+    let (mut value, mut raw) = (Map::new(), Some(raw));
+    if let Odd::Value(key) = odd {
+        value.extend(raw.take().map(|raw| (key.to_owned(), raw)));
+    }
+    let mut whole = around((field, value));
+    let (place, key) = match odd {
+        Odd::Value(_) => return whole,
+        Odd::Change(_, key) => (&mut whole["entry"][0]["changes"][0], key),
+        Odd::Entry(key) => (&mut whole["entry"][0], key),
+        Odd::Webhook(key) => (&mut whole, key),
+    };
+    place[key] = raw.into();
+    whole
+}
+
+/// An item in its list, and the field the list is of. Where Meta named nobody beside it, who wrote a message is named by the ids
+/// in it.
 fn item(list: &str, item: Value) -> (&'static str, Map<String, Value>) {
+    let field = if list == PREFERENCES { PREFERENCES } else { MESSAGES };
+    let item = match item {
+        Value::Object(value) if value.get(list).is_some_and(Value::is_array) => return (field, value),
+        item => item,
+    };
     let ids: &[(&str, &str)] = match list {
         "messages" => &[("wa_id", "from"), ("user_id", "from_user_id")],
         PREFERENCES => &[("wa_id", "wa_id"), ("user_id", "user_id")],
@@ -69,7 +110,7 @@ fn item(list: &str, item: Value) -> (&'static str, Map<String, Value>) {
         value.insert("contacts".into(), json!([contact]));
     }
     value.insert(list.to_owned(), json!([item]));
-    (if list == PREFERENCES { PREFERENCES } else { MESSAGES }, value)
+    (field, value)
 }
 
 /// A person stopped marketing messages at WhatsApp, or wants them again.

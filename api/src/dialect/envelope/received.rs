@@ -40,8 +40,13 @@ pub(super) async fn message(
     if let Some(rest) = rest {
         Rest::lay(&mut message, &rest.message);
     }
-    if content.media().is_some_and(|file| file.id.is_some()) {
-        message[content.kind()]["id"] = media::received::id_of(row.id).into();
+    if let Some((kind, _)) = content.received_file() {
+        let edit = content.kind() == "edit";
+        let holder = if edit { &mut message["edit"]["message"] } else { &mut message[content.kind()] };
+        let file = if edit { &mut holder[&*kind] } else { holder };
+        file["id"] = media::received::id_of(row.id).into();
+        // Meta's own address, which is read with Meta's token alone.
+        file.as_object_mut().and_then(|file| file.remove("url"));
     }
     name_as_told(node, row, (&mut message, person)).await?;
     let mut value = Map::new();

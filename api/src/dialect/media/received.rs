@@ -69,7 +69,7 @@ pub(super) async fn file(
 /// Whether a message came with a file just now: that it is to be fetched is noted beside the message, and the one may be seen
 /// before the other.
 fn is_noted_now(state: &ApiState, row: &MessageRow) -> bool {
-    let file = row.content.as_deref().and_then(Content::media).is_some_and(|file| file.id.is_some());
+    let file = row.content.as_deref().and_then(Content::received_file).is_some();
     let age = state.node.clock().now_ms() - row.times.accepted.0;
     row.status == Status::Received && file && age < NOTED_MS
 }

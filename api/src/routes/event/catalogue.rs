@@ -15,6 +15,7 @@ use kabar_engine::pricing::Pricing;
 use kabar_engine::time::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::sync::Arc;
 
 const AT: Timestamp = Timestamp(1_798_110_000_000);
 
@@ -68,7 +69,7 @@ fn sample(kind: Kind) -> Event {
     let of = |reported_at, cause| {
         let (message, session) = (Some(MessageId(7)), Some(SessionId(5)));
         let (conversation, address) = (Some(ConversationId(6)), Some(address()));
-        let recipient = None;
+        let (recipient, priced) = (None, kind == Kind::MessageSentDetails);
         About::Message(Box::new(OfMessage {
             message,
             session,
@@ -78,6 +79,7 @@ fn sample(kind: Kind) -> Event {
             reported_at,
             cause,
             media: (kind == Kind::MediaStored).then_some(MediaId(4)),
+            pricing: priced.then(|| Pricing::from_line("1|PMP|regular|utility|").map(Arc::new)).flatten(),
             ..OfMessage::default()
         }))
     };
@@ -88,9 +90,11 @@ fn sample(kind: Kind) -> Event {
         | Kind::MessageExpired
         | Kind::MediaStored => of(None, None),
         Kind::MediaFailed => of(None, Some(Cause::MEDIA_EXPIRED)),
-        Kind::MessageDelivered | Kind::MessageRead | Kind::MessagePlayed | Kind::MessageReceived => {
-            of(Some(AT.plus_ms(-1_000)), None)
-        }
+        Kind::MessageSentDetails
+        | Kind::MessageDelivered
+        | Kind::MessageRead
+        | Kind::MessagePlayed
+        | Kind::MessageReceived => of(Some(AT.plus_ms(-1_000)), None),
         Kind::MessageFailed => of(Some(AT.plus_ms(-1_000)), Some(Cause(131_026))),
         Kind::MessageCancelled => of(None, Some(Cause::CANCELLED)),
         Kind::ConversationOpened => {
@@ -185,8 +189,8 @@ fn page() -> String {
          advertisement or post\nthe person came from; both stand there only where they were told.\n\nWhat WhatsApp tells \
          beside messages (`template.*`, `number.*`, `account.*`, `flow.*`, `call.*`, `group.*`, `link.*`, `phone.*`,\n`agent.*`, \
          `provider.*`) has in `data`: `field` (WhatsApp's name), `account`, `event` (its word for what happened), \
-         `template`,\n`reported_at`, and `value` as it came, null when it was longer than 20 KiB. `session` is the number \
-         where it names one. A repeat\nwithin seven days is no event again. What such an event says of a number is the \
+         `template`,\n`reported_at`, and `value` as it came, null when it was longer than 20 KiB: an item of a number's value \
+         stands in its list beside\nthe `contacts` that came with it, where any came. `session` is the number where it names one. A repeat\nwithin seven days is no event again. What such an event says of a number is the \
          session's `health`.\n\n",
     );
     page.push_str(FOLLOWING);
@@ -226,6 +230,12 @@ fn an_events_json_is_golden() {
             }
             "message.delivered" | "message.read" | "message.played" | "message.received" => {
                 of_message(reported.clone(), Value::Null)
+            }
+            "message.sent_details" => {
+                let mut data = of_message(reported.clone(), Value::Null);
+                data["pricing"] = json!({"billable": true, "model": "PMP", "type": "regular", "category": "utility",
+                    "origin": null});
+                data
             }
             "message.failed" => of_message(
                 reported.clone(),
@@ -298,7 +308,7 @@ fn of_notice(event: &Event) -> Value {
 
 #[test]
 fn a_price_and_a_referral_stand_beside_the_rest() {
-    let pricing = Pricing::from_line("1|PMP|regular|utility|").map(std::sync::Arc::new);
+    let pricing = Pricing::from_line("1|PMP|regular|utility|").map(Arc::new);
     let referral = Some(Box::new(json!({"source_id": "1"})));
     let about = About::Message(Box::new(OfMessage { pricing, referral, ..OfMessage::default() }));
     let data = &shown(Event { about, ..sample(Kind::MessageDelivered) })["data"];

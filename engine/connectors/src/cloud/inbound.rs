@@ -12,6 +12,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+/// Keys of a preference that are told again without being kept.
+const READ_OF_PREFERENCE: [&str; 6] = ["wa_id", "user_id", "category", "value", "detail", "timestamp"];
+
 /// The people named beside the messages.
 #[derive(Default)]
 pub(super) struct Contacts<'a>(Vec<ContactWire<'a>>);
@@ -96,14 +99,20 @@ impl<'a> Contacts<'a> {
     }
 
     /// The contact of this sender. A sender without any id is the only contact, or nobody.
-    fn of(&self, wire: &MessageWire<'_>) -> Option<&ContactWire<'a>> {
-        let same = |a: &Option<Text<'_>>, b: &Option<Text<'_>>| a.is_some() && a == b;
+    fn of(&self, (phone, user_id): (Option<&Text<'_>>, Option<&Text<'_>>)) -> Option<&ContactWire<'a>> {
+        let same = |a: &Option<Text<'_>>, b: Option<&Text<'_>>| a.is_some() && a.as_ref() == b;
         match self.0.as_slice() {
-            [only] if wire.from.is_none() && wire.from_user_id.is_none() => Some(only),
-            contacts => {
-                contacts.iter().find(|c| same(&c.wa_id, &wire.from) || same(&c.user_id, &wire.from_user_id))
-            }
+            [only] if phone.is_none() && user_id.is_none() => Some(only),
+            contacts => contacts.iter().find(|c| same(&c.wa_id, phone) || same(&c.user_id, user_id)),
         }
+    }
+
+    /// What the contact of a recipient says beyond the ids and names it is known by: an object, if anything.
+    pub(super) fn beyond(&self, ids: (Option<&Text<'_>>, Option<&Text<'_>>)) -> Option<String> {
+        let contact = self.of(ids)?;
+        let username = contact.profile.as_ref().and_then(|profile| profile.username.as_deref());
+        let rest = rest::of_contact(contact, username);
+        (!rest.is_empty()).then(|| Value::Object(rest).to_string())
     }
 }
 
@@ -142,7 +151,7 @@ pub(super) fn message(raw: &RawValue, contacts: &Contacts<'_>) -> Option<Inbound
     if wire.id.is_empty() || wire.group_id.is_some() {
         return None;
     }
-    let contact = contacts.of(&wire);
+    let contact = contacts.of((wire.from.as_ref(), wire.from_user_id.as_ref()));
     let user_id = user_id(wire.from_user_id.as_ref())
         .or_else(|| user_id(contact.and_then(|contact| contact.user_id.as_ref())))
         // A user who hides the number may stand in `from` under the user id.
@@ -226,14 +235,17 @@ fn moved(value: &Value) -> Vec<Address> {
     found
 }
 
-/// `None` for another switch than that of marketing messages, or another wish than stop and resume.
-pub(super) fn preference(raw: &RawValue) -> Option<UserPreference> {
+/// The wish, and whether more is said of it; `None` for another switch than that of marketing messages, or another wish than
+/// stop and resume.
+pub(super) fn preference(raw: &RawValue) -> Option<(UserPreference, bool)> {
     let wire: PreferenceWire<'_> = serde_json::from_str(raw.get()).ok()?;
+    let all: Map<String, Value> = serde_json::from_str(raw.get()).ok()?;
+    let odd = all.keys().any(|key| !READ_OF_PREFERENCE.contains(&key.as_str()));
     let stop = match (&*wire.category, &*wire.value) {
         ("marketing_messages", "stop") => true,
         ("marketing_messages", "resume") => false,
         _ => return None,
     };
     let address: Address = phone(wire.wa_id.as_ref()).or_else(|| user_id(wire.user_id.as_ref()))?;
-    Some(UserPreference { address, stop, at: wire.timestamp.0 })
+    Some((UserPreference { address, stop, at: wire.timestamp.0 }, odd))
 }

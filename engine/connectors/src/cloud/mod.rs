@@ -10,6 +10,7 @@ mod graph;
 mod inbound;
 mod media;
 mod number;
+mod outline;
 mod profile;
 mod proof;
 mod rest;

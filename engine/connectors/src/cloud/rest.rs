@@ -67,7 +67,7 @@ fn of_message(value: &Value) -> Map<String, Value> {
 }
 
 /// Of a sender, whose name at WhatsApp is kept as `username`.
-fn of_contact(contact: &ContactWire<'_>, username: Option<&str>) -> Map<String, Value> {
+pub(super) fn of_contact(contact: &ContactWire<'_>, username: Option<&str>) -> Map<String, Value> {
     let mut rest = contact.more.clone();
     for (key, text) in
         [("parent_user_id", &contact.parent_user_id), ("identity_key_hash", &contact.identity_key_hash)]

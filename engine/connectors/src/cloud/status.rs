@@ -1,6 +1,7 @@
 //! One status of a webhook, and the errors it or a number carries. Not the status machine: that is the engine's.
 
 use super::answer::cut;
+use super::inbound::Contacts;
 use super::webhook::{InboundStatus, NumberError};
 use super::wire::{Number, Seconds, Text};
 use kabar_engine::address::Address;
@@ -82,12 +83,12 @@ struct ErrorData<'a> {
 }
 
 /// `None` for a word this version does not know, or a status without a message id.
-pub(super) fn read(wire: &Usual<'_>) -> Option<InboundStatus> {
-    told(wire, Vec::new())
+pub(super) fn read(wire: &Usual<'_>, contacts: &Contacts<'_>) -> Option<InboundStatus> {
+    told(wire, contacts, Vec::new())
 }
 
 /// A status of any shape. A price or a reason of an unknown shape is no reason to lose the status.
-pub(super) fn read_late(raw: &RawValue) -> Option<InboundStatus> {
+pub(super) fn read_late(raw: &RawValue, contacts: &Contacts<'_>) -> Option<InboundStatus> {
     let mut all: BTreeMap<Text<'_>, &RawValue> = serde_json::from_str(raw.get()).ok()?;
     all.retain(|_, raw| raw.get() != "null");
     let pricing = all.remove("pricing");
@@ -105,7 +106,7 @@ pub(super) fn read_late(raw: &RawValue) -> Option<InboundStatus> {
         pricing: usual.or_else(|| odd.map(PricingWire::odd)),
     };
     let odd = odd.map(|raw| ("pricing", raw.get()));
-    told(&wire, odd.into_iter().chain(all.iter().map(|(key, raw)| (&**key, raw.get()))).collect())
+    told(&wire, contacts, odd.into_iter().chain(all.iter().map(|(key, raw)| (&**key, raw.get()))).collect())
 }
 
 /// A text, which then is there no more; `None` where it is none.
@@ -119,7 +120,7 @@ fn optional<'a>(all: &mut BTreeMap<Text<'a>, &'a RawValue>, key: &str) -> Option
 }
 
 /// What a status says, with whatever it says beyond that.
-fn told<'a>(wire: &Usual<'a>, more: Vec<(&'a str, &'a str)>) -> Option<InboundStatus> {
+fn told(wire: &Usual<'_>, contacts: &Contacts<'_>, more: Vec<(&str, &str)>) -> Option<InboundStatus> {
     let status = match &*wire.status {
         "sent" => Status::Sent,
         "delivered" => Status::Delivered,
@@ -133,7 +134,9 @@ fn told<'a>(wire: &Usual<'a>, more: Vec<(&'a str, &'a str)>) -> Option<InboundSt
     }
     // Ahead of what nobody knows, where there is no room for everything.
     let known = [("errors", wire.errors), ("conversation", wire.conversation)];
-    let known = known.into_iter().filter_map(|(key, raw)| Some((key, raw?.get())));
+    let contact = contacts.beyond((wire.recipient_id.as_ref(), wire.recipient_user_id.as_ref()));
+    let contact = contact.as_deref().map(|contact| (StatusRest::CONTACT, contact));
+    let known = known.into_iter().filter_map(|(key, raw)| Some((key, raw?.get()))).chain(contact);
     let error = wire.errors.and_then(|raw| first(raw.get()));
     // A failure is a failure even without its reason.
     let cause = match (status, &error) {

@@ -6,8 +6,8 @@
 //! as usual in it, it is read once more from the outside in, each piece kept raw until it is its turn.
 
 use super::inbound::{self, Contacts};
-use super::status::{self, Usual};
-use super::wire::{Seconds, Text};
+use super::outline::{self, About, ChangeWire, Entry, Envelope, Odds, UsualChange, Value};
+use super::status;
 use crate::metrics;
 use kabar_engine::address::Address;
 use kabar_engine::beside::Beside;
@@ -15,18 +15,19 @@ use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::entry::StatusRest;
 use kabar_engine::hash::HashMap;
-use kabar_engine::notice::OF_VALUE;
+use kabar_engine::notice::Odd;
 use kabar_engine::outgoing::Reference;
 use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
 use kabar_engine::time::Timestamp;
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The fields whose value is one of a number's.
 const VALUES: [&str; 2] = ["messages", "user_preferences"];
+
+/// Bytes of the people named in a value that are kept beside each item of it.
+const CONTACTS_BYTES: usize = 4 * 1024;
 
 /// One part of a webhook.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,16 +130,16 @@ pub struct NumberError {
     pub cause: Cause,
     /// Meta's words, at most 512 characters.
     pub detail: Option<String>,
-    /// Its JSON as it came.
+    /// Its JSON as it came; in its list, beside `contacts`, where the value names people.
     pub raw: String,
 }
 
 /// An item that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownItem {
-    /// Which list it stood in, e.g. `messages`; a whole key of the value has [`OF_VALUE`] before its name.
+    /// Which list it stood in, e.g. `messages`; a key that nobody knows is named as [`Odd`] names it.
     pub field: String,
-    /// Its JSON as it came.
+    /// Its JSON as it came; in its list, beside `contacts`, where the value names people.
     pub raw: String,
 }
 
@@ -158,113 +159,6 @@ pub enum ParseError {
     Envelope,
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "E: Deserialize<'de>"))]
-struct Envelope<E> {
-    entry: Vec<E>,
-}
-
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "C: Deserialize<'de>"))]
-struct Entry<'a, C> {
-    #[serde(borrow, default)]
-    id: Option<Text<'a>>,
-    /// Read late: an odd time costs nothing but itself.
-    #[serde(borrow, default)]
-    time: Option<&'a RawValue>,
-    changes: Vec<C>,
-}
-
-impl<C> Entry<'_, C> {
-    fn about(&self) -> About<'_> {
-        let at = self.time.and_then(|raw| serde_json::from_str::<Seconds>(raw.get()).ok());
-        About { account: self.id.as_deref(), at: at.map(|Seconds(at)| at) }
-    }
-}
-
-/// What an entry says of all its changes.
-#[derive(Clone, Copy, Default)]
-struct About<'a> {
-    account: Option<&'a str>,
-    at: Option<Timestamp>,
-}
-
-#[derive(Deserialize)]
-struct ChangeWire<'a> {
-    #[serde(borrow)]
-    field: Text<'a>,
-    #[serde(borrow)]
-    value: &'a RawValue,
-}
-
-/// A change of the usual kind.
-#[derive(Deserialize)]
-struct UsualChange<'a> {
-    #[serde(borrow)]
-    field: Text<'a>,
-    #[serde(borrow)]
-    value: Value<'a, Usual<'a>>,
-}
-
-/// A number's value. One with a key that is not of these is read in another way, which keeps it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, bound(deserialize = "S: Deserialize<'de>"))]
-struct Value<'a, S> {
-    #[serde(borrow, default, rename = "messaging_product")]
-    _product: Option<&'a RawValue>,
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-    #[serde(borrow, default)]
-    contacts: Option<&'a RawValue>,
-    #[serde(default = "none")]
-    statuses: Option<Vec<S>>,
-    #[serde(borrow, default)]
-    messages: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    user_preferences: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    errors: Option<Vec<&'a RawValue>>,
-    #[serde(borrow, default)]
-    user_actions: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    phone_number_id: Text<'a>,
-}
-
-/// What a value of any shape has under its keys.
-type Keys<'a> = BTreeMap<Text<'a>, &'a RawValue>;
-
-impl<'a> Value<'a, &'a RawValue> {
-    /// Of a value of any shape, with the keys that nobody knows; `None` when it is none of a number's.
-    fn odd(raw: &'a RawValue) -> Option<(Self, Keys<'a>)> {
-        let mut all: Keys<'a> = serde_json::from_str(raw.get()).ok()?;
-        let value = Self {
-            _product: all.remove("messaging_product"),
-            metadata: serde_json::from_str(all.remove("metadata")?.get()).ok()?,
-            contacts: all.remove("contacts"),
-            statuses: list(&mut all, "statuses")?,
-            messages: list(&mut all, "messages")?,
-            user_preferences: list(&mut all, "user_preferences")?,
-            errors: list(&mut all, "errors")?,
-            user_actions: list(&mut all, "user_actions")?,
-        };
-        Some((value, all))
-    }
-}
-
-/// A list that may be missing; `None` where something else stands in its place.
-fn list<'a>(all: &mut Keys<'a>, key: &str) -> Option<Option<Vec<&'a RawValue>>> {
-    all.remove(key).map_or(Some(None), |raw| serde_json::from_str(raw.get()).ok())
-}
-
-/// serde's `default` would ask `Default` of what the list holds.
-fn none<S>() -> Option<Vec<S>> {
-    None
-}
-
 /// Reads a body: every entry, change and item of it. The body must have been verified before.
 ///
 /// # Errors
@@ -279,7 +173,7 @@ pub fn parse(body: &[u8]) -> Result<Vec<Change>, ParseError> {
 fn in_one_go(body: &[u8]) -> Option<Sheaf> {
     // Seen to be text once, not string by string.
     let text = std::str::from_utf8(body).ok()?;
-    let envelope: Envelope<Entry<'_, UsualChange<'_>>> = serde_json::from_str(text).ok()?;
+    let envelope: Envelope<'_> = serde_json::from_str(text).ok()?;
     let mut sheaf = Sheaf::default();
     for entry in &envelope.entry {
         for change in &entry.changes {
@@ -294,19 +188,17 @@ fn piece_by_piece(body: &[u8]) -> Result<Sheaf, ParseError> {
     let mut sheaf = Sheaf::default();
     let whole: &RawValue = serde_json::from_slice(body)
         .map_err(|error| ParseError::Json { line: error.line(), column: error.column() })?;
-    let envelope: Envelope<&RawValue> =
-        serde_json::from_str(whole.get()).map_err(|_| ParseError::Envelope)?;
-    for raw in envelope.entry {
-        let Ok(entry) = serde_json::from_str::<Entry<'_, &RawValue>>(raw.get()) else {
-            sheaf.unknown(About::default(), "entry", raw);
-            continue;
-        };
-        for raw in &entry.changes {
-            match serde_json::from_str::<ChangeWire<'_>>(raw.get()) {
-                Ok(change) => sheaf.change(entry.about(), &change),
-                Err(_) => sheaf.unknown(entry.about(), "change", raw),
-            }
+    let (entries, odd) = outline::entries(whole).ok_or(ParseError::Envelope)?;
+    for raw in entries {
+        match Entry::odd(raw) {
+            Some((entry, odd)) => sheaf.entry(&entry, odd),
+            None => _ = sheaf.unknown(About::default(), "entry", raw.get()),
         }
+    }
+    // Of the first number or account that the webhook is about.
+    let first = sheaf.changes.first().map(|_| 0);
+    for (key, raw) in odd {
+        sheaf.aside(first, About::default(), (Odd::Webhook(&key), &raw));
     }
     Ok(sheaf)
 }
@@ -328,37 +220,72 @@ impl Sheaf {
         let events = self.number(&value.metadata.phone_number_id, about);
         let wires = value.statuses.as_deref().unwrap_or_default();
         events.statuses.reserve(wires.len());
+        let contacts = Contacts::read(value.contacts.filter(|_| !wires.is_empty()));
         for wire in wires {
-            events.statuses.push(status::read(wire)?);
+            events.statuses.push(status::read(wire, &contacts)?);
         }
         (read_lists(events, value) || !wires.is_empty()).then_some(())
     }
 
-    fn change(&mut self, about: About<'_>, change: &ChangeWire<'_>) {
-        if !VALUES.contains(&&*change.field) || !self.value(about, &change.field, change.value) {
-            self.unknown(about, &change.field, change.value);
+    fn entry(&mut self, entry: &Entry<'_, &RawValue>, odd: Odds) {
+        let (about, mut first) = (entry.about(), None);
+        for raw in &entry.changes {
+            let place = match ChangeWire::odd(raw) {
+                Some((change, odd)) => self.change(about, &change, odd),
+                None => self.unknown(about, "change", raw.get()),
+            };
+            first = first.or(Some(place));
+        }
+        for (key, raw) in odd {
+            self.aside(first, about, (Odd::Entry(&key), &raw));
         }
     }
 
-    /// `false`: not even the number can be read.
-    fn value(&mut self, about: About<'_>, field: &str, raw: &RawValue) -> bool {
-        let Some((value, odd)) = Value::odd(raw) else { return false };
-        let events = self.number(&value.metadata.phone_number_id, about);
+    /// Tells where its events stand.
+    fn change(&mut self, about: About<'_>, change: &ChangeWire<'_>, odd: Odds) -> usize {
+        let place = match VALUES.contains(&&*change.field) {
+            true => self.value(about, &change.field, change.value),
+            false => None,
+        };
+        let place = place.unwrap_or_else(|| self.unknown(about, &change.field, change.value.get()));
+        for (key, raw) in odd {
+            self.aside(Some(place), about, (Odd::Change(&change.field, &key), &raw));
+        }
+        place
+    }
+
+    /// What stands around a value is of its number, or of its account where it has none.
+    fn aside(&mut self, beside: Option<usize>, about: About<'_>, (odd, raw): (Odd<'_>, &str)) {
+        let field = odd.field();
+        match beside.and_then(|place| self.changes.get_mut(place)) {
+            Some(Change::Number(events)) => events.keep(&field, raw),
+            Some(Change::Unknown { account: Some(account), .. }) if about.account.is_none() => {
+                let account = account.clone();
+                _ = self.unknown(About { account: Some(&account), ..about }, &field, raw);
+            }
+            _ => _ = self.unknown(about, &field, raw),
+        }
+    }
+
+    /// Where the number's events stand; `None`: not even the number can be read.
+    fn value(&mut self, about: About<'_>, field: &str, raw: &RawValue) -> Option<usize> {
+        let (value, odd) = Value::odd(raw)?;
+        let id = &value.metadata.phone_number_id;
+        let events = self.number(id, about);
         let statuses = value.statuses.as_deref().unwrap_or_default();
+        let contacts = Contacts::read(value.contacts);
         for raw in statuses {
-            match status::read_late(raw) {
+            match status::read_late(raw, &contacts) {
                 Some(status) => events.statuses.push(status),
-                None => events.keep("statuses", raw),
+                None => events.keep_item("statuses", raw, value.contacts),
             }
         }
-        if !read_lists(events, &value) && statuses.is_empty() {
-            events.keep(field, raw);
-            return true;
+        if read_lists(events, &value) || !statuses.is_empty() {
+            odd.iter().for_each(|(key, raw)| events.keep(&Odd::Value(key).field(), raw));
+        } else {
+            events.keep(field, raw.get());
         }
-        for (key, raw) in &odd {
-            events.keep(&format!("{OF_VALUE}{}", &**key), raw);
-        }
-        true
+        self.places.get(&**id).copied()
     }
 
     fn number(&mut self, id: &str, about: About<'_>) -> &mut NumberEvents {
@@ -378,10 +305,11 @@ impl Sheaf {
         }
     }
 
-    fn unknown(&mut self, about: About<'_>, field: &str, raw: &RawValue) {
-        let (field, raw, account) =
-            (field.to_owned(), raw.get().to_owned(), about.account.map(str::to_owned));
+    /// Tells where it stands.
+    fn unknown(&mut self, about: About<'_>, field: &str, raw: &str) -> usize {
+        let (field, raw, account) = (field.to_owned(), raw.to_owned(), about.account.map(str::to_owned));
         self.changes.push(Change::Unknown { field, raw, account, at: about.at });
+        self.changes.len() - 1
     }
 
     /// Counts what is of no kind of its own further on: whether a status or a message is news is not known here.
@@ -404,8 +332,20 @@ impl Sheaf {
 }
 
 impl NumberEvents {
-    fn keep(&mut self, field: &str, raw: &RawValue) {
-        self.unknown.push(UnknownItem { field: field.to_owned(), raw: raw.get().to_owned() });
+    fn keep_item(&mut self, list: &str, raw: &RawValue, contacts: Option<&RawValue>) {
+        self.keep(list, &item(list, raw, contacts));
+    }
+
+    fn keep(&mut self, field: &str, raw: &str) {
+        self.unknown.push(UnknownItem { field: field.to_owned(), raw: raw.to_owned() });
+    }
+}
+
+/// An item of a list as it came: in its list, beside the people whom the value names, where it names any.
+fn item(list: &str, raw: &RawValue, contacts: Option<&RawValue>) -> String {
+    match contacts.filter(|contacts| contacts.get().len() <= CONTACTS_BYTES) {
+        Some(people) => format!(r#"{{"contacts":{people},"{list}":[{raw}]}}"#),
+        None => raw.get().to_owned(),
     }
 }
 
@@ -417,24 +357,28 @@ fn read_lists<S>(events: &mut NumberEvents, value: &Value<'_, S>) -> bool {
         for raw in messages {
             match inbound::message(raw, &contacts) {
                 Some(message) => events.messages.push(message),
-                None => events.keep("messages", raw),
+                None => events.keep_item("messages", raw, value.contacts),
             }
         }
     }
     for raw in value.user_preferences.iter().flatten() {
-        match inbound::preference(raw) {
-            Some(preference) => events.preferences.push(preference),
-            None => events.keep("user_preferences", raw),
+        let read = inbound::preference(raw);
+        // Read, but with keys that nobody knows: it is told as it came as well.
+        if read.as_ref().is_none_or(|(_, odd)| *odd) {
+            events.keep_item("user_preferences", raw, value.contacts);
         }
+        events.preferences.extend(read.map(|(preference, _)| preference));
     }
     for raw in value.errors.iter().flatten() {
         match status::error(raw) {
-            Some(error) => events.errors.push(error),
-            None => events.keep("errors", raw),
+            Some(error) => {
+                events.errors.push(NumberError { raw: item("errors", raw, value.contacts), ..error });
+            }
+            None => events.keep_item("errors", raw, value.contacts),
         }
     }
     for raw in value.user_actions.iter().flatten() {
-        events.keep("user_actions", raw);
+        events.keep_item("user_actions", raw, value.contacts);
     }
     [&value.messages, &value.user_preferences, &value.errors, &value.user_actions]
         .into_iter()

@@ -4,12 +4,11 @@
 use super::{Answer, Effect, Effects, Received, Refusal, chunk_key, refuse, says_stop, seen_hash};
 use crate::address::Address;
 use crate::cause::Cause;
-use crate::content::Content;
 use crate::conversation::speaks;
 use crate::entry::{ConsentSource, ConversationOpened, Inbound, StatusReport, What};
 use crate::hash::{HashMap, HashSet};
 use crate::id::{CampaignId, ConversationId, MediaId, MessageId, Sequence, SessionId, TenantId};
-use crate::mark::{MarkState, step};
+use crate::mark::{Mark, MarkState, step};
 use crate::optout::{self, Wish};
 use crate::outgoing::Reference;
 use crate::overlay::Overlay;
@@ -37,7 +36,8 @@ impl Overlay {
                     if report.cause.is_some_and(says_stop) {
                         stopped.extend(self.messages.get(&id).map(|m| m.address.clone()));
                     }
-                    single.push(of(report, id));
+                    let told = self.messages.get(&id).is_some_and(|row| row.times.sent.is_some());
+                    single.push(alone(of(report, id), told));
                 }
                 Reference::Campaign(campaign, index)
                     if self.news_of_recipient((tenant, session), campaign, index, report) =>
@@ -49,10 +49,12 @@ impl Overlay {
                     }
                     let mut line = of(report, index);
                     // The same may stand in a body twice: it is counted once.
-                    if !line.counts_price() || !charged.insert((campaign, index)) {
+                    let counted = line.counts_price() && charged.insert((campaign, index));
+                    if !counted && !line.details_sent() {
                         line.pricing = None;
                     }
-                    packed.entry(campaign).or_default().push(line);
+                    let told = self.mark(campaign, index).is_some_and(Mark::is_sent);
+                    packed.entry(campaign).or_default().push(alone(line, told));
                 }
                 _ => {}
             }
@@ -105,8 +107,7 @@ impl Overlay {
         };
         self.mark(campaign, index).is_some_and(|mark| {
             let mut after = mark;
-            let cause = of(report, index).cause;
-            after.heard(report.status, step(part.start.launched, report.at), cause);
+            after.reported(step(part.start.launched, report.at), &of(report, index));
             after != mark
         })
     }
@@ -191,10 +192,12 @@ fn of<K>(report: &StatusReport<Reference>, key: K) -> StatusReport<K> {
     }
 }
 
-/// What an edited message says now.
-fn edited(content: &Content) -> Option<Content> {
-    let Content::Other { kind, value } = content else { return None };
-    (kind == "edit").then(|| Content::from_json(value.get("message")?).ok())?
+/// A `sent` that was told before, by the answer to the call, is news only for what else it says.
+fn alone<K>(mut report: StatusReport<K>, told: bool) -> StatusReport<K> {
+    if told && report.details_sent() {
+        report.rest = report.rest.map(|rest| Arc::new(rest.alone()));
+    }
+    report
 }
 
 /// Works one batch of received messages off, remembering what the batch itself brought.
@@ -237,7 +240,7 @@ impl Desk<'_> {
 
     /// What the person wants from now on. Who opted out under an old number has opted out under the new one.
     fn wishes(&mut self, m: &Received) {
-        let edited = edited(&m.content);
+        let edited = m.content.edited();
         let said = edited.as_ref().unwrap_or(&m.content).text().and_then(optout::read);
         let moved = m.content.kind() == "system" && self.overlay.opted_out(self.effects.tenant, &m.from);
         let (wish, source) = match said {

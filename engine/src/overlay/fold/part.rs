@@ -63,8 +63,7 @@ impl Overlay {
             What::PartStatuses { campaign, statuses } => {
                 let mut pass = Pass::new(stamp, *campaign);
                 for s in statuses {
-                    let heard = |m: &mut Mark, step| m.heard(s.status, step, s.cause);
-                    self.move_mark(&mut pass, s.of, s.at, heard);
+                    self.move_mark(&mut pass, s.of, s.at, |m, step| m.reported(step, s));
                 }
                 self.priced(stamp, *campaign, statuses);
             }
@@ -257,6 +256,7 @@ impl Overlay {
             tag: None,
             beside: None,
             pricing: None,
+            detailed: false,
             campaign: Some((*campaign, *index)),
             prev: None,
             number: 0,

@@ -60,6 +60,7 @@ fn a_message() {
         tag: None,
         beside: None,
         pricing: None,
+        detailed: false,
         campaign: Some((CampaignId(7), 8)),
         prev: Some(MessageId(id.0 - 1)),
         number: 300,
@@ -71,7 +72,12 @@ fn a_message() {
     let priced = MessageRow { pricing: Some(std::sync::Arc::new(price())), ..row };
     let more = message::pack(&priced);
     assert_eq!(hex(&more), format!("{MESSAGE}{PRICED}"), "a price stands behind what was there before");
-    assert_eq!(message::unpack(id, &more), Ok(priced));
+    assert_eq!(message::unpack(id, &more), Ok(priced.clone()));
+    let detailed = MessageRow { detailed: true, ..priced };
+    let marked = message::pack(&detailed);
+    let place = more.iter().zip(&marked).position(|(before, now)| before != now).unwrap();
+    assert_eq!((more[place], marked[place]), (3, 0x83), "a flag in the stage's byte, and nothing else");
+    assert_eq!((&more[place + 1..], message::unpack(id, &marked)), (&marked[place + 1..], Ok(detailed)));
     assert_eq!(message::unpack(id, &[2]), Err(DecodeError::Invalid("form")));
     for end in 0..bytes.len() {
         assert!(message::unpack(id, &bytes[..end]).is_err(), "cut at {end}");

@@ -24,6 +24,18 @@ fn by(reader: &mut Reader<'_>, id: MessageId, what: &'static str) -> Result<u64,
     reader.near(&mut last, what)
 }
 
+/// Stands above the stage in its byte: the provider said more with `sent`.
+const DETAILED: u8 = 0x80;
+
+/// What a message is doing, and whether the provider said more with `sent`, in one byte.
+pub(crate) fn stage_byte(row: &MessageRow) -> u8 {
+    row.stage as u8 | if row.detailed { DETAILED } else { 0 }
+}
+
+pub(crate) fn read_stage(byte: u8) -> Option<(Stage, bool)> {
+    Some((Stage::from_byte(byte & !DETAILED)?, byte & DETAILED != 0))
+}
+
 /// Everything but the id and the content.
 pub(crate) fn pack(row: &MessageRow) -> Vec<u8> {
     let mut out = Vec::with_capacity(96);
@@ -34,7 +46,7 @@ pub(crate) fn pack(row: &MessageRow) -> Vec<u8> {
     put_varint(&mut out, row.session.0);
     put_by(&mut out, row.id, row.conversation.0);
     put_address(&mut out, &row.address);
-    out.extend([row.lane as u8, row.status as u8, row.stage as u8]);
+    out.extend([row.lane as u8, row.status as u8, stage_byte(row)]);
     put_varint(&mut out, u64::from(row.attempts));
     put_time_near(&mut out, begun, row.due);
     put_time_near(&mut out, begun, row.valid_until);
@@ -78,16 +90,22 @@ fn read_times(reader: &mut Reader<'_>, begun: Timestamp) -> Result<Times, Decode
 pub(crate) fn unpack(id: MessageId, bytes: &[u8]) -> Result<MessageRow, DecodeError> {
     let mut reader = opened(bytes)?;
     let begun = id.at();
+    let (tenant, session) = (TenantId(reader.varint("tenant")?), SessionId(reader.varint("session")?));
+    let conversation = ConversationId(by(&mut reader, id, "conversation")?);
+    let address = reader.address("address")?;
+    let lane = choice(&mut reader, "lane", Lane::from_byte)?;
+    let status = choice(&mut reader, "status", Status::from_byte)?;
+    let (stage, detailed) = choice(&mut reader, "stage", read_stage)?;
     let mut row = MessageRow {
         id,
-        tenant: TenantId(reader.varint("tenant")?),
-        session: SessionId(reader.varint("session")?),
-        conversation: ConversationId(by(&mut reader, id, "conversation")?),
-        address: reader.address("address")?,
+        tenant,
+        session,
+        conversation,
+        address,
         content: None,
-        lane: choice(&mut reader, "lane", Lane::from_byte)?,
-        status: choice(&mut reader, "status", Status::from_byte)?,
-        stage: choice(&mut reader, "stage", Stage::from_byte)?,
+        lane,
+        status,
+        stage,
         attempts: u16::try_from(reader.small("attempts")?).map_err(|_| DecodeError::Invalid("attempts"))?,
         due: reader.time_near(begun, "due")?,
         valid_until: reader.time_near(begun, "valid until")?,
@@ -98,6 +116,7 @@ pub(crate) fn unpack(id: MessageId, bytes: &[u8]) -> Result<MessageRow, DecodeEr
         tag: None,
         beside: None,
         pricing: None,
+        detailed,
         campaign: reader
             .option("campaign", |r| Ok((CampaignId(r.varint("campaign")?), r.small("campaign's index")?)))?,
         prev: reader.option("prev", |r| by(r, id, "prev").map(MessageId))?,

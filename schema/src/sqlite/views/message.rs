@@ -5,12 +5,13 @@ use super::super::database::Fault;
 use super::super::number::{Columns, damaged, int};
 use super::{Breath, Current, one};
 use crate::codec::body;
+use crate::codec::view::message::{read_stage, stage_byte};
 use crate::seal::Keyring;
 use crate::sealing::{Place, open, seal};
 use kabar_engine::cause::Cause;
 use kabar_engine::entry::Position;
 use kabar_engine::id::{CampaignId, ConversationId, MessageId, SessionId, TenantId};
-use kabar_engine::message::{MessageRow, Stage, Times};
+use kabar_engine::message::{MessageRow, Times};
 use kabar_engine::pacing::Lane;
 use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
@@ -117,7 +118,7 @@ fn execute_state(statement: &mut CachedStatement<'_>, row: &MessageRow) -> Resul
     Ok(statement.execute(params![
         int(row.id.0),
         row.status as u8,
-        row.stage as u8,
+        stage_byte(row),
         row.attempts,
         row.due.0,
         times.claimed.map(|t| t.0),
@@ -191,6 +192,7 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
         read: row.time_option(21)?,
         ended: row.time_option(22)?,
     };
+    let (stage, detailed) = row.choice(14, read_stage)?;
     Ok(MessageRow {
         id,
         tenant,
@@ -201,7 +203,8 @@ fn message(row: &Row<'_>, keyring: &Keyring) -> Result<MessageRow, Fault> {
         tag,
         lane: row.choice(5, Lane::from_byte)?,
         status: row.choice(13, Status::from_byte)?,
-        stage: row.choice(14, Stage::from_byte)?,
+        stage,
+        detailed,
         attempts: row.get(15)?,
         due: row.time(16)?,
         valid_until: row.time(7)?,
