@@ -4,7 +4,7 @@ use super::{about, kind};
 use kabar_connectors::cloud::{Change, NumberEvents, ParseError, challenge, parse, verify};
 use kabar_engine::beside::REST_BYTES;
 use kabar_engine::time::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashSet;
 
 pub(super) const WORDS: &[&str] = &[
@@ -47,6 +47,8 @@ const BESIDE: [&str; 3] = ["messaging_product", "metadata", "contacts"];
 /// The last moment Meta's seconds may name, and the longest text that is kept of its words.
 const LAST_MS: i64 = 253_402_300_799_000;
 const WORDS_MAX: usize = 512;
+/// Bytes of people's names and ids that are kept beside the items of a list.
+const CONTACTS_MAX: usize = 4 * 1024;
 
 /// Any bytes are a webhook or refused; of one that is well-formed every item is found again, read or as it came, under a number
 /// that stands once; nothing is larger than what came.
@@ -81,7 +83,9 @@ pub fn webhook(data: &[u8]) -> u64 {
             }
         }
     }
-    assert!(kept <= 2 * data.len(), "{kept} bytes are kept of {}", data.len());
+    // The people whom a value names are kept beside the items of each list.
+    let most = 2 * data.len() + LISTS.len() * CONTACTS_MAX * changes.len();
+    assert!(kept <= most, "{kept} bytes are kept of {}", data.len());
     kind(changes.iter().map(shape).collect::<Vec<_>>())
 }
 
@@ -144,12 +148,11 @@ fn bounded(events: &NumberEvents) -> usize {
 /// Of a well-formed body each item is counted, and found in what was read of the same body. It is written anew before, because a
 /// key that stands twice means one thing here and another there.
 fn nothing_is_lost(value: &Value) {
-    let expected: Option<usize> = value.get("entry").and_then(Value::as_array).map(|entries| {
-        entries
-            .iter()
-            .map(|entry| entry.get("changes").and_then(Value::as_array).map_or(1, |c| items_of(c)))
-            .sum()
-    });
+    let around = odd(value, &["object", "entry"]);
+    let expected: Option<usize> = value
+        .get("entry")
+        .and_then(Value::as_array)
+        .map(|entries| around + entries.iter().map(items_of_entry).sum::<usize>());
     let told = parse(value.to_string().as_bytes());
     let Some(expected) = expected else {
         assert_eq!(told, Err(ParseError::Envelope), "a body without entries");
@@ -167,27 +170,70 @@ fn nothing_is_lost(value: &Value) {
     assert_eq!(found, expected, "items are lost or doubled: {value}");
 }
 
+/// Keys of an object that nobody knows and that say something.
+fn odd(object: &Value, known: &[&str]) -> usize {
+    let all = object.as_object().into_iter().flatten();
+    all.filter(|(key, value)| !known.contains(&key.as_str()) && !value.is_null()).count()
+}
+
+/// A text, or a whole number that is read as one.
+fn is_text(value: &Value) -> bool {
+    value.is_string() || value.is_i64() || value.is_u64()
+}
+
+/// How many items an entry has; one that is none is one by itself.
+fn items_of_entry(entry: &Value) -> usize {
+    let named = entry.get("id").is_none_or(|id| id.is_null() || is_text(id));
+    match entry.get("changes").and_then(Value::as_array).filter(|_| named) {
+        Some(changes) => items_of(changes) + odd(entry, &["id", "time", "changes"]),
+        None => 1,
+    }
+}
+
 /// How many items the changes of an entry have; a change without any, or of another kind, is one by itself.
 fn items_of(changes: &[Value]) -> usize {
     let of_change = |change: &Value| {
         let read = matches!(change["field"].as_str(), Some("messages" | "user_preferences"));
         let value = &change["value"];
         let number = &value["metadata"]["phone_number_id"];
+        let beside = match is_text(&change["field"]) && change.get("value").is_some() {
+            true => odd(change, &["field", "value"]),
+            false => 0,
+        };
         let lists = LISTS.iter().map(|name| value.get(name).filter(|list| !list.is_null()));
         let lengths: Option<Vec<usize>> = lists.flatten().map(|list| list.as_array().map(Vec::len)).collect();
-        match lengths {
-            Some(lengths) if read && (number.is_string() || number.is_i64() || number.is_u64()) => {
-                let keys = value.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
-                let odd = keys.filter(|key| !LISTS.contains(key) && !BESIDE.contains(key)).count();
-                match lengths.iter().sum::<usize>() {
+        beside
+            + match lengths {
+                Some(lengths) if read && is_text(number) => match lengths.iter().sum::<usize>() {
                     0 => 1,
-                    items => items + odd,
-                }
+                    items => items + doubled(value) + in_value(value),
+                },
+                _ => 1,
             }
-            _ => 1,
-        }
     };
     changes.iter().map(of_change).sum()
+}
+
+/// What a value says under keys that nobody knows; those of its metadata are one together.
+fn in_value(value: &Value) -> usize {
+    let of_metadata = odd(&value["metadata"], &["phone_number_id", "display_phone_number"]);
+    odd(value, &[&LISTS[..], &BESIDE[..]].concat()) + of_metadata.min(1)
+}
+
+/// Preferences that are read and told as they came as well.
+fn doubled(value: &Value) -> usize {
+    let known = ["wa_id", "user_id", "category", "value", "detail", "timestamp"];
+    let keys =
+        |item: &Value| item.as_object().is_some_and(|all| all.keys().any(|key| !known.contains(&&**key)));
+    let one = |item: &&Value| {
+        let of_number = json!({"metadata": {"phone_number_id": "1"}, "user_preferences": [item]});
+        let body = json!({"entry": [{"changes": [{"field": "user_preferences", "value": of_number}]}]});
+        let told = parse(body.to_string().as_bytes());
+        let read =
+            |change: &Change| matches!(change, Change::Number(events) if !events.preferences.is_empty());
+        keys(item) && told.is_ok_and(|changes| changes.iter().any(read))
+    };
+    value["user_preferences"].as_array().into_iter().flatten().filter(one).count()
 }
 
 /// The signature and the handshake take any bytes; neither lets them pass.

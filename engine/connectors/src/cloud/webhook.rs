@@ -26,8 +26,10 @@ use std::sync::Arc;
 /// The fields whose value is one of a number's.
 const VALUES: [&str; 2] = ["messages", "user_preferences"];
 
-/// Bytes of the people named in a value that are kept beside each item of it.
+/// Bytes of the people named in a value that are kept beside the items of a list, for all of these together.
 const CONTACTS_BYTES: usize = 4 * 1024;
+/// The same of what is written around them.
+const AROUND_BYTES: usize = 40;
 
 /// One part of a webhook.
 #[derive(Debug, Clone, PartialEq)]
@@ -273,11 +275,11 @@ impl Sheaf {
         let id = &value.metadata.phone_number_id;
         let events = self.number(id, about);
         let statuses = value.statuses.as_deref().unwrap_or_default();
-        let contacts = Contacts::read(value.contacts);
+        let (contacts, people) = (Contacts::read(value.contacts), people(value.contacts, statuses.len()));
         for raw in statuses {
             match status::read_late(raw, &contacts) {
                 Some(status) => events.statuses.push(status),
-                None => events.keep_item("statuses", raw, value.contacts),
+                None => events.keep_item("statuses", raw, people),
             }
         }
         if read_lists(events, &value) || !statuses.is_empty() {
@@ -332,8 +334,8 @@ impl Sheaf {
 }
 
 impl NumberEvents {
-    fn keep_item(&mut self, list: &str, raw: &RawValue, contacts: Option<&RawValue>) {
-        self.keep(list, &item(list, raw, contacts));
+    fn keep_item(&mut self, list: &str, raw: &RawValue, people: Option<&RawValue>) {
+        self.keep(list, &item(list, raw, people));
     }
 
     fn keep(&mut self, field: &str, raw: &str) {
@@ -341,9 +343,14 @@ impl NumberEvents {
     }
 }
 
-/// An item of a list as it came: in its list, beside the people whom the value names, where it names any.
-fn item(list: &str, raw: &RawValue, contacts: Option<&RawValue>) -> String {
-    match contacts.filter(|contacts| contacts.get().len() <= CONTACTS_BYTES) {
+/// The people whom a value names, where they can be kept beside each item of a list.
+fn people<'a>(contacts: Option<&'a RawValue>, items: usize) -> Option<&'a RawValue> {
+    contacts.filter(|contacts| (contacts.get().len() + AROUND_BYTES) * items <= CONTACTS_BYTES)
+}
+
+/// An item of a list as it came: in its list, beside these people, if there are any.
+fn item(list: &str, raw: &RawValue, people: Option<&RawValue>) -> String {
+    match people {
         Some(people) => format!(r#"{{"contacts":{people},"{list}":[{raw}]}}"#),
         None => raw.get().to_owned(),
     }
@@ -351,38 +358,45 @@ fn item(list: &str, raw: &RawValue, contacts: Option<&RawValue>) -> String {
 
 /// Reads every list but the statuses; `false` when there is none.
 fn read_lists<S>(events: &mut NumberEvents, value: &Value<'_, S>) -> bool {
-    let items = |list: &Option<Vec<_>>| list.as_ref().map_or(0, Vec::len);
-    if let Some(messages) = &value.messages {
-        let contacts = Contacts::read(value.contacts);
-        for raw in messages {
-            match inbound::message(raw, &contacts) {
-                Some(message) => events.messages.push(message),
-                None => events.keep_item("messages", raw, value.contacts),
-            }
+    let all = |list| list_of(list, value.contacts);
+    let (messages, people) = all(&value.messages);
+    let contacts = Contacts::read(value.contacts.filter(|_| !messages.is_empty()));
+    for raw in messages {
+        match inbound::message(raw, &contacts) {
+            Some(message) => events.messages.push(message),
+            None => events.keep_item("messages", raw, people),
         }
     }
-    for raw in value.user_preferences.iter().flatten() {
+    let (preferences, people) = all(&value.user_preferences);
+    for raw in preferences {
         let read = inbound::preference(raw);
         // Read, but with keys that nobody knows: it is told as it came as well.
         if read.as_ref().is_none_or(|(_, odd)| *odd) {
-            events.keep_item("user_preferences", raw, value.contacts);
+            events.keep_item("user_preferences", raw, people);
         }
         events.preferences.extend(read.map(|(preference, _)| preference));
     }
-    for raw in value.errors.iter().flatten() {
+    let (errors, people) = all(&value.errors);
+    for raw in errors {
         match status::error(raw) {
-            Some(error) => {
-                events.errors.push(NumberError { raw: item("errors", raw, value.contacts), ..error });
-            }
-            None => events.keep_item("errors", raw, value.contacts),
+            Some(error) => events.errors.push(NumberError { raw: item("errors", raw, people), ..error }),
+            None => events.keep_item("errors", raw, people),
         }
     }
-    for raw in value.user_actions.iter().flatten() {
-        events.keep_item("user_actions", raw, value.contacts);
+    let (actions, people) = all(&value.user_actions);
+    for raw in actions {
+        events.keep_item("user_actions", raw, people);
     }
-    [&value.messages, &value.user_preferences, &value.errors, &value.user_actions]
-        .into_iter()
-        .any(|l| items(l) > 0)
+    [messages, preferences, errors, actions].into_iter().any(|list| !list.is_empty())
+}
+
+/// The items of a list, and the people who can be kept beside each of them.
+fn list_of<'a>(
+    list: &'a Option<Vec<&'a RawValue>>,
+    contacts: Option<&'a RawValue>,
+) -> (&'a [&'a RawValue], Option<&'a RawValue>) {
+    let items = list.as_deref().unwrap_or_default();
+    (items, people(contacts, items.len()))
 }
 
 #[cfg(test)]
