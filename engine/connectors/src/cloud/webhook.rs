@@ -344,7 +344,7 @@ impl NumberEvents {
 }
 
 /// The people whom a value names, where they can be kept beside each item of a list.
-fn people<'a>(contacts: Option<&'a RawValue>, items: usize) -> Option<&'a RawValue> {
+fn people(contacts: Option<&RawValue>, items: usize) -> Option<&RawValue> {
     contacts.filter(|contacts| (contacts.get().len() + AROUND_BYTES) * items <= CONTACTS_BYTES)
 }
 
