@@ -226,7 +226,12 @@ impl Content {
         let edited = self.edited();
         let content = edited.as_ref().unwrap_or(self);
         let media = content.media().filter(|media| media.id.is_some())?;
-        Some((content.kind().to_owned(), media.clone()))
+        // What an edit says is kept as it came, and is told again so.
+        let raw = match self {
+            Self::Other { value, .. } => value["message"].get(content.kind()).is_some_and(Value::is_object),
+            _ => true,
+        };
+        raw.then(|| (content.kind().to_owned(), media.clone()))
     }
 
     /// Whether it may only be sent within 24 hours of the person's last message: everything but a template.

@@ -219,9 +219,11 @@ impl Mark {
         }
     }
 
-    /// The provider said more with `sent`.
+    /// The provider said more with `sent`. Of what failed without having been sent that is no news.
     pub fn detail(&mut self) {
-        self.0[0] |= DETAILED;
+        if self.state() != MarkState::Failed || self.is_sent() {
+            self.0[0] |= DETAILED;
+        }
     }
 
     /// The provider reported on it.

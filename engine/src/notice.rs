@@ -18,6 +18,10 @@ const OF_ENTRY: &str = "entry.";
 const OF_WEBHOOK: &str = "webhook.";
 /// Characters of the provider's words for a field or an account that are kept.
 const WORD_CHARS: usize = 64;
+/// Characters of a key that nobody knows; what stands under a longer one is not kept.
+pub const KEY_CHARS: usize = 128;
+/// Characters of a field that names such a key and where it stood.
+const ODD_CHARS: usize = WORD_CHARS + KEY_CHARS + 16;
 
 /// One notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +30,7 @@ pub struct Notice {
     pub session: Option<SessionId>,
     /// The WhatsApp Business Account it is about, when it says so; at most 64 characters.
     pub account: Option<Arc<str>>,
-    /// The provider's word for the kind, e.g. `account_update`; at most 64 characters.
+    /// The provider's word for the kind, e.g. `account_update`, at most 64 characters; or what [`Odd`] makes of a key.
     pub field: Arc<str>,
     /// The value's JSON as it came; `None` when it was too long and is a stray.
     pub value: Option<Arc<str>>,
@@ -55,7 +59,10 @@ impl<'a> Odd<'a> {
     pub fn field(self) -> String {
         match self {
             Self::Value(key) => format!("{OF_VALUE}{key}"),
-            Self::Change(field, key) => format!("{OF_CHANGE}{field}.{key}"),
+            Self::Change(field, key) => {
+                let field: String = field.chars().take(WORD_CHARS).collect();
+                format!("{OF_CHANGE}{field}.{key}")
+            }
             Self::Entry(key) => format!("{OF_ENTRY}{key}"),
             Self::Webhook(key) => format!("{OF_WEBHOOK}{key}"),
         }
@@ -77,10 +84,11 @@ impl Notice {
     #[must_use]
     pub fn new(field: &str, account: Option<&str>, value: &str) -> Self {
         let cut = |text: &str| text.chars().take(WORD_CHARS).collect::<String>().into();
+        let most = if Odd::read(field).is_some() { ODD_CHARS } else { WORD_CHARS };
         Self {
             session: None,
             account: account.map(cut),
-            field: cut(field),
+            field: field.chars().take(most).collect::<String>().into(),
             value: Some(value.into()),
             stray: None,
             at: None,
@@ -109,9 +117,12 @@ impl Notice {
         self.value.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
     }
 
-    /// The provider's word for what happened, within the field.
+    /// The provider's word for what happened, within the field. Of an item in its list beside `contacts` it is the item's.
     #[must_use]
     pub fn event(value: &Value) -> Option<&str> {
+        let others = || value.as_object().into_iter().flatten().filter(|(key, _)| *key != "contacts");
+        let list = others().next().and_then(|(_, list)| list.as_array()).filter(|_| others().count() == 1);
+        let value = list.filter(|list| list.len() == 1).map_or(value, |list| &list[0]);
         ["event", "decision", "new_quality_score", "new_category", "status"]
             .iter()
             .find_map(|key| value.get(key)?.as_str())
@@ -157,6 +168,20 @@ mod tests {
         for field in ["messages", "account_update", "change", "entry"] {
             assert_eq!(Odd::read(field), None);
         }
+        let (long, key) = ("f".repeat(99), "k".repeat(KEY_CHARS));
+        let notice = Notice::new(&Odd::Change(&long, &key).field(), None, "1");
+        assert_eq!(Odd::read(&notice.field), Some(Odd::Change(&long[..WORD_CHARS], &key)), "a key is whole");
+    }
+
+    #[test]
+    fn what_happened_is_read_from_an_item_beside_the_people_too() {
+        let read = |text: &str| {
+            let value: Value = serde_json::from_str(text).unwrap();
+            Notice::event(&value).map(str::to_owned)
+        };
+        assert_eq!(read(r#"{"event":"A"}"#).as_deref(), Some("A"));
+        assert_eq!(read(r#"{"contacts":[{"wa_id":"1"}],"statuses":[{"status":"B"}]}"#).as_deref(), Some("B"));
+        assert_eq!(read(r#"{"contacts":[],"statuses":[{"status":"B"},{"status":"C"}]}"#), None);
     }
 
     #[test]

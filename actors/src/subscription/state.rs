@@ -43,12 +43,22 @@ pub(super) struct State {
 
 fn ask(record: &Record, since: Option<Timestamp>) -> EventAsk {
     let kinds = record.types.as_ref();
-    let kinds = kinds.map(|words| words.iter().filter_map(|word| Kind::from_word(word)).collect());
+    let kinds = kinds.map(|words| words.iter().filter_map(|word| Kind::from_word(word)));
+    let kinds = kinds.map(|kinds| {
+        // In Meta's words both are `sent`.
+        let more = |kind| [Some(kind), details(kind).filter(|_| record.envelope == Envelope::Meta)];
+        kinds.flat_map(more).flatten().collect()
+    });
     let told = || Kind::ALL.into_iter().filter(|kind| kind.is_metas()).collect();
     let kinds = kinds.or_else(|| (record.envelope == Envelope::Meta).then(told));
     // One number's events lie in one shard; several are told apart here.
     let session = record.sessions.as_ref().filter(|list| list.len() == 1).map(|list| list[0]);
     EventAsk { tenant: record.tenant, after: None, since, kinds, session, limit: PAGE }
+}
+
+/// What tells more of this kind.
+fn details(kind: Kind) -> Option<Kind> {
+    (kind == Kind::MessageSent).then_some(Kind::MessageSentDetails)
 }
 
 fn place(standing: &Standing) -> EventPlace {

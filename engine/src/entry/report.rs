@@ -94,8 +94,8 @@ pub struct StatusRest {
 }
 
 impl StatusRest {
-    /// Under this key stands what the recipient's contact said; a status itself has no such key.
-    pub const CONTACT: &str = "contacts";
+    /// Under this key stands what the recipient's contact said; no key of a status begins with a space.
+    pub const CONTACT: &str = " contact";
 
     /// The pieces of an object, each with its JSON as it came, as far as they fit into [`REST_BYTES`]; `None` when nothing is left.
     pub fn of<'a>(pieces: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {

@@ -42,7 +42,7 @@ kinds! {
     /// The provider took it.
     MessageSent = "message.sent", "WhatsApp took the message.";
     /// What else the provider said of a message it took.
-    MessageSentDetails = "message.sent_details", "WhatsApp said more of a message after it took it: `pricing`, and what Kabar does not read. Told in Meta's words as its `sent`.";
+    MessageSentDetails = "message.sent_details", "WhatsApp said more of a message that it had taken: `pricing` (charged is what `message.delivered` or `message.read` says). What Kabar does not read of it is told in Meta's words alone, as `sent`.";
     /// It reached the phone.
     MessageDelivered = "message.delivered", "It reached the phone.";
     /// The person opened it.

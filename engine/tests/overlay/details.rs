@@ -74,7 +74,7 @@ fn what_comes_with_sent_alone_is_told_once_also_after_the_answer_and_a_restart()
 }
 
 #[test]
-fn where_it_overtakes_the_answer_it_is_sent_with_everything_and_no_second_time() {
+fn where_it_overtakes_the_answer_sent_is_told_with_everything_and_a_repeat_is_not() {
     let mut world = World::plain();
     let said = Some(format!(r#"{{"conversation":{SAID}}}"#));
     for of in flying(&mut world) {
@@ -83,5 +83,33 @@ fn where_it_overtakes_the_answer_it_is_sent_with_everything_and_no_second_time()
         world.answer(of, 0);
         assert_eq!(told(&mut world, &more), [], "{of:?}");
     }
+    world.explain();
+}
+
+#[test]
+fn in_one_batch_sent_is_told_once_and_what_more_there_is_to_it_once() {
+    let mut world = World::plain();
+    for of in flying(&mut world) {
+        let (bare, more) = (sent(&world, of, None), sent(&world, of, Some(SAID)));
+        let Desk { tenant, session, shard } = world.desk_of(of);
+        let reports = vec![bare, more.clone(), more.clone()];
+        let asked = world.ask(shard, &Input::Statuses { tenant, session, reports });
+        assert!(matches!(asked.reply, Ok(Answer::Counted { new: 2, known: 1 })), "{:?}", asked.reply);
+        let events = asked.entries.iter().flat_map(|entry| drafts(entry).collect::<Vec<_>>());
+        let kinds: Vec<Kind> = events.map(|event| event.kind).collect();
+        assert_eq!(kinds, [Kind::MessageSent, Kind::MessageSentDetails], "{of:?}");
+        assert_eq!(told(&mut world, &more), [], "{of:?}");
+    }
+    world.explain();
+}
+
+#[test]
+fn of_what_failed_without_being_sent_a_late_sent_is_no_news_however_much_it_says() {
+    let mut world = World::plain();
+    let [_, of] = flying(&mut world);
+    let failed = StatusReport { status: Status::Failed, rest: None, ..sent(&world, of, None) };
+    assert_eq!(told(&mut world, &failed), [(Kind::MessageFailed, None)]);
+    let more = sent(&world, of, Some(SAID));
+    assert_eq!(told(&mut world, &more), []);
     world.explain();
 }

@@ -3,6 +3,7 @@
 use super::{about, kind};
 use kabar_connectors::cloud::{Change, NumberEvents, ParseError, challenge, parse, verify};
 use kabar_engine::beside::REST_BYTES;
+use kabar_engine::notice::KEY_CHARS;
 use kabar_engine::time::Timestamp;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -84,7 +85,9 @@ pub fn webhook(data: &[u8]) -> u64 {
         }
     }
     // The people whom a value names are kept beside the items of each list.
-    let most = 2 * data.len() + LISTS.len() * CONTACTS_MAX * changes.len();
+    let of_entry = |entry: &Value| entry["changes"].as_array().map_or(0, Vec::len);
+    let entries = value.iter().flat_map(|value| value["entry"].as_array()).flatten();
+    let most = 2 * data.len() + LISTS.len() * CONTACTS_MAX * entries.map(of_entry).sum::<usize>();
     assert!(kept <= most, "{kept} bytes are kept of {}", data.len());
     kind(changes.iter().map(shape).collect::<Vec<_>>())
 }
@@ -173,7 +176,8 @@ fn nothing_is_lost(value: &Value) {
 /// Keys of an object that nobody knows and that say something.
 fn odd(object: &Value, known: &[&str]) -> usize {
     let all = object.as_object().into_iter().flatten();
-    all.filter(|(key, value)| !known.contains(&key.as_str()) && !value.is_null()).count()
+    let named = |key: &str| !known.contains(&key) && key.chars().count() <= KEY_CHARS;
+    all.filter(|(key, value)| named(key) && !value.is_null()).count()
 }
 
 /// A text, or a whole number that is read as one.

@@ -33,7 +33,8 @@ const WORKING: u64 = 400;
 /// So long the fault goes on while what waits is sent. One message in some thousands meets it six times in a row and waits half a
 /// minute for its next try; nobody can say how long that goes on, so then it ends.
 const UNDER_FAULT: Duration = Duration::from_secs(30);
-/// Longest wait until everything has left: without a fault a next try is a minute away at most (the longest of `backoff`).
+/// Longest wait until everything has left after that: the next try of what met one of these faults is a minute away at most
+/// (`backoff` of `Throughput` and `Transient`).
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One kind of trouble.
@@ -237,7 +238,9 @@ fn judge(fault: Fault, (met, drained): (u64, Option<Duration>), verdict: &mut Ve
         format!("{unknown} are unknown, for at most {may_be_unknown} nothing could be known")
     });
     verdict.promise(fault == Fault::Outage || met > 0, || "no request met the fault".to_owned());
-    verdict.promise(drained.is_some(), || format!("messages wait {} s later", PATIENCE.as_secs()));
+    verdict.promise(drained.is_some(), || {
+        format!("messages wait {} s later", (UNDER_FAULT + PATIENCE).as_secs())
+    });
     if let Some(drained) = drained.filter(|drained| fault == Fault::Outage && *drained > DRAINED) {
         verdict.broken.push(format!("drained {:.1} s after the outage", drained.as_secs_f64()));
     }

@@ -44,9 +44,11 @@ pub(super) async fn message(
         let edit = content.kind() == "edit";
         let holder = if edit { &mut message["edit"]["message"] } else { &mut message[content.kind()] };
         let file = if edit { &mut holder[&*kind] } else { holder };
-        file["id"] = media::received::id_of(row.id).into();
-        // Meta's own address, which is read with Meta's token alone.
-        file.as_object_mut().and_then(|file| file.remove("url"));
+        if let Some(file) = file.as_object_mut() {
+            file.insert("id".into(), media::received::id_of(row.id).into());
+            // Meta's own address, which is read with Meta's token alone.
+            file.remove("url");
+        }
     }
     name_as_told(node, row, (&mut message, person)).await?;
     let mut value = Map::new();

@@ -6,11 +6,13 @@ use super::status::{phone, user_id};
 use super::webhook::{InboundMessage, UserPreference};
 use super::wire::{Seconds, Text};
 use kabar_engine::address::Address;
-use kabar_engine::beside::Beside;
+use kabar_engine::beside::{Beside, REST_BYTES};
 use kabar_engine::content::Content;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Keys of a preference that are told again without being kept.
 const READ_OF_PREFERENCE: [&str; 6] = ["wa_id", "user_id", "category", "value", "detail", "timestamp"];
@@ -106,13 +108,33 @@ impl<'a> Contacts<'a> {
             contacts => contacts.iter().find(|c| same(&c.wa_id, phone) || same(&c.user_id, user_id)),
         }
     }
+}
 
-    /// What the contact of a recipient says beyond the ids and names it is known by: an object, if anything.
-    pub(super) fn beyond(&self, ids: (Option<&Text<'_>>, Option<&Text<'_>>)) -> Option<String> {
-        let contact = self.of(ids)?;
-        let username = contact.profile.as_ref().and_then(|profile| profile.username.as_deref());
-        let rest = rest::of_contact(contact, username);
-        (!rest.is_empty()).then(|| Value::Object(rest).to_string())
+/// What contacts say beyond the ids and names by which people are known, each as an object under these ids. Most say nothing.
+#[derive(Default)]
+pub(super) struct Beyond<'a>(BTreeMap<Text<'a>, Arc<str>>);
+
+impl<'a> Beyond<'a> {
+    pub(super) fn read(raw: Option<&'a RawValue>) -> Self {
+        let mut all = BTreeMap::new();
+        for contact in Contacts::read(raw).0 {
+            let username = contact.profile.as_ref().and_then(|profile| profile.username.as_deref());
+            let rest = rest::of_contact(&contact, username);
+            if rest.is_empty() {
+                continue;
+            }
+            let rest: Arc<str> = Value::Object(rest).to_string().into();
+            for id in [contact.wa_id, contact.user_id].into_iter().flatten() {
+                all.insert(id, Arc::clone(&rest));
+            }
+        }
+        Self(all)
+    }
+
+    /// Of the person with one of these ids.
+    pub(super) fn of(&self, phone: Option<&Text<'_>>, user_id: Option<&Text<'_>>) -> Option<&str> {
+        let of = |id: Option<&Text<'_>>| self.0.get(&**id?).map(|rest| &**rest);
+        of(phone).or_else(|| of(user_id))
     }
 }
 
@@ -133,14 +155,20 @@ impl ContactWire<'_> {
             }
             _ => None,
         };
-        Self {
+        let mut contact = Self {
             profile,
             wa_id: take(&mut all, "wa_id"),
             user_id: take(&mut all, "user_id"),
             parent_user_id: take(&mut all, "parent_user_id"),
             identity_key_hash: take(&mut all, "identity_key_hash"),
             more: all,
+        };
+        // Copied for each of the person's messages: what is too much for one is dropped for all.
+        let of_profile = contact.profile.as_mut().map(|profile| &mut profile.more);
+        for more in of_profile.into_iter().chain([&mut contact.more]) {
+            more.retain(|_, value| value.to_string().len() <= REST_BYTES);
         }
+        contact
     }
 }
 

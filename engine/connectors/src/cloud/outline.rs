@@ -3,6 +3,7 @@
 
 use super::status::Usual;
 use super::wire::{Seconds, Text};
+use kabar_engine::notice::KEY_CHARS;
 use kabar_engine::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -161,9 +162,9 @@ fn read<'a, T: Deserialize<'a>>(all: &mut Keys<'a>, key: &str) -> Option<Option<
     all.remove(key).map_or(Some(None), |raw| serde_json::from_str(raw.get()).ok())
 }
 
-/// What is left, but for what says nothing.
+/// What is left, but for what says nothing or cannot be named.
 fn odds(all: Keys<'_>) -> Odds {
-    let said = all.into_iter().filter(|(_, raw)| raw.get() != "null");
+    let said = all.into_iter().filter(|(key, raw)| raw.get() != "null" && key.chars().count() <= KEY_CHARS);
     said.map(|(key, raw)| (key.to_string(), raw.get().to_owned())).collect()
 }
 

@@ -1,7 +1,7 @@
 //! One status of a webhook, and the errors it or a number carries. Not the status machine: that is the engine's.
 
 use super::answer::cut;
-use super::inbound::Contacts;
+use super::inbound::Beyond;
 use super::webhook::{InboundStatus, NumberError};
 use super::wire::{Number, Seconds, Text};
 use kabar_engine::address::Address;
@@ -14,6 +14,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What every status of a message says of its recipient.
+const AGAIN: [&str; 3] = [StatusRest::CONTACT, "parent_recipient_user_id", "recipient_type"];
 
 /// A status as Meta writes it: what nearly every status is. One with a key that is not of these is read in another way, which
 /// keeps it.
@@ -83,12 +86,12 @@ struct ErrorData<'a> {
 }
 
 /// `None` for a word this version does not know, or a status without a message id.
-pub(super) fn read(wire: &Usual<'_>, contacts: &Contacts<'_>) -> Option<InboundStatus> {
-    told(wire, contacts, Vec::new())
+pub(super) fn read(wire: &Usual<'_>, beyond: &Beyond<'_>) -> Option<InboundStatus> {
+    told(wire, beyond, Vec::new())
 }
 
 /// A status of any shape. A price or a reason of an unknown shape is no reason to lose the status.
-pub(super) fn read_late(raw: &RawValue, contacts: &Contacts<'_>) -> Option<InboundStatus> {
+pub(super) fn read_late(raw: &RawValue, beyond: &Beyond<'_>) -> Option<InboundStatus> {
     let mut all: BTreeMap<Text<'_>, &RawValue> = serde_json::from_str(raw.get()).ok()?;
     all.retain(|_, raw| raw.get() != "null");
     let pricing = all.remove("pricing");
@@ -106,7 +109,7 @@ pub(super) fn read_late(raw: &RawValue, contacts: &Contacts<'_>) -> Option<Inbou
         pricing: usual.or_else(|| odd.map(PricingWire::odd)),
     };
     let odd = odd.map(|raw| ("pricing", raw.get()));
-    told(&wire, contacts, odd.into_iter().chain(all.iter().map(|(key, raw)| (&**key, raw.get()))).collect())
+    told(&wire, beyond, odd.into_iter().chain(all.iter().map(|(key, raw)| (&**key, raw.get()))).collect())
 }
 
 /// A text, which then is there no more; `None` where it is none.
@@ -120,7 +123,7 @@ fn optional<'a>(all: &mut BTreeMap<Text<'a>, &'a RawValue>, key: &str) -> Option
 }
 
 /// What a status says, with whatever it says beyond that.
-fn told(wire: &Usual<'_>, contacts: &Contacts<'_>, more: Vec<(&str, &str)>) -> Option<InboundStatus> {
+fn told(wire: &Usual<'_>, beyond: &Beyond<'_>, more: Vec<(&str, &str)>) -> Option<InboundStatus> {
     let status = match &*wire.status {
         "sent" => Status::Sent,
         "delivered" => Status::Delivered,
@@ -134,9 +137,12 @@ fn told(wire: &Usual<'_>, contacts: &Contacts<'_>, more: Vec<(&str, &str)>) -> O
     }
     // Ahead of what nobody knows, where there is no room for everything.
     let known = [("errors", wire.errors), ("conversation", wire.conversation)];
-    let contact = contacts.beyond((wire.recipient_id.as_ref(), wire.recipient_user_id.as_ref()));
-    let contact = contact.as_deref().map(|contact| (StatusRest::CONTACT, contact));
+    let contact = beyond.of(wire.recipient_id.as_ref(), wire.recipient_user_id.as_ref());
+    let contact = contact.map(|contact| (StatusRest::CONTACT, contact));
     let known = known.into_iter().filter_map(|(key, raw)| Some((key, raw?.get()))).chain(contact);
+    let all: Vec<(&str, &str)> = known.chain(more).collect();
+    // What comes again with the delivery makes no news of `sent`, which the answer to the call tells.
+    let again = status == Status::Sent && all.iter().all(|(key, _)| AGAIN.contains(key));
     let error = wire.errors.and_then(|raw| first(raw.get()));
     // A failure is a failure even without its reason.
     let cause = match (status, &error) {
@@ -155,7 +161,7 @@ fn told(wire: &Usual<'_>, contacts: &Contacts<'_>, more: Vec<(&str, &str)>) -> O
         cause,
         pricing: pricing(wire.pricing.as_ref(), conversation.as_ref()),
         recipient: phone(wire.recipient_id.as_ref()).or_else(|| user_id(wire.recipient_user_id.as_ref())),
-        rest: StatusRest::of(known.chain(more)).map(Arc::new),
+        rest: StatusRest::of(all.into_iter().filter(|_| !again)).map(Arc::new),
     })
 }
 

@@ -5,7 +5,7 @@
 //! others are read as if it were not there. So a body is first read in one go, as nearly every one is; whatever is not
 //! as usual in it, it is read once more from the outside in, each piece kept raw until it is its turn.
 
-use super::inbound::{self, Contacts};
+use super::inbound::{self, Beyond, Contacts};
 use super::outline::{self, About, ChangeWire, Entry, Envelope, Odds, UsualChange, Value};
 use super::status;
 use crate::metrics;
@@ -15,7 +15,7 @@ use kabar_engine::cause::Cause;
 use kabar_engine::content::Content;
 use kabar_engine::entry::StatusRest;
 use kabar_engine::hash::HashMap;
-use kabar_engine::notice::Odd;
+use kabar_engine::notice::{Odd, VALUE_BYTES};
 use kabar_engine::outgoing::Reference;
 use kabar_engine::pricing::Pricing;
 use kabar_engine::status::Status;
@@ -222,9 +222,9 @@ impl Sheaf {
         let events = self.number(&value.metadata.phone_number_id, about);
         let wires = value.statuses.as_deref().unwrap_or_default();
         events.statuses.reserve(wires.len());
-        let contacts = Contacts::read(value.contacts.filter(|_| !wires.is_empty()));
+        let beyond = Beyond::read(value.contacts.filter(|_| !wires.is_empty()));
         for wire in wires {
-            events.statuses.push(status::read(wire, &contacts)?);
+            events.statuses.push(status::read(wire, &beyond)?);
         }
         (read_lists(events, value) || !wires.is_empty()).then_some(())
     }
@@ -275,9 +275,9 @@ impl Sheaf {
         let id = &value.metadata.phone_number_id;
         let events = self.number(id, about);
         let statuses = value.statuses.as_deref().unwrap_or_default();
-        let (contacts, people) = (Contacts::read(value.contacts), people(value.contacts, statuses.len()));
+        let (beyond, people) = (Beyond::read(value.contacts), people(value.contacts, statuses.len()));
         for raw in statuses {
-            match status::read_late(raw, &contacts) {
+            match status::read_late(raw, &beyond) {
                 Some(status) => events.statuses.push(status),
                 None => events.keep_item("statuses", raw, people),
             }
@@ -350,7 +350,7 @@ fn people(contacts: Option<&RawValue>, items: usize) -> Option<&RawValue> {
 
 /// An item of a list as it came: in its list, beside these people, if there are any.
 fn item(list: &str, raw: &RawValue, people: Option<&RawValue>) -> String {
-    match people {
+    match people.filter(|people| people.get().len() + raw.get().len() + AROUND_BYTES <= VALUE_BYTES) {
         Some(people) => format!(r#"{{"contacts":{people},"{list}":[{raw}]}}"#),
         None => raw.get().to_owned(),
     }

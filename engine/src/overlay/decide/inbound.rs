@@ -13,6 +13,7 @@ use crate::optout::{self, Wish};
 use crate::outgoing::Reference;
 use crate::overlay::Overlay;
 use crate::part::{chunk_of, part_of};
+use crate::status::Status;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,13 +31,18 @@ impl Overlay {
         let mut packed: BTreeMap<CampaignId, Vec<StatusReport<u32>>> = BTreeMap::new();
         let mut stopped = Vec::new();
         let mut charged: HashSet<(CampaignId, u32)> = HashSet::default();
+        let mut batch = Batch::default();
         for report in reports.iter().filter(|r| r.status.is_reported()) {
+            if batch.repeats(report) {
+                continue;
+            }
             match report.of {
                 Reference::Message(id) if self.news_of_message(tenant, session, id, report) => {
                     if report.cause.is_some_and(says_stop) {
                         stopped.extend(self.messages.get(&id).map(|m| m.address.clone()));
                     }
                     let told = self.messages.get(&id).is_some_and(|row| row.times.sent.is_some());
+                    let told = batch.sent(report) || told;
                     single.push(alone(of(report, id), told));
                 }
                 Reference::Campaign(campaign, index)
@@ -54,6 +60,7 @@ impl Overlay {
                         line.pricing = None;
                     }
                     let told = self.mark(campaign, index).is_some_and(Mark::is_sent);
+                    let told = batch.sent(report) || told;
                     packed.entry(campaign).or_default().push(alone(line, told));
                 }
                 _ => {}
@@ -183,12 +190,35 @@ fn of<K>(report: &StatusReport<Reference>, key: K) -> StatusReport<K> {
         of: key,
         status: report.status,
         at: report.at,
-        cause: report
-            .cause
-            .or_else(|| (report.status == crate::status::Status::Failed).then_some(Cause::UNREADABLE)),
+        cause: report.cause.or_else(|| (report.status == Status::Failed).then_some(Cause::UNREADABLE)),
         provider_id: report.provider_id.clone(),
         pricing: report.pricing.clone(),
         rest: report.rest.clone(),
+    }
+}
+
+/// What one batch has told of `sent`: what the state does not know yet.
+#[derive(Default)]
+struct Batch {
+    sent: HashSet<Reference>,
+    detailed: HashSet<Reference>,
+}
+
+impl Batch {
+    /// Whether it says again what more there is to `sent`.
+    fn repeats(&self, report: &StatusReport<Reference>) -> bool {
+        report.details_sent() && self.detailed.contains(&report.of)
+    }
+
+    /// Notes a report that is news; whether `sent` was told in this batch before.
+    fn sent(&mut self, report: &StatusReport<Reference>) -> bool {
+        if report.status != Status::Sent {
+            return false;
+        }
+        if report.details_sent() {
+            self.detailed.insert(report.of);
+        }
+        !self.sent.insert(report.of)
     }
 }
 
